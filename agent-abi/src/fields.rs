@@ -1,0 +1,48 @@
+//! Members of kernel structures that hooks read.
+//!
+//! Their offsets differ between kernels. The kernel side holds each as a constant in `.rodata`;
+//! the daemon fills it in from the running kernel's BTF before loading. To read another member,
+//! add a row here: both halves follow.
+
+/// Calls `$callback!` with rows `NAME = "struct" . "member" . …;`.
+///
+/// The offset of the last member from the start of the first struct is in the `static NAME`.
+#[macro_export]
+macro_rules! for_each_kernel_field {
+    ($callback:ident) => {
+        $callback! {
+            TASK_GROUP_LEADER = "task_struct", "group_leader";
+            TASK_BPF_STORAGE = "task_struct", "bpf_storage";
+            TASK_TGID = "task_struct", "tgid";
+            TASK_REAL_PARENT = "task_struct", "real_parent";
+            FILE_DENTRY = "file", "f_path", "dentry";
+            FILE_INODE = "file", "f_inode";
+            FILE_MODE = "file", "f_mode";
+            FILE_FLAGS = "file", "f_flags";
+            PATH_DENTRY = "path", "dentry";
+            DENTRY_PARENT = "dentry", "d_parent";
+            DENTRY_NAME = "dentry", "d_name", "name";
+            DENTRY_HASH_LEN = "dentry", "d_name", "hash_len";
+            DENTRY_INODE = "dentry", "d_inode";
+            DENTRY_SB = "dentry", "d_sb";
+            INODE_INO = "inode", "i_ino";
+            INODE_MODE = "inode", "i_mode";
+            INODE_SB = "inode", "i_sb";
+            SB_DEV = "super_block", "s_dev";
+            SB_ROOT = "super_block", "s_root";
+            SB_MAGIC = "super_block", "s_magic";
+            SB_FLAGS = "super_block", "s_flags";
+            BPRM_FILE = "linux_binprm", "file";
+            VMA_FILE = "vm_area_struct", "vm_file";
+            VMA_FLAGS = "vm_area_struct", "vm_flags";
+            SOCKET_SK = "socket", "sk";
+            SOCKET_TYPE = "socket", "type";
+            SOCK_FAMILY = "sock", "__sk_common", "skc_family";
+            SOCK_PROTOCOL = "sock", "sk_protocol";
+            CGROUP_PARENT = "cgroup", "self", "parent";
+            CSS_CGROUP = "cgroup_subsys_state", "cgroup";
+            CGROUP_KN = "cgroup", "kn";
+            KERNFS_NODE_ID = "kernfs_node", "id";
+        }
+    };
+}

@@ -1,0 +1,38 @@
+//! Bounds that both sides share. The compiler refuses a grant that does not fit; the kernel side
+//! refuses an act that does not fit.
+
+/// Sessions that can exist at once. One slot each in every per-session map.
+pub const MAX_SESSIONS: usize = 256;
+
+/// Rules in one grant, of every kind together.
+pub const MAX_RULES: usize = 512;
+
+/// Superblocks (mounted filesystems) that sessions can see at once on this host.
+pub const MAX_SUPERBLOCKS: usize = 1024;
+
+/// Directories between an object and the root of its filesystem. Deeper objects are refused.
+pub const MAX_DEPTH: usize = 128;
+
+/// Bytes of one path component, as in the kernel (`NAME_MAX`).
+pub const MAX_NAME: usize = 255;
+
+/// Bytes of a path in an event. Decisions do not depend on it; a longer path is shown by its tail.
+pub const MAX_EVENT_PATH: usize = 4096;
+
+/// Levels of cgroup nesting that tagging looks up.
+pub const MAX_CGROUP_DEPTH: usize = 32;
+
+/// States of one automaton: a state is a 16-bit index into the transition table.
+pub const MAX_STATES: usize = 1 << 16;
+
+/// 16-bit words of tables in one image (transitions, labels, the refer relation). A power of two,
+/// because the kernel side bounds every index with a mask.
+pub const IMAGE_WORDS: usize = 1 << 19;
+
+/// Port ranges that one network prefix can hold.
+pub const MAX_NET_ENTRIES: usize = 16;
+
+const _: () = assert!(IMAGE_WORDS.is_power_of_two());
+const _: () = assert!(MAX_SESSIONS.is_power_of_two());
+const _: () = assert!(MAX_RULES.is_power_of_two());
+const _: () = assert!(MAX_SUPERBLOCKS.is_power_of_two());

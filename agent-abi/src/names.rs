@@ -1,0 +1,24 @@
+//! Names of maps, used by both halves and for the pins below [`PIN_ROOT`].
+
+/// Directory in bpffs where programs, links and maps are pinned.
+pub const PIN_ROOT: &str = "/sys/fs/bpf/bailiff";
+
+/// Task storage: [`Label`](crate::Label) of each labelled task.
+pub const LABELS: &str = "LABELS";
+/// Task storage: a labelled task's scratch space for walks and events.
+pub const SCRATCH: &str = "SCRATCH";
+/// Array of maps: slot to the one-element array that holds the session's [`Image`](crate::Image).
+pub const IMAGES: &str = "IMAGES";
+/// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.
+pub const CGROUPS: &str = "CGROUPS";
+/// Hash: kernel `s_dev` to superblock number, the index into `Image::roots`.
+pub const SUPERBLOCKS: &str = "SUPERBLOCKS";
+/// Longest-prefix-match trie: [`NetKey`](crate::net::NetKey) to
+/// [`NetEntries`](crate::net::NetEntries).
+pub const NET: &str = "NET";
+/// Array: [`ledger_index`](crate::ledger::ledger_index) to [`Count`](crate::ledger::Count).
+pub const LEDGER: &str = "LEDGER";
+/// Ring buffer of [`EventRecord`](crate::event::EventRecord)s.
+pub const EVENTS: &str = "EVENTS";
+/// Per-CPU array of one `u64`: events that found the ring buffer full.
+pub const DROPS: &str = "DROPS";
