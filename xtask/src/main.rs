@@ -1,1 +1,47 @@
-fn main() {}
+//! Set-up, build, virtual machines, tests and demo. Start with `cargo xtask --help`.
+
+mod apt;
+mod build;
+mod cache;
+mod commands;
+mod exec;
+mod kernel;
+mod paths;
+mod tools;
+mod vm;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Builds Bailiff and runs it on real kernels in virtual machines.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Setup(commands::setup::Setup),
+    Build(commands::build::Build),
+    Kernels(commands::kernels::Kernels),
+    Vm(commands::vm::Run),
+    Test(commands::test::Test),
+    Demo(commands::demo::Demo),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Setup(command) => command.run(),
+        Command::Build(command) => command.run(),
+        Command::Kernels(command) => command.run(),
+        Command::Vm(command) => command.run(),
+        Command::Test(command) => command.run(),
+        Command::Demo(command) => command.run(),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -48,7 +48,10 @@ const KINDS: [Kind; 9] = [
 impl Kind {
     fn from_byte(byte: u8) -> io::Result<Kind> {
         KINDS.get(usize::from(byte)).copied().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("unknown frame kind {byte}"))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("unknown frame kind {byte}"),
+            )
         })
     }
 }
@@ -80,7 +83,10 @@ pub fn receive(from: &mut impl Read) -> io::Result<Option<Frame>> {
     }
     let mut payload = vec![0; length(&head)?];
     from.read_exact(&mut payload)?;
-    Ok(Some(Frame { kind: Kind::from_byte(head[0])?, payload }))
+    Ok(Some(Frame {
+        kind: Kind::from_byte(head[0])?,
+        payload,
+    }))
 }
 
 /// Puts frames together from pieces as they arrive, for a reader that must not block.
@@ -95,7 +101,9 @@ impl Assembler {
     }
 
     pub fn next_frame(&mut self) -> io::Result<Option<Frame>> {
-        let Some(head) = self.bytes.first_chunk::<5>() else { return Ok(None) };
+        let Some(head) = self.bytes.first_chunk::<5>() else {
+            return Ok(None);
+        };
         let end = 5 + length(head)?;
         if self.bytes.len() < end {
             return Ok(None);
@@ -128,7 +136,13 @@ mod tests {
             let mut wire = Vec::new();
             send(&mut wire, kind, b"abc").unwrap();
             let frame = receive(&mut wire.as_slice()).unwrap().unwrap();
-            assert_eq!(frame, Frame { kind, payload: b"abc".to_vec() });
+            assert_eq!(
+                frame,
+                Frame {
+                    kind,
+                    payload: b"abc".to_vec()
+                }
+            );
         }
     }
 

@@ -51,7 +51,9 @@ impl Job {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let mut job = Job::default();
         for field in bytes.split(|byte| *byte == 0) {
-            let Some((letter, text)) = field.split_first() else { continue };
+            let Some((letter, text)) = field.split_first() else {
+                continue;
+            };
             let owned = || OsString::from_vec(text.to_vec());
             match letter {
                 b'r' => job.root = Some(owned()),
@@ -61,13 +63,16 @@ impl Job {
                     let equals = text.iter().position(|byte| *byte == b'=');
                     let equals = equals.ok_or_else(|| invalid("variable without `=`"))?;
                     let part = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
-                    job.env.push((part(&text[..equals]), part(&text[equals + 1..])));
+                    job.env
+                        .push((part(&text[..equals]), part(&text[equals + 1..])));
                 }
                 b't' => {
                     let text = std::str::from_utf8(text).ok();
                     let (rows, columns) = text
                         .and_then(|text| text.split_once(' '))
-                        .and_then(|(rows, columns)| Some((rows.parse().ok()?, columns.parse().ok()?)))
+                        .and_then(|(rows, columns)| {
+                            Some((rows.parse().ok()?, columns.parse().ok()?))
+                        })
                         .ok_or_else(|| invalid("bad terminal size"))?;
                     job.terminal = Some((rows, columns));
                 }
@@ -87,11 +92,16 @@ mod tests {
         let job = Job {
             root: Some("/dev/nvme0n1".into()),
             modules: None,
-            argv: ["sh", "-c", "echo \"$1\"\n", "", "a b", "é"].map(OsString::from).to_vec(),
+            argv: ["sh", "-c", "echo \"$1\"\n", "", "a b", "é"]
+                .map(OsString::from)
+                .to_vec(),
             env: vec![("A".into(), "b=c".into())],
             terminal: Some((24, 80)),
         };
         assert_eq!(Job::decode(&job.encode()).unwrap(), job);
-        assert_eq!(Job::decode(&Job::default().encode()).unwrap(), Job::default());
+        assert_eq!(
+            Job::decode(&Job::default().encode()).unwrap(),
+            Job::default()
+        );
     }
 }

@@ -1,0 +1,160 @@
+//! A private apt root, for suites that the machine itself does not list.
+//!
+//! The mirror comes from the machine's own sources, the keys from its Debian keyring, and apt
+//! checks signatures and hashes as always. Nothing of the machine's own apt state is touched.
+
+use crate::{cache, exec, paths};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+const SUITES: &[&str] = &[
+    "bookworm",
+    "trixie",
+    "bookworm-backports",
+    "trixie-backports",
+];
+const SECURITY_SUITES: &[&str] = &["bookworm-security", "trixie-security"];
+
+/// After this long the package lists are fetched again.
+const FRESH: Duration = Duration::from_secs(24 * 3600);
+
+pub(crate) struct Apt {
+    folder: PathBuf,
+}
+
+impl Apt {
+    /// The private root, with package lists that are at most a day old where the mirror answers.
+    pub(crate) fn open() -> Result<Apt> {
+        let apt = Apt {
+            folder: paths::cache()?.join("apt"),
+        };
+        let _lock = cache::lock("apt")?;
+        let stamp = apt.folder.join("updated");
+        if cache::age(&stamp).is_some_and(|age| age < FRESH) {
+            return Ok(apt);
+        }
+        for folder in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(apt.folder.join(folder))?;
+        }
+        fs::write(apt.sources(), sources(&mirror()?, SUITES, SECURITY_SUITES))?;
+        eprintln!("fetching Debian's package lists");
+        match exec::read(apt.command("apt-get").arg("update")) {
+            Ok(_) => fs::write(&stamp, "")?,
+            Err(error) if stamp.exists() => {
+                eprintln!("warning: package lists are old and cannot be renewed: {error:#}");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(apt)
+    }
+
+    /// When the package lists were last fetched, as a file whose time tells.
+    pub(crate) fn stamp(&self) -> PathBuf {
+        self.folder.join("updated")
+    }
+
+    /// `apt-get` or `apt-cache` on the private root.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let mut option = |key: &str, value: &Path| {
+            let mut text = std::ffi::OsString::from(key);
+            text.push("=");
+            text.push(value);
+            command.arg("-o").arg(text);
+        };
+        option("Dir::Etc::sourcelist", &self.sources());
+        option("Dir::Etc::sourceparts", Path::new("-"));
+        option("Dir::State", &self.folder);
+        option("Dir::State::lists", &self.folder.join("lists"));
+        option("Dir::State::status", Path::new("/dev/null"));
+        option("Dir::Cache", &self.folder.join("cache"));
+        option("APT::Sandbox::User", Path::new("root"));
+        option("Acquire::Languages", Path::new("none"));
+        option(
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled",
+            Path::new("false"),
+        );
+        command.env("LC_ALL", "C");
+        command
+    }
+
+    /// Downloads packages into `folder`; apt checks their hashes against the signed lists.
+    pub(crate) fn download(&self, packages: &[String], folder: &Path) -> Result<()> {
+        let mut command = self.command("apt-get");
+        command.arg("download").args(packages).current_dir(folder);
+        exec::read(&mut command)?;
+        Ok(())
+    }
+
+    fn sources(&self) -> PathBuf {
+        self.folder.join("debian.sources")
+    }
+}
+
+/// Deb822 sources for some suites, for this private root or for a root image.
+pub(crate) fn sources(mirror: &Mirror, suites: &[&str], security: &[&str]) -> String {
+    let stanza = |uri: &str, suites: &[&str]| {
+        let suites = suites.join(" ");
+        format!(
+            "Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\nSigned-By: {KEYRING}\n\n"
+        )
+    };
+    let mut text = stanza(&mirror.main, suites);
+    if let (Some(uri), false) = (&mirror.security, security.is_empty()) {
+        text += &stanza(uri, security);
+    }
+    text
+}
+
+pub(crate) struct Mirror {
+    main: String,
+    /// Security updates, where the machine knows a mirror that has them.
+    security: Option<String>,
+}
+
+/// The Debian mirror that this machine uses.
+pub(crate) fn mirror() -> Result<Mirror> {
+    let targets = exec::read_text(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(CREATED_BY)\t$(REPO_URI)\t$(CODENAME)",
+        "Created-By: Packages",
+    ]))?;
+    let uris: Vec<&str> = targets
+        .lines()
+        .filter_map(|line| line.split('\t').nth(1))
+        .collect();
+    let ending = |end: &str| {
+        let found = uris
+            .iter()
+            .map(|uri| uri.trim_end_matches('/'))
+            .find(|uri| uri.ends_with(end));
+        found.map(str::to_owned)
+    };
+    let Some(main) = ending("/debian") else {
+        bail!("apt's sources on this machine name no Debian mirror (an address ending in /debian)");
+    };
+    if !Path::new(KEYRING).exists() {
+        bail!("{KEYRING} is missing; install the package debian-archive-keyring");
+    }
+    Ok(Mirror {
+        main,
+        security: ending("/debian-security"),
+    })
+}
+
+/// Fields of one stanza of `apt-cache show`.
+pub(crate) fn field<'a>(stanza: &'a str, name: &str) -> Option<&'a str> {
+    stanza
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+pub(crate) fn unpack(package: &Path, into: &Path) -> Result<()> {
+    exec::run(Command::new("dpkg-deb").arg("-x").arg(package).arg(into))
+        .with_context(|| format!("unpack {}", package.display()))
+}

@@ -1,0 +1,37 @@
+//! Compiles `agent-ebpf` to one BPF object.
+
+use super::object_check;
+use super::toolchain::{self, Compiler};
+use crate::{exec, paths};
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+const TARGET: &str = "bpfel-unknown-none";
+
+pub(super) fn build() -> Result<PathBuf> {
+    let toolchain = toolchain::find()?;
+    let folder = paths::target().join("ebpf");
+    let mut cargo = toolchain.cargo();
+    cargo
+        .args(["build", "--release", "--target", TARGET, "--target-dir"])
+        .arg(&folder);
+    if toolchain.compiler == Compiler::Nightly {
+        cargo.args(["-Z", "build-std=core"]);
+    }
+    let linker = format!("linker={}", toolchain.linker.display());
+    let codegen = [
+        &linker,
+        "linker-plugin-lto",
+        "panic=abort",
+        "debuginfo=2",
+        "link-arg=--btf",
+    ];
+    // Encoded, since a path may hold a space.
+    let flags: Vec<String> = codegen.iter().map(|option| format!("-C{option}")).collect();
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    cargo.current_dir(paths::workspace().join("agent-ebpf"));
+    exec::run(&mut cargo).context("compile the kernel side")?;
+    let object = folder.join(TARGET).join("release/bailiff-ebpf");
+    object_check::check(&object)?;
+    Ok(object)
+}

@@ -1,0 +1,34 @@
+use crate::build::{self, Profile};
+use anyhow::Result;
+use clap::Args;
+use std::process::ExitCode;
+
+/// Compile the kernel side and the static `bailiff` that holds it.
+///
+/// Prints the path of the binary. Refuses a BPF object that can reach a panic.
+#[derive(Args)]
+pub(crate) struct Build {
+    /// Optimise the user side too; the kernel side always is.
+    #[arg(long)]
+    release: bool,
+    /// Compile only the kernel side, and print the path of the object.
+    #[arg(long)]
+    ebpf: bool,
+}
+
+impl Build {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let profile = if self.release {
+            Profile::Release
+        } else {
+            Profile::Dev
+        };
+        let path = if self.ebpf {
+            build::ebpf_object()?
+        } else {
+            build::bailiff(profile)?
+        };
+        println!("{}", path.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,123 @@
+//! Programs that the build and the VM need, and how to get those that are missing.
+
+use crate::exec;
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A program, the Debian package that has it, and what it is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Tool {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+const fn tool(program: &'static str, package: &'static str, purpose: &'static str) -> Tool {
+    Tool {
+        program,
+        package,
+        purpose,
+    }
+}
+
+/// To run a VM.
+pub(crate) const VM: &[Tool] = &[
+    tool("qemu-system-x86_64", "qemu-system-x86", "runs the kernels"),
+    tool(
+        "/usr/bin/busybox",
+        "busybox-static",
+        "is the minimal root's userland",
+    ),
+    tool("xz", "xz-utils", "unpacks kernel modules"),
+    tool("zstd", "zstd", "unpacks kernel modules"),
+    tool("dpkg-deb", "dpkg", "unpacks kernels"),
+    tool(
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+        "checks them",
+    ),
+    tool("depmod", "kmod", "indexes kernel modules"),
+    tool("mke2fs", "e2fsprogs", "makes disk images"),
+    tool(
+        "setpriv",
+        "util-linux",
+        "ends a VM together with its caller",
+    ),
+];
+
+/// To make the Debian root image.
+pub(crate) const DEBIAN_ROOT: &[Tool] =
+    &[tool("mmdebstrap", "mmdebstrap", "builds the Debian root")];
+
+/// Finds the tools; installs what is missing.
+pub(crate) fn need(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<Tool> = tools
+        .iter()
+        .filter(|tool| find(tool.program).is_none())
+        .copied()
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<&str> = Vec::new();
+    for tool in &missing {
+        eprintln!(
+            "installing {}: {} {}",
+            tool.package, tool.program, tool.purpose
+        );
+        packages.push(tool.package);
+    }
+    install(&packages)?;
+    match missing.iter().find(|tool| find(tool.program).is_none()) {
+        Some(tool) => bail!(
+            "{} is still missing after installing {}",
+            tool.program,
+            tool.package
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Installs Debian packages, with fresh package lists since those on a machine may be old.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let apt = || {
+        let mut command = if nix::unistd::geteuid().is_root() {
+            Command::new("apt-get")
+        } else {
+            let mut command = Command::new("sudo");
+            command.arg("apt-get");
+            command
+        };
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        command
+    };
+    exec::read(apt().arg("update")).context("renew the package lists")?;
+    exec::read(
+        apt()
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(packages),
+    )
+    .with_context(|| format!("install {}", packages.join(" ")))?;
+    Ok(())
+}
+
+/// The program's path: in PATH, or where Debian keeps programs for root.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    if program.starts_with('/') {
+        return Some(PathBuf::from(program)).filter(|path| path.exists());
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let root_only = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(root_only)
+        .map(|folder| folder.join(program))
+        .find(|path| is_executable(path))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

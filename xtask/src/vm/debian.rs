@@ -1,0 +1,121 @@
+//! The Debian root: built once, and again when the list below changes.
+
+use crate::apt::{mirror, sources};
+use crate::{cache, exec, paths, tools};
+use anyhow::{Context, Result};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::process::Command;
+
+const SUITE: &str = "trixie";
+const SECURITY_SUITE: &str = "trixie-security";
+
+/// What agents use and what scenarios need; a VM has no network to fetch more.
+const PACKAGES: &[&str] = &[
+    "acl",
+    "apparmor",
+    "attr",
+    "bash",
+    "busybox-static",
+    "ca-certificates",
+    "curl",
+    "e2fsprogs",
+    "gcc",
+    "git",
+    "iproute2",
+    "iputils-ping",
+    "kmod",
+    "less",
+    "libc6-dev",
+    "libcap2-bin",
+    "make",
+    "netcat-openbsd",
+    "nodejs",
+    "openssh-client",
+    "procps",
+    "psmisc",
+    "python3",
+    "socat",
+    "sqlite3",
+    "strace",
+    "sudo",
+    "util-linux",
+    "xfsprogs",
+];
+
+/// Documentation and translations, which nothing in a test reads.
+const LEFT_OUT: &[&str] = &[
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/locale/*",
+    "/usr/share/info/*",
+];
+
+/// Made inside the image once its packages are there.
+const FINISH: &str = "
+set -e
+useradd --root \"$1\" --create-home --shell /bin/bash --uid 1000 agent
+echo vm > \"$1/etc/hostname\"
+printf '127.0.0.1 localhost vm\\n::1 localhost\\n' > \"$1/etc/hosts\"
+rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/* \"$1\"/etc/resolv.conf
+mkdir -p \"$1/usr/lib/modules\"
+";
+
+const MEBIBYTES: u32 = 4096;
+
+/// The image, built if there is none for this list of packages.
+pub(crate) fn image() -> Result<PathBuf> {
+    let folder = paths::cache()?.join("roots");
+    let image = folder.join(format!("{SUITE}-{:016x}.ext4", key()));
+    let _lock = cache::lock("debian-root")?;
+    if !image.exists() {
+        tools::need(tools::VM)?;
+        tools::need(tools::DEBIAN_ROOT)?;
+        eprintln!("building the Debian root ({SUITE}); this takes a few minutes, once");
+        cache::make(&image, build)?;
+        remove_others(&image)?;
+    }
+    Ok(image)
+}
+
+fn key() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (SUITE, PACKAGES, LEFT_OUT, FINISH, MEBIBYTES).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn build(image: &std::path::Path) -> Result<()> {
+    let list = cache::with_suffix(image, ".sources");
+    fs::write(&list, sources(&mirror()?, &[SUITE], &[SECURITY_SUITE]))?;
+    let mke2fs = tools::find("mke2fs").context("mke2fs is missing")?;
+    let mut command = Command::new("mmdebstrap");
+    command.args(["--quiet", "--variant=apt", "--format=null"]);
+    command.arg(format!("--include={}", PACKAGES.join(",")));
+    command.args(["--aptopt=Apt::Install-Recommends false"]);
+    for path in LEFT_OUT {
+        command.arg(format!("--dpkgopt=path-exclude={path}"));
+    }
+    command.arg(format!("--customize-hook={FINISH}"));
+    // In a hook, since only there a caller who is not root sees the files as root's.
+    command.arg(format!(
+        "--customize-hook={} -q -F -t ext4 -m 0 -d \"$1\" '{}' {MEBIBYTES}M",
+        mke2fs.display(),
+        image.display()
+    ));
+    command.args([SUITE, "/dev/null"]).arg(&list);
+    let built = exec::read(&mut command);
+    fs::remove_file(&list)?;
+    built.map(|_| ())
+}
+
+/// Roots for former lists of packages.
+fn remove_others(image: &std::path::Path) -> Result<()> {
+    for entry in fs::read_dir(image.parent().context("image without a folder")?)? {
+        let path = entry?.path();
+        if path != image {
+            cache::remove(&path)?;
+        }
+    }
+    Ok(())
+}

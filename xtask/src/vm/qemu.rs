@@ -1,0 +1,123 @@
+//! QEMU's command line and process.
+
+use super::{Accelerator, Root, Vm};
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use vm_init::frame::PORT;
+
+/// The disks' names inside the VM: NVMe is built into every kernel of the matrix.
+pub(super) const ROOT_DEVICE: &str = "/dev/nvme0n1";
+
+/// The disks of one run.
+pub(super) struct Disks<'a> {
+    pub(super) root: Option<&'a Path>,
+    pub(super) modules: Option<&'a Path>,
+}
+
+impl Disks<'_> {
+    pub(super) fn modules_device(&self) -> &'static str {
+        if self.root.is_some() {
+            "/dev/nvme1n1"
+        } else {
+            "/dev/nvme0n1"
+        }
+    }
+}
+
+/// Starts QEMU; the socket is the host's end of the port to process 1.
+pub(super) fn start(
+    vm: &Vm,
+    initramfs: &Path,
+    console: &Path,
+    disks: &Disks<'_>,
+) -> Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    // QEMU ends when this process does, however that ends.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+    command.args(arguments(vm, initramfs, console, disks));
+    command
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit());
+    let child = command.spawn().context("start QEMU")?;
+    Ok((child, ours))
+}
+
+fn arguments(vm: &Vm, initramfs: &Path, console: &Path, disks: &Disks<'_>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
+    add(&[
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+    ]);
+    add(&["-machine", "pc,vmport=off,usb=off", "-cpu", "max"]);
+    add(match vm.accelerator {
+        Accelerator::Tcg => &["-accel", "tcg,thread=multi"],
+        Accelerator::Kvm => &["-accel", "kvm"],
+    });
+    add(&[
+        "-m",
+        &vm.memory.to_string(),
+        "-smp",
+        &vm.processors.to_string(),
+    ]);
+    add(&[
+        "-chardev",
+        &format!("file,id=console,path={}", escaped(console)),
+    ]);
+    add(&["-serial", "chardev:console"]);
+    add(&[
+        "-device",
+        "virtio-serial-pci",
+        "-chardev",
+        "socket,id=port,fd=0",
+    ]);
+    add(&[
+        "-device",
+        &format!("virtserialport,chardev=port,name={PORT}"),
+    ]);
+    for (name, disk) in [("root", disks.root), ("modules", disks.modules)] {
+        if let Some(disk) = disk {
+            let file = escaped(disk);
+            // What the VM writes goes to a temporary file and is forgotten.
+            let options = "if=none,format=raw,snapshot=on,cache=unsafe";
+            add(&["-drive", &format!("id={name},file={file},{options}")]);
+            add(&["-device", &format!("nvme,drive={name},serial={name}")]);
+        }
+    }
+    add(&["-append", &command_line(vm)]);
+    arguments.extend(["-kernel".into(), vm.kernel.image().into_os_string()]);
+    arguments.extend(["-initrd".into(), initramfs.as_os_str().to_owned()]);
+    arguments.extend(vm.qemu_arguments.iter().cloned());
+    arguments
+}
+
+/// The kernel takes the last of several values, so what the caller appends wins.
+fn command_line(vm: &Vm) -> String {
+    let mut words = vec![
+        "console=ttyS0".to_owned(),
+        // With -no-reboot a panic ends QEMU at once.
+        "panic=-1".into(),
+        "oops=panic".into(),
+        "ignore_loglevel".into(),
+        "random.trust_cpu=on".into(),
+    ];
+    if vm.root == Root::Minimal {
+        words.push("rootfstype=tmpfs".into());
+    }
+    words.extend(vm.append.iter().cloned());
+    words.join(" ")
+}
+
+/// A comma ends an option's value unless it is doubled.
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}

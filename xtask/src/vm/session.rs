@@ -1,0 +1,282 @@
+//! One run: boot, hand over the job, carry the streams, gather the evidence.
+
+use super::qemu::{Disks, ROOT_DEVICE};
+use super::{End, Input, Outcome, Output, Root, Vm};
+use super::{console, debian, disk, initramfs, qemu, terminal};
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+use vm_init::frame::{self, Frame, Kind};
+use vm_init::job::Job;
+
+/// How long a machine may take to power off once its command has ended.
+const POWER_OFF: Duration = Duration::from_secs(20);
+
+pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
+    let folder = Scratch::new()?;
+    let (image, log) = (folder.path.join("initramfs"), folder.path.join("console"));
+    fs::write(&image, initramfs::make(vm)?)?;
+    fs::write(&log, "")?;
+    let root = match vm.root {
+        Root::Minimal => None,
+        Root::Debian => Some(debian::image()?),
+    };
+    let modules = disk::modules(&vm.kernel)?;
+    let disks = Disks {
+        root: root.as_deref(),
+        modules: Some(&modules),
+    };
+    let job = Job {
+        root: root.is_some().then(|| ROOT_DEVICE.into()),
+        modules: Some(disks.modules_device().into()),
+        argv,
+        env: vm.env.clone(),
+        terminal: (vm.input == Input::Terminal).then(terminal::size),
+    };
+    let started = Instant::now();
+    let (machine, port) = qemu::start(vm, &image, &log, &disks)?;
+    let mut machine = Machine { child: machine };
+    let follower = vm.show_console.then(|| follow(&log));
+    let mut progress = Progress::new(vm, started);
+    let end = progress.carry(port, &job)?;
+    if !matches!(end, End::TimedOut(_)) {
+        machine.wait_for_power_off();
+    }
+    machine.end();
+    if let Some(follower) = follower {
+        follower.stop();
+    }
+    let console = console::clean(&fs::read(&log)?);
+    let end = if end == End::Died && console::panicked(&console) {
+        End::Panicked
+    } else {
+        end
+    };
+    Ok(Outcome {
+        end,
+        stdout: progress.stdout,
+        stderr: progress.stderr,
+        findings: console::findings(&console),
+        console,
+        boot: progress.boot,
+        failure: progress.failure,
+    })
+}
+
+struct Progress<'a> {
+    vm: &'a Vm,
+    started: Instant,
+    boot: Option<Duration>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    failure: Option<String>,
+    /// Kept so that the terminal is restored when the run ends, however it ends.
+    raw_mode: Option<terminal::RawMode>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(vm: &'a Vm, started: Instant) -> Progress<'a> {
+        Progress {
+            vm,
+            started,
+            boot: None,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            failure: None,
+            raw_mode: None,
+        }
+    }
+
+    fn carry(&mut self, mut port: UnixStream, job: &Job) -> Result<End> {
+        let frames = receive_in_background(port.try_clone()?);
+        let end = loop {
+            let frame = match self.next_frame(&frames) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break End::Died,
+                Err(end) => break end,
+            };
+            match frame.kind {
+                Kind::Ready => frame::send(&mut port, Kind::Job, &job.encode())?,
+                Kind::Started => self.started(&port)?,
+                Kind::Stdout => self.output(&mut io::stdout(), &frame)?,
+                Kind::Stderr => self.output(&mut io::stderr(), &frame)?,
+                Kind::Exit => {
+                    let code = frame
+                        .payload
+                        .first_chunk::<4>()
+                        .context("short exit status")?;
+                    break End::Exited(i32::from_le_bytes(*code));
+                }
+                Kind::Failed => {
+                    self.failure = Some(String::from_utf8_lossy(&frame.payload).into_owned());
+                    break End::NotStarted;
+                }
+                other => anyhow::bail!("unexpected frame {other:?} from the VM"),
+            }
+        };
+        self.raw_mode = None;
+        Ok(end)
+    }
+
+    fn next_frame(&self, frames: &Receiver<Frame>) -> Result<Option<Frame>, End> {
+        let Some(timeout) = self.vm.timeout else {
+            return Ok(frames.recv().ok());
+        };
+        let left = timeout.saturating_sub(self.started.elapsed());
+        match frames.recv_timeout(left) {
+            Ok(frame) => Ok(Some(frame)),
+            Err(RecvTimeoutError::Timeout) => Err(End::TimedOut(timeout)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+        }
+    }
+
+    fn started(&mut self, port: &UnixStream) -> Result<()> {
+        self.boot = Some(self.started.elapsed());
+        match self.vm.input {
+            Input::Nothing => frame::send(&mut &*port, Kind::Stdin, &[])?,
+            Input::Pipe => send_input_in_background(port.try_clone()?),
+            Input::Terminal => {
+                self.raw_mode = Some(terminal::RawMode::enter()?);
+                send_input_in_background(port.try_clone()?);
+            }
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, stream: &mut dyn Write, frame: &Frame) -> Result<()> {
+        if self.vm.output != Output::Capture {
+            stream
+                .write_all(&frame.payload)
+                .and_then(|()| stream.flush())?;
+        }
+        if self.vm.output != Output::Stream {
+            let kept = if frame.kind == Kind::Stdout {
+                &mut self.stdout
+            } else {
+                &mut self.stderr
+            };
+            kept.extend_from_slice(&frame.payload);
+        }
+        Ok(())
+    }
+}
+
+/// Frames as they come; the channel closes when QEMU ends or the stream is corrupt.
+fn receive_in_background(mut port: UnixStream) -> Receiver<Frame> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        while let Ok(Some(frame)) = frame::receive(&mut port) {
+            if sender.send(frame).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Ends with the process: a read from standard input cannot be called off.
+fn send_input_in_background(mut port: UnixStream) {
+    std::thread::spawn(move || {
+        let mut piece = vec![0; 16 << 10];
+        loop {
+            let length = io::stdin().read(&mut piece).unwrap_or(0);
+            if frame::send(&mut port, Kind::Stdin, &piece[..length]).is_err() || length == 0 {
+                return;
+            }
+        }
+    });
+}
+
+/// QEMU; ended with this value.
+struct Machine {
+    child: Child,
+}
+
+impl Machine {
+    fn wait_for_power_off(&mut self) {
+        let until = Instant::now() + POWER_OFF;
+        while Instant::now() < until {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Copies the console's log to standard error while it grows.
+struct Follower {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+fn follow(log: &Path) -> Follower {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (path, stopped) = (log.to_owned(), Arc::clone(&stop));
+    let thread = std::thread::spawn(move || {
+        let Ok(mut log) = File::open(path) else {
+            return;
+        };
+        loop {
+            // Looked at before reading, so that the last lines are read after the end.
+            let is_last = stopped.load(Ordering::Acquire);
+            let mut piece = Vec::new();
+            if log.read_to_end(&mut piece).is_ok() && !piece.is_empty() {
+                eprint!("{}", console::clean(&piece));
+            }
+            if is_last {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    Follower { stop, thread }
+}
+
+impl Follower {
+    fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        let _ = self.thread.join();
+    }
+}
+
+/// A folder for one run, removed with this value.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn new() -> Result<Scratch> {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bailiff-vm-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
+        Ok(Scratch { path })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}

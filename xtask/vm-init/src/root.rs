@@ -1,0 +1,106 @@
+//! Mounts: what process 1 itself needs, the switch to a disk, and what every command finds.
+
+use anyhow::{Context, Result};
+use nix::mount::{MsFlags, mount};
+use nix::unistd::{chdir, chroot};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const NO_SUID: MsFlags = MsFlags::MS_NOSUID;
+const PLAIN: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
+
+/// (target, type, flags, options), in the order in which they go on top of each other.
+const EARLY: &[(&str, &str, MsFlags, &str)] = &[
+    ("/proc", "proc", PLAIN, ""),
+    ("/sys", "sysfs", PLAIN, ""),
+    ("/dev", "devtmpfs", NO_SUID, "mode=755"),
+];
+
+const LATE: &[(&str, &str, MsFlags, &str)] = &[
+    ("/dev/pts", "devpts", NO_SUID, "gid=5,mode=620,ptmxmode=666"),
+    ("/dev/shm", "tmpfs", NO_SUID, "mode=1777"),
+    ("/dev/mqueue", "mqueue", PLAIN, ""),
+    ("/run", "tmpfs", NO_SUID, "mode=755"),
+    ("/tmp", "tmpfs", NO_SUID, "mode=1777"),
+    ("/sys/fs/cgroup", "cgroup2", PLAIN, "nsdelegate"),
+    ("/sys/fs/bpf", "bpf", PLAIN, "mode=700"),
+    ("/sys/kernel/tracing", "tracefs", PLAIN, ""),
+    ("/sys/kernel/debug", "debugfs", PLAIN, ""),
+    ("/sys/kernel/security", "securityfs", PLAIN, ""),
+];
+
+const DEVICE_LINKS: &[(&str, &str)] = &[
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+];
+
+pub(crate) fn mount_early() -> Result<()> {
+    mount_table(EARLY)
+}
+
+/// Makes the file system on `device` the root, keeping the mounts of [`mount_early`].
+pub(crate) fn switch_to(device: &OsStr) -> Result<()> {
+    let new = Path::new("/newroot");
+    fs::create_dir_all(new)?;
+    mount_disk(device, new, MsFlags::MS_NOATIME)?;
+    for (target, ..) in EARLY {
+        let below = new.join(&target[1..]);
+        fs::create_dir_all(&below)?;
+        mount(
+            Some(*target),
+            &below,
+            None::<&str>,
+            MsFlags::MS_MOVE,
+            None::<&str>,
+        )
+        .with_context(|| format!("move {target} to the new root"))?;
+    }
+    chdir(new)?;
+    mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
+        .context("move the new root to /")?;
+    chroot(".")?;
+    chdir("/")?;
+    Ok(())
+}
+
+pub(crate) fn mount_all(modules: Option<&OsStr>) -> Result<()> {
+    mount_table(LATE)?;
+    for (target, link) in DEVICE_LINKS {
+        if fs::symlink_metadata(link).is_err() {
+            symlink(target, link).with_context(|| format!("link {link}"))?;
+        }
+    }
+    if let Some(device) = modules {
+        let target = Path::new("/usr/lib/modules");
+        fs::create_dir_all(target)?;
+        mount_disk(device, target, MsFlags::MS_RDONLY)?;
+    }
+    Ok(())
+}
+
+fn mount_table(table: &[(&str, &str, MsFlags, &str)]) -> Result<()> {
+    for (target, kind, flags, options) in table {
+        // Directories of sysfs are there already, and cannot be made where they are not.
+        let _ = fs::create_dir_all(target);
+        mount(Some(*kind), *target, Some(*kind), *flags, Some(*options))
+            .with_context(|| format!("mount {kind} at {target}"))?;
+    }
+    Ok(())
+}
+
+/// Disks are probed in the background, so the device may appear a moment after boot.
+fn mount_disk(device: &OsStr, target: &Path, flags: MsFlags) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !Path::new(device).exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    mount(Some(device), target, Some("ext4"), flags, None::<&str>)
+        .with_context(|| format!("mount {} at {}", device.display(), target.display()))
+}
