@@ -14,9 +14,16 @@ macro_rules! for_each_kernel_field {
             TASK_GROUP_LEADER = "task_struct", "group_leader";
             TASK_BPF_STORAGE = "task_struct", "bpf_storage";
             TASK_TGID = "task_struct", "tgid";
+            TASK_PID = "task_struct", "pid";
             TASK_REAL_PARENT = "task_struct", "real_parent";
+            TASK_ATOMIC_FLAGS = "task_struct", "atomic_flags";
+            TASK_CGROUPS = "task_struct", "cgroups";
+            CSS_SET_DEFAULT_CGROUP = "css_set", "dfl_cgrp";
+            CGROUP_PARENT_CSS = "cgroup", "self", "parent";
+            CSS_CGROUP = "cgroup_subsys_state", "cgroup";
+            CGROUP_KERNFS = "cgroup", "kn";
+            KERNFS_ID = "kernfs_node", "id";
             FILE_DENTRY = "file", "f_path", "dentry";
-            FILE_INODE = "file", "f_inode";
             FILE_MODE = "file", "f_mode";
             FILE_FLAGS = "file", "f_flags";
             PATH_DENTRY = "path", "dentry";
@@ -27,22 +34,20 @@ macro_rules! for_each_kernel_field {
             DENTRY_SB = "dentry", "d_sb";
             INODE_INO = "inode", "i_ino";
             INODE_MODE = "inode", "i_mode";
-            INODE_SB = "inode", "i_sb";
             SB_DEV = "super_block", "s_dev";
             SB_ROOT = "super_block", "s_root";
             SB_MAGIC = "super_block", "s_magic";
             SB_FLAGS = "super_block", "s_flags";
             BPRM_FILE = "linux_binprm", "file";
             VMA_FILE = "vm_area_struct", "vm_file";
-            VMA_FLAGS = "vm_area_struct", "vm_flags";
             SOCKET_SK = "socket", "sk";
-            SOCKET_TYPE = "socket", "type";
             SOCK_FAMILY = "sock", "__sk_common", "skc_family";
             SOCK_PROTOCOL = "sock", "sk_protocol";
-            CGROUP_PARENT = "cgroup", "self", "parent";
-            CSS_CGROUP = "cgroup_subsys_state", "cgroup";
-            CGROUP_KN = "cgroup", "kn";
-            KERNFS_NODE_ID = "kernfs_node", "id";
+            MSG_NAME = "msghdr", "msg_name";
+            MSG_NAMELEN = "msghdr", "msg_namelen";
+            UNIX_ADDRESS = "unix_sock", "addr";
+            UNIX_DENTRY = "unix_sock", "path", "dentry";
+            QSTR_NAME = "qstr", "name";
         }
     };
 }

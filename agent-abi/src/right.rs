@@ -43,6 +43,8 @@ pub enum Right {
     ProcessControl = 26,
     /// Use a capability.
     ProcessCapability = 27,
+    /// Make memory executable that no file stands behind.
+    ProcessJit = 28,
 
     /// Mount, unmount, move or remount a filesystem, or change the root.
     KernelMount = 32,
@@ -66,7 +68,7 @@ pub enum Right {
 
 impl Right {
     /// Every right with the name that grants and events use.
-    pub const ALL: [(Right, &'static str); 25] = [
+    pub const ALL: [(Right, &'static str); 26] = [
         (Right::FileRead, "file.read"),
         (Right::FileWrite, "file.write"),
         (Right::FileCreate, "file.create"),
@@ -83,6 +85,7 @@ impl Right {
         (Right::ProcessPtrace, "process.ptrace"),
         (Right::ProcessControl, "process.control"),
         (Right::ProcessCapability, "process.capability"),
+        (Right::ProcessJit, "process.jit"),
         (Right::KernelMount, "kernel.mount"),
         (Right::KernelNamespace, "kernel.namespace"),
         (Right::KernelBpf, "kernel.bpf"),

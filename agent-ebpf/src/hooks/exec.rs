@@ -1,0 +1,136 @@
+//! Execution.
+//!
+//! | hook | right |
+//! |---|---|
+//! | `file_open` with `__FMODE_EXEC` (in [`super::files`]) | `file.exec` of the program and every interpreter |
+//! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label |
+//! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec`; anonymous memory: `process.jit` |
+//!
+//! So `ld.so program`, `LD_PRELOAD` and a memfd need the same right as `execve`.
+
+use agent_abi::{FileRights, Reason, Right, Surface, event::Detail, ledger::NO_RULE};
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+
+use crate::{
+    decide::{EACCES, EPERM, ENOMEM, file, is_anonymous, refuse},
+    kernel::{
+        BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_MODE, File, INODE_MODE, Inode,
+        TASK_ATOMIC_FLAGS, TASK_BPF_STORAGE, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, load,
+    },
+    maps::LABELS,
+    subject::{Subject, current_task, guard},
+};
+
+const PROT_EXEC: u64 = 4;
+const S_ISUID: u16 = 0o4000;
+const S_ISGID: u16 = 0o2000;
+/// Bit 0 of `task_struct::atomic_flags`.
+const PFA_NO_NEW_PRIVS: u64 = 1;
+const FMODE_BACKING: u32 = 1 << 25;
+
+/// `int bprm_check_security(struct linux_binprm *)`: before `de_thread()`.
+#[lsm(hook = "bprm_check_security")]
+fn bprm_check_security(ctx: LsmContext) -> i32 {
+    let result = carry_label();
+    if result != 0 {
+        return result;
+    }
+    guard(|subject| {
+        // SAFETY: the hook's argument; a bprm always has a file and that an inode here.
+        let (mode, flags): (u16, u64) = unsafe {
+            let program: *const File = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
+            let dentry: *const Dentry = load(program, &FILE_DENTRY);
+            let inode: *const Inode = load(dentry, &DENTRY_INODE);
+            (load(inode, &INODE_MODE), load(subject.task, &TASK_ATOMIC_FLAGS))
+        };
+        if mode & (S_ISUID | S_ISGID) == 0 || flags & PFA_NO_NEW_PRIVS != 0 {
+            return 0;
+        }
+        let detail = Detail { words: [u64::from(mode), 0], extra: 0 };
+        let reason = Reason::PrivilegeGain;
+        refuse(subject, Right::ProcessCapability, reason, NO_RULE, detail, EPERM)
+    })
+}
+
+/// Gives the current thread the label of its group, or takes a label away that the group no
+/// longer has: it is the leader from now on.
+#[inline(always)]
+fn carry_label() -> i32 {
+    let task = current_task();
+    // SAFETY: `current` and its leader are valid tasks.
+    let (leader, own): (*const Task, *const u8) =
+        unsafe { (load(task, &TASK_GROUP_LEADER), load(task, &TASK_BPF_STORAGE)) };
+    if leader == task {
+        return 0;
+    }
+    // SAFETY: as above.
+    let storage: *const u8 = unsafe { load(leader, &TASK_BPF_STORAGE) };
+    if storage.is_null() && own.is_null() {
+        return 0;
+    }
+    match LABELS.get(leader) {
+        Some(label) => match LABELS.get_or_create(task) {
+            // SAFETY: live map values of two tasks.
+            Some(copy) => unsafe {
+                *copy = *label;
+                0
+            },
+            None => -ENOMEM,
+        },
+        None => {
+            LABELS.delete(task);
+            0
+        }
+    }
+}
+
+/// `int mmap_file(struct file *, unsigned long reqprot, unsigned long prot, unsigned long flags)`;
+/// no file for anonymous memory.
+#[lsm(hook = "mmap_file")]
+fn mmap_file(ctx: LsmContext) -> i32 {
+    let prot: u64 = ctx.arg(2);
+    if prot & PROT_EXEC == 0 {
+        return 0;
+    }
+    guard(|subject| executable(subject, ctx.arg(0)))
+}
+
+/// `int file_mprotect(struct vm_area_struct *, unsigned long reqprot, unsigned long prot)`
+#[lsm(hook = "file_mprotect")]
+fn file_mprotect(ctx: LsmContext) -> i32 {
+    let prot: u64 = ctx.arg(2);
+    if prot & PROT_EXEC == 0 {
+        return 0;
+    }
+    guard(|subject| {
+        // SAFETY: the hook's argument.
+        let mapped: *const File = unsafe { load(ctx.arg::<*const Vma>(0), &VMA_FILE) };
+        executable(subject, mapped)
+    })
+}
+
+/// Memory that becomes executable.
+#[inline(always)]
+fn executable(subject: &Subject, mapped: *const File) -> i32 {
+    if mapped.is_null() {
+        return anonymous(subject);
+    }
+    // SAFETY: not NULL, and loaded from, or itself, a hook's argument.
+    let (dentry, mode): (*const Dentry, u32) =
+        unsafe { (load(mapped, &FILE_DENTRY), load(mapped, &FILE_MODE)) };
+    // The page of an overlay's lower file that `mprotect` sees has no path in the session. Whoever
+    // may make anonymous memory executable could have copied it there.
+    if mode & FMODE_BACKING != 0 || is_anonymous(dentry) {
+        return anonymous(subject);
+    }
+    file(subject, dentry, FileRights::EXEC)
+}
+
+#[inline(always)]
+fn anonymous(subject: &Subject) -> i32 {
+    if subject.may(Surface::Jit) {
+        return 0;
+    }
+    let detail = Detail { words: [0; 2], extra: 0 };
+    refuse(subject, Right::ProcessJit, Reason::NotGranted, NO_RULE, detail, EACCES)
+}

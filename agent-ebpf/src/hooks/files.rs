@@ -1,0 +1,190 @@
+//! Files, by path.
+//!
+//! | hook | right |
+//! |---|---|
+//! | `file_open` | `file.read`, `file.write`, `file.list` of a directory, `file.exec` |
+//! | `path_mknod`, `path_mkdir`, `path_symlink` | `file.create` |
+//! | `path_unlink`, `path_rmdir` | `file.delete` |
+//! | `path_link` | `file.create` and the refer rule |
+//! | `path_rename` | `file.delete`, `file.create` and the refer rule |
+//! | `path_truncate`, `file_truncate` (6.2+) | `file.write` |
+//! | `path_chmod`, `path_chown` | `file.attr` |
+//!
+//! `path_*` and not `inode_*`: filesystems that stand on others (overlayfs) and in-kernel servers
+//! call the inode operations of the layer below with the agent as `current`, where paths mean
+//! nothing to a grant.
+
+use agent_abi::{FileRights, Reason};
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+
+use crate::{
+    decide::{file, is_anonymous, is_directory, moved, refuse_move},
+    kernel::{DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, Inode, PATH_DENTRY,
+        Path, load},
+    subject::{Subject, guard},
+};
+
+const FMODE_READ: u32 = 1;
+const FMODE_WRITE: u32 = 2;
+/// A file that overlayfs opens below one of its own (6.5+); that one was decided already, and
+/// user space cannot open such a file.
+const FMODE_BACKING: u32 = 1 << 25;
+/// `__FMODE_EXEC` in `f_flags`: opened by `execve` or as an interpreter.
+const OPEN_EXEC: u32 = 0x20;
+/// `__O_TMPFILE`
+const O_TMPFILE: u32 = 0o20_000_000;
+
+const RENAME_EXCHANGE: u32 = 2;
+const RENAME_WHITEOUT: u32 = 4;
+
+/// `int file_open(struct file *)`: every open, by path, handle or magic link, but for `O_PATH`,
+/// whose use is judged in its turn.
+#[lsm(hook = "file_open")]
+fn file_open(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        let opened: *const File = ctx.arg(0);
+        // SAFETY: the hook's argument.
+        let (dentry, mode, flags): (*const Dentry, u32, u32) = unsafe {
+            (load(opened, &FILE_DENTRY), load(opened, &FILE_MODE), load(opened, &FILE_FLAGS))
+        };
+        if mode & FMODE_BACKING != 0 {
+            return 0;
+        }
+        let wanted = wanted_by_open(dentry, mode, flags);
+        if is_anonymous(dentry) && !wanted.contains(FileRights::EXEC) {
+            return 0;
+        }
+        file(subject, dentry, wanted)
+    })
+}
+
+#[inline(always)]
+fn wanted_by_open(dentry: *const Dentry, mode: u32, flags: u32) -> FileRights {
+    if flags & OPEN_EXEC != 0 {
+        return FileRights::EXEC;
+    }
+    let mut wanted = FileRights::NONE;
+    if mode & FMODE_READ != 0 {
+        let read = if is_directory(dentry) { FileRights::LIST } else { FileRights::READ };
+        wanted = wanted.union(read);
+    }
+    if mode & FMODE_WRITE != 0 {
+        wanted = wanted.union(FileRights::WRITE);
+    }
+    if flags & O_TMPFILE != 0 {
+        wanted = wanted.union(FileRights::CREATE);
+    }
+    // Neither readable nor writable (access mode 3): `ioctl` only.
+    if wanted.is_empty() { FileRights::IOCTL } else { wanted }
+}
+
+/// Decides about the dentry that is argument 1, below the directory that is argument 0.
+#[inline(always)]
+fn child(ctx: &LsmContext, wanted: FileRights) -> i32 {
+    guard(|subject| file(subject, ctx.arg(1), wanted))
+}
+
+/// `int path_mknod(const struct path *dir, struct dentry *, umode_t, unsigned int dev)`
+#[lsm(hook = "path_mknod")]
+fn path_mknod(ctx: LsmContext) -> i32 {
+    child(&ctx, FileRights::CREATE)
+}
+
+/// `int path_mkdir(const struct path *dir, struct dentry *, umode_t)`
+#[lsm(hook = "path_mkdir")]
+fn path_mkdir(ctx: LsmContext) -> i32 {
+    child(&ctx, FileRights::CREATE)
+}
+
+/// `int path_symlink(const struct path *dir, struct dentry *, const char *old_name)`
+#[lsm(hook = "path_symlink")]
+fn path_symlink(ctx: LsmContext) -> i32 {
+    child(&ctx, FileRights::CREATE)
+}
+
+/// `int path_unlink(const struct path *dir, struct dentry *)`
+#[lsm(hook = "path_unlink")]
+fn path_unlink(ctx: LsmContext) -> i32 {
+    child(&ctx, FileRights::DELETE)
+}
+
+/// `int path_rmdir(const struct path *dir, struct dentry *)`
+#[lsm(hook = "path_rmdir")]
+fn path_rmdir(ctx: LsmContext) -> i32 {
+    child(&ctx, FileRights::DELETE)
+}
+
+/// `int path_link(struct dentry *old, const struct path *new_dir, struct dentry *new)`
+#[lsm(hook = "path_link")]
+fn path_link(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        let old: *const Dentry = ctx.arg(0);
+        let new: *const Dentry = ctx.arg(2);
+        moved(subject, old, FileRights::NONE, new, FileRights::CREATE, false)
+    })
+}
+
+/// `int path_rename(const struct path *old_dir, struct dentry *old, const struct path *new_dir,
+/// struct dentry *new, unsigned int flags)`, flags since 5.19.
+#[lsm(hook = "path_rename")]
+fn path_rename(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        let old: *const Dentry = ctx.arg(1);
+        let new: *const Dentry = ctx.arg(3);
+        let flags: u32 = ctx.arg(4);
+        rename(subject, old, new, flags)
+    })
+}
+
+#[inline(always)]
+fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32) -> i32 {
+    // A whiteout leaves a character device behind, at a name that loses its meaning.
+    if flags & RENAME_WHITEOUT != 0 {
+        return refuse_move(subject, old, Reason::Refer);
+    }
+    let exchange = flags & RENAME_EXCHANGE != 0;
+    let both = FileRights::CREATE.union(FileRights::DELETE);
+    // SAFETY: the hook's argument; a name that is free has no inode.
+    let replaced: *const Inode = unsafe { load(new, &DENTRY_INODE) };
+    let leave = if exchange { both } else { FileRights::DELETE };
+    let arrive = if replaced.is_null() { FileRights::CREATE } else { both };
+    moved(subject, old, leave, new, arrive, exchange)
+}
+
+/// `int path_truncate(const struct path *)`: `truncate`, and `open` with `O_TRUNC`.
+#[lsm(hook = "path_truncate")]
+fn path_truncate(ctx: LsmContext) -> i32 {
+    at_path(&ctx, FileRights::WRITE)
+}
+
+/// `int file_truncate(struct file *)`: `ftruncate` from 6.2 on; before it is `path_truncate`.
+#[lsm(hook = "file_truncate")]
+fn file_truncate(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        // SAFETY: the hook's argument.
+        let dentry: *const Dentry = unsafe { load(ctx.arg::<*const File>(0), &FILE_DENTRY) };
+        if is_anonymous(dentry) { 0 } else { file(subject, dentry, FileRights::WRITE) }
+    })
+}
+
+/// `int path_chmod(const struct path *, umode_t)`
+#[lsm(hook = "path_chmod")]
+fn path_chmod(ctx: LsmContext) -> i32 {
+    at_path(&ctx, FileRights::ATTR)
+}
+
+/// `int path_chown(const struct path *, kuid_t, kgid_t)`
+#[lsm(hook = "path_chown")]
+fn path_chown(ctx: LsmContext) -> i32 {
+    at_path(&ctx, FileRights::ATTR)
+}
+
+/// Decides about the path that is argument 0.
+#[inline(always)]
+fn at_path(ctx: &LsmContext, wanted: FileRights) -> i32 {
+    guard(|subject| {
+        // SAFETY: the hook's argument.
+        let dentry: *const Dentry = unsafe { load(ctx.arg::<*const Path>(0), &PATH_DENTRY) };
+        if is_anonymous(dentry) { 0 } else { file(subject, dentry, wanted) }
+    })
+}

@@ -1,0 +1,9 @@
+//! The hooks, one file per family. Each file's header lists its hooks and the rights they decide.
+
+mod exec;
+mod files;
+mod label;
+mod network;
+mod process;
+mod surface;
+mod unix;

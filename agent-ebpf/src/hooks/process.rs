@@ -1,0 +1,150 @@
+//! Other processes, and capabilities.
+//!
+//! | hook | right |
+//! |---|---|
+//! | `task_kill` | `process.signal` |
+//! | `ptrace_access_check`, `ptrace_traceme` | `process.ptrace` |
+//! | `task_setnice`, `task_setioprio`, `task_setscheduler`, `task_movememory`, `task_setpgid`, `task_setrlimit` | `process.control` |
+//! | `capable` | `process.capability` |
+//!
+//! Within the session a process may do what the kernel allows; outside only what is granted.
+
+use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+
+use crate::{
+    decide::{EPERM, refuse, refuse_silently},
+    kernel::{TASK_TGID, Task, load},
+    subject::{Subject, guard},
+};
+
+const PTRACE_MODE_ATTACH: u32 = 2;
+const PTRACE_MODE_NOAUDIT: u32 = 4;
+/// `CAP_OPT_NOAUDIT`: the kernel only wonders.
+const CAP_OPT_NOAUDIT: u32 = 2;
+
+#[inline(always)]
+fn target(task: *const Task, extra: u64) -> Detail {
+    // SAFETY: a hook's argument.
+    let id: u32 = unsafe { load(task, &TASK_TGID) };
+    Detail { words: [u64::from(id), extra], extra: 0 }
+}
+
+/// `int task_kill(struct task_struct *, struct kernel_siginfo *, int sig, const struct cred *)`
+#[lsm(hook = "task_kill")]
+fn task_kill(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        let task: *const Task = ctx.arg(0);
+        let signal: u32 = ctx.arg(2);
+        if subject.shares_session_with(task) || subject.may(Surface::SignalAny) {
+            return 0;
+        }
+        let detail = target(task, u64::from(signal));
+        refuse(subject, Right::ProcessSignal, Reason::OutsideSession, NO_RULE, detail, EPERM)
+    })
+}
+
+/// `int ptrace_access_check(struct task_struct *child, unsigned int mode)`: ptrace, and
+/// `/proc/PID/{mem,environ,maps,fd,root,…}`, `process_vm_*`, `pidfd_getfd`, `kcmp`.
+#[lsm(hook = "ptrace_access_check")]
+fn ptrace_access_check(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        let task: *const Task = ctx.arg(0);
+        let mode: u32 = ctx.arg(1);
+        let reason = if subject.shares_session_with(task) {
+            if mode & PTRACE_MODE_ATTACH == 0 || subject.may(Surface::PtraceSession) {
+                return 0;
+            }
+            Reason::NotGranted
+        } else {
+            Reason::OutsideSession
+        };
+        if mode & PTRACE_MODE_NOAUDIT != 0 {
+            return refuse_silently(subject, EPERM);
+        }
+        refuse(subject, Right::ProcessPtrace, reason, NO_RULE, target(task, u64::from(mode)), EPERM)
+    })
+}
+
+/// `int ptrace_traceme(struct task_struct *parent)`
+#[lsm(hook = "ptrace_traceme")]
+fn ptrace_traceme(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        let parent: *const Task = ctx.arg(0);
+        if subject.shares_session_with(parent) && subject.may(Surface::PtraceSession) {
+            return 0;
+        }
+        let detail = target(parent, 0);
+        refuse(subject, Right::ProcessPtrace, Reason::NotGranted, NO_RULE, detail, EPERM)
+    })
+}
+
+/// Decides whether the task that is argument 0 may be controlled.
+#[inline(always)]
+fn control(ctx: &LsmContext) -> i32 {
+    guard(|subject| controls(subject, ctx.arg(0)))
+}
+
+#[inline(always)]
+fn controls(subject: &Subject, task: *const Task) -> i32 {
+    if subject.shares_session_with(task) || subject.may(Surface::ControlAny) {
+        return 0;
+    }
+    let detail = target(task, 0);
+    refuse(subject, Right::ProcessControl, Reason::OutsideSession, NO_RULE, detail, EPERM)
+}
+
+/// `int task_setnice(struct task_struct *, int nice)`
+#[lsm(hook = "task_setnice")]
+fn task_setnice(ctx: LsmContext) -> i32 {
+    control(&ctx)
+}
+
+/// `int task_setioprio(struct task_struct *, int ioprio)`
+#[lsm(hook = "task_setioprio")]
+fn task_setioprio(ctx: LsmContext) -> i32 {
+    control(&ctx)
+}
+
+/// `int task_setscheduler(struct task_struct *)`
+#[lsm(hook = "task_setscheduler")]
+fn task_setscheduler(ctx: LsmContext) -> i32 {
+    control(&ctx)
+}
+
+/// `int task_movememory(struct task_struct *)`
+#[lsm(hook = "task_movememory")]
+fn task_movememory(ctx: LsmContext) -> i32 {
+    control(&ctx)
+}
+
+/// `int task_setpgid(struct task_struct *, pid_t)`
+#[lsm(hook = "task_setpgid")]
+fn task_setpgid(ctx: LsmContext) -> i32 {
+    control(&ctx)
+}
+
+/// `int task_setrlimit(struct task_struct *, unsigned int resource, struct rlimit *)`
+#[lsm(hook = "task_setrlimit")]
+fn task_setrlimit(ctx: LsmContext) -> i32 {
+    control(&ctx)
+}
+
+/// `int capable(const struct cred *, struct user_namespace *, int cap, unsigned int opts)`: in
+/// every user namespace, so root in a session is a user without privileges.
+#[lsm(hook = "capable")]
+fn capable(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        let capability: u32 = ctx.arg(2);
+        let options: u32 = ctx.arg(3);
+        let granted = subject.image.map_or(0, |image| image.header.capabilities);
+        if granted >> (capability & 63) & 1 == 1 {
+            return 0;
+        }
+        if options & CAP_OPT_NOAUDIT != 0 {
+            return refuse_silently(subject, EPERM);
+        }
+        let detail = Detail { words: [u64::from(capability), 0], extra: 0 };
+        refuse(subject, Right::ProcessCapability, Reason::NotGranted, NO_RULE, detail, EPERM)
+    })
+}

@@ -1,0 +1,111 @@
+//! Kernel surface: whole interfaces that a grant opens or leaves shut.
+//!
+//! | hook | right |
+//! |---|---|
+//! | `sb_mount`, `sb_remount`, `sb_umount`, `sb_pivotroot`, `move_mount` | `kernel.mount` |
+//! | `userns_create` | `kernel.namespace` (other namespaces need a capability) |
+//! | `bpf` | `kernel.bpf` |
+//! | `perf_event_open` | `kernel.perf` |
+//! | `inode_init_security_anon` | `kernel.io_uring`, `kernel.userfaultfd` |
+//! | `key_alloc`, `key_permission` | `kernel.keyring` |
+//! | `kernel_module_request`, `kernel_load_data`, `kernel_read_file`, `locked_down` | `kernel.load` |
+//! | `file_ioctl`, `file_ioctl_compat` | never: typing into a terminal (`TIOCSTI`, `TIOCLINUX`) |
+
+use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
+use aya_ebpf::{
+    helpers::generated::bpf_probe_read_kernel,
+    macros::lsm,
+    programs::LsmContext,
+};
+
+use crate::{
+    decide::{EPERM, refuse},
+    kernel::{QSTR_NAME, Qstr, load},
+    subject::{Subject, guard},
+};
+
+const TIOCSTI: u32 = 0x5412;
+const TIOCLINUX: u32 = 0x541c;
+
+#[inline(always)]
+fn opened(subject: &Subject, surface: Surface, right: Right, detail: u64) -> i32 {
+    if subject.may(surface) {
+        return 0;
+    }
+    let detail = Detail { words: [detail, 0], extra: 0 };
+    refuse(subject, right, Reason::NotGranted, NO_RULE, detail, EPERM)
+}
+
+/// The programs are attached to the hooks that they are named after.
+macro_rules! surface_hooks {
+    ($($(#[$doc:meta])* $hook:ident => $surface:ident, $right:ident;)*) => { $(
+        $(#[$doc])*
+        #[lsm]
+        fn $hook(_ctx: LsmContext) -> i32 {
+            guard(|subject| opened(subject, Surface::$surface, Right::$right, 0))
+        }
+    )* };
+}
+
+surface_hooks! {
+    sb_mount => Mount, KernelMount;
+    sb_remount => Mount, KernelMount;
+    sb_umount => Mount, KernelMount;
+    sb_pivotroot => Mount, KernelMount;
+    move_mount => Mount, KernelMount;
+    userns_create => Namespaces, KernelNamespace;
+    bpf => Bpf, KernelBpf;
+    perf_event_open => Perf, KernelPerf;
+    key_alloc => Keyrings, KernelKeyring;
+    key_permission => Keyrings, KernelKeyring;
+    kernel_module_request => Load, KernelLoad;
+    kernel_load_data => Load, KernelLoad;
+    kernel_read_file => Load, KernelLoad;
+    locked_down => Load, KernelLoad;
+}
+
+/// `int inode_init_security_anon(struct inode *, const struct qstr *name, const struct inode *)`
+#[lsm(hook = "inode_init_security_anon")]
+fn inode_init_security_anon(ctx: LsmContext) -> i32 {
+    guard(|subject| {
+        let mut name = [0_u8; 8];
+        // SAFETY: the hook's argument; eight bytes of a name that is at least as long, or of
+        // whatever follows it.
+        unsafe {
+            let address: *const u8 = load(ctx.arg::<*const Qstr>(1), &QSTR_NAME);
+            bpf_probe_read_kernel((&raw mut name).cast(), 8, address.cast());
+        }
+        match u64::from_ne_bytes(name) {
+            IO_URING => opened(subject, Surface::IoUring, Right::KernelIoUring, 0),
+            USERFAULTFD => opened(subject, Surface::Userfaultfd, Right::KernelUserfaultfd, 0),
+            _ => 0,
+        }
+    })
+}
+
+const IO_URING: u64 = u64::from_ne_bytes(*b"[io_urin");
+const USERFAULTFD: u64 = u64::from_ne_bytes(*b"[userfau");
+
+/// `int file_ioctl(struct file *, unsigned int cmd, unsigned long arg)`
+#[lsm(hook = "file_ioctl")]
+fn file_ioctl(ctx: LsmContext) -> i32 {
+    typing(&ctx)
+}
+
+/// `int file_ioctl_compat(struct file *, unsigned int cmd, unsigned long arg)`, 6.8 and stable.
+#[lsm(hook = "file_ioctl_compat")]
+fn file_ioctl_compat(ctx: LsmContext) -> i32 {
+    typing(&ctx)
+}
+
+#[inline(always)]
+fn typing(ctx: &LsmContext) -> i32 {
+    let command: u32 = ctx.arg(1);
+    if command != TIOCSTI && command != TIOCLINUX {
+        return 0;
+    }
+    guard(|subject| {
+        let detail = Detail { words: [u64::from(command), 0], extra: 0 };
+        refuse(subject, Right::FileIoctl, Reason::SelfProtection, NO_RULE, detail, EPERM)
+    })
+}

@@ -1,0 +1,93 @@
+//! Kernel structures: opaque types, and typed loads at offsets that the daemon fills in.
+//!
+//! A load goes straight through a pointer that the verifier knows the BTF type of; a bad pointer
+//! reads as zero (`PROBE_MEM`), it does not fault. The offsets are `.rodata`, frozen at load, so
+//! the verifier sees constants.
+
+use core::ptr::read_volatile;
+
+macro_rules! opaque {
+    ($($(#[$doc:meta])* $name:ident;)*) => { $(
+        $(#[$doc])*
+        #[repr(C)]
+        pub struct $name { _opaque: [u8; 0] }
+    )* };
+}
+
+opaque! {
+    /// `struct task_struct`
+    Task;
+    /// `struct css_set`
+    CssSet;
+    /// `struct cgroup`
+    Cgroup;
+    /// `struct cgroup_subsys_state`
+    Css;
+    /// `struct kernfs_node`
+    KernfsNode;
+    /// `struct file`
+    File;
+    /// `struct path`
+    Path;
+    /// `struct dentry`
+    Dentry;
+    /// `struct inode`
+    Inode;
+    /// `struct super_block`
+    SuperBlock;
+    /// `struct linux_binprm`
+    Bprm;
+    /// `struct vm_area_struct`
+    Vma;
+    /// `struct socket`
+    Socket;
+    /// `struct sock`
+    Sock;
+    /// `struct unix_sock`
+    UnixSock;
+    /// `struct sockaddr`, any family
+    SockAddr;
+    /// `struct msghdr`
+    MsgHdr;
+    /// `struct qstr`
+    Qstr;
+}
+
+/// Offset of one member; `u32::MAX` until the daemon fills it in, which the verifier refuses.
+#[repr(transparent)]
+pub struct Field(u32);
+
+macro_rules! declare_fields {
+    ($($name:ident = $($part:literal),+;)*) => { $(
+        #[unsafe(no_mangle)]
+        pub static $name: Field = Field(u32::MAX);
+    )* };
+}
+
+agent_abi::for_each_kernel_field!(declare_fields);
+
+/// Address of the kernel's `rename_lock`, whose sequence tells a stable walk.
+#[unsafe(no_mangle)]
+static RENAME_LOCK: u64 = 0;
+
+/// Loads the member `field` of the structure at `base`.
+///
+/// # Safety
+/// `base` is a pointer that the verifier accepts for a direct load (a hook's argument, or what
+/// was loaded from one), and `T` is the member's type.
+#[inline(always)]
+pub unsafe fn load<B, T: Copy>(base: *const B, field: &'static Field) -> T {
+    // SAFETY: `field` is a live static; the member read is the caller's promise, and the verifier
+    // checks it again against the kernel's BTF.
+    unsafe {
+        let offset = read_volatile(&raw const field.0);
+        read_volatile(base.byte_add(offset as usize).cast::<T>())
+    }
+}
+
+/// Where the sequence of `rename_lock` stands.
+#[inline(always)]
+pub fn rename_lock() -> u64 {
+    // SAFETY: a live static; volatile because the loader changes it after compilation.
+    unsafe { read_volatile(&raw const RENAME_LOCK) }
+}

@@ -1,0 +1,34 @@
+//! Bailiff's kernel side: who acts, on what, and whether the grant allows it.
+//!
+//! An action takes the same way through every hook:
+//! [`subject`] (is this task in a session?) -> object ([`walk`], or the hook's own arguments) ->
+//! [`decide`] -> [`ledger`](decide) and [`event`].
+//!
+//! Rules of this side: an unlabelled task leaves by the shortest way and is never refused; for a
+//! labelled task every doubt is a refusal; nothing here can panic (the build checks the object).
+#![no_std]
+#![no_main]
+// Inline assembly and atomics for the BPF target are not stable yet; the compiler that builds this
+// crate is a nightly, or is told to behave as one.
+#![feature(asm_experimental_arch, core_intrinsics)]
+#![allow(internal_features, reason = "atomic_xadd: the stable atomics need compare-and-swap")]
+
+mod decide;
+mod event;
+mod hooks;
+mod kernel;
+mod maps;
+mod scratch;
+mod subject;
+mod walk;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The helpers used here are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,112 @@
+//! Every map of the kernel side. Names, keys and values are those of `agent_abi`.
+
+use core::ffi::c_void;
+
+use agent_abi::{
+    Image, Label,
+    event::EventRecord,
+    ledger::{Count, LEDGER_ENTRIES},
+    limits::{MAX_SESSIONS, MAX_SUPERBLOCKS},
+    net::{NetEntries, NetKey},
+};
+use aya_ebpf::{
+    bindings::{
+        BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE,
+    },
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf},
+    helpers::generated::{bpf_task_storage_delete, bpf_task_storage_get},
+    macros::btf_map,
+};
+
+use crate::{kernel::Task, scratch::Scratch};
+
+/// `BPF_MAP_TYPE_TASK_STORAGE`, which aya does not wrap: one value of `T` per task, freed with it.
+///
+/// Minimum kernel: 5.11.
+#[repr(C)]
+pub struct TaskStorage<T> {
+    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+}
+
+// SAFETY: a definition that the loader reads; the fields are never dereferenced.
+unsafe impl<T> Sync for TaskStorage<T> {}
+
+impl<T> TaskStorage<T> {
+    const fn new() -> Self {
+        Self {
+            r#type: core::ptr::null(),
+            key: core::ptr::null(),
+            value: core::ptr::null(),
+            max_entries: core::ptr::null(),
+            map_flags: core::ptr::null(),
+        }
+    }
+
+    fn as_ptr(&self) -> *mut c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// The value of `task`, if it has one.
+    #[inline(always)]
+    pub fn get(&self, task: *const Task) -> Option<*mut T> {
+        self.call(task, 0)
+    }
+
+    /// The value of `task`, made from zeroes if it has none. `None`: no memory.
+    #[inline(always)]
+    pub fn get_or_create(&self, task: *const Task) -> Option<*mut T> {
+        self.call(task, BPF_LOCAL_STORAGE_GET_F_CREATE as u64)
+    }
+
+    #[inline(always)]
+    fn call(&self, task: *const Task, flags: u64) -> Option<*mut T> {
+        // SAFETY: the helper checks the task; the verifier checks that it is one.
+        let value = unsafe {
+            bpf_task_storage_get(
+                self.as_ptr(),
+                task.cast_mut().cast(),
+                core::ptr::null_mut(),
+                flags,
+            )
+        };
+        (!value.is_null()).then_some(value.cast())
+    }
+
+    /// Drops the value of `task`.
+    #[inline(always)]
+    pub fn delete(&self, task: *const Task) {
+        // SAFETY: as in `call`. Nothing to drop is not an error.
+        unsafe { bpf_task_storage_delete(self.as_ptr(), task.cast_mut().cast()) };
+    }
+}
+
+#[btf_map]
+pub static LABELS: TaskStorage<Label> = TaskStorage::new();
+
+#[btf_map]
+pub static SCRATCH: TaskStorage<Scratch> = TaskStorage::new();
+
+#[btf_map]
+pub static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub static CGROUPS: HashMap<u64, Label, MAX_SESSIONS> = HashMap::new();
+
+#[btf_map]
+pub static SUPERBLOCKS: HashMap<u32, u32, MAX_SUPERBLOCKS> = HashMap::new();
+
+#[btf_map]
+pub static NET: LpmTrie<NetKey, NetEntries, 16384, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
+
+#[btf_map]
+pub static LEDGER: Array<Count, LEDGER_ENTRIES> = Array::new();
+
+#[btf_map]
+pub static EVENTS: RingBuf<EventRecord, { 4 << 20 }> = RingBuf::new();
+
+#[btf_map]
+pub static DROPS: PerCpuArray<u64, 1> = PerCpuArray::new();

@@ -1,0 +1,47 @@
+//! Working memory of one task: too large for the 512-byte stack, and not per CPU, because a
+//! program can be preempted by another task's on a preemptible kernel.
+
+use agent_abi::{event::EventRecord, limits::MAX_DEPTH};
+
+/// Value of the `SCRATCH` task storage. Only programs that run for the task itself touch it.
+#[repr(C)]
+pub struct Scratch {
+    /// The walk's findings; see [`crate::walk`]. Kept here and not on the stack because
+    /// verifiers before 6.8 take what a `bpf_loop` callback leaves on the stack for constant.
+    pub walk: WalkState,
+    /// Names from the object (0) up to, and without, the root of its filesystem.
+    pub names: [NameRef; MAX_DEPTH],
+    /// The component that the automaton reads.
+    pub component: [u8; 256],
+    /// The event under construction.
+    pub record: EventRecord,
+}
+
+/// State of a walk in progress.
+#[repr(C)]
+pub struct WalkState {
+    /// Names gathered.
+    pub depth: u32,
+    /// 1 once the root of the filesystem was reached.
+    pub rooted: u32,
+    /// State of the automaton.
+    pub state: u32,
+    /// `s_dev` of the object's filesystem.
+    pub dev: u32,
+    /// Of a pair of objects, the state of the first.
+    pub first_state: u32,
+    /// Sequence of `rename_lock` when the walk began.
+    pub sequence: u32,
+    /// 1 once the walk was found stable.
+    pub stable: u32,
+    /// Bytes of path written, or still to be left out, while an event is put together.
+    pub cursor: u32,
+}
+
+/// A name in the dcache: valid under RCU, as long as the program runs.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct NameRef {
+    pub address: u64,
+    pub length: u64,
+}
