@@ -1,0 +1,76 @@
+//! One thing that a session did, or was refused.
+
+use agent_abi::Verdict;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::PathText;
+
+/// A row of `bailiff events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub schema: u32,
+    /// Grows with every event that this host recorded.
+    pub id: i64,
+    pub time: Timestamp,
+    /// Name of the session.
+    pub session: String,
+    /// `allow`, `deny` or `would-deny`; `lost` for a row that says how many events were dropped.
+    pub verdict: String,
+    /// As in a grant: `file.write`.
+    pub right: String,
+    /// Why, in a word: `rule`, `no-rule`, `refer`, …
+    pub reason: String,
+    /// The rule that decided, if one did.
+    pub rule: Option<RuleRef>,
+    /// What it was done to, for people: a path, an address, a process.
+    pub object: String,
+    /// The object's whole path as the session sees it, where it has one.
+    pub path: Option<PathText>,
+    /// The path was too long and lost its beginning.
+    #[serde(default)]
+    pub truncated: bool,
+    /// Device (`8:1`) and inode of the object, where it has them.
+    pub device: Option<String>,
+    pub inode: Option<u64>,
+    pub process: EventProcess,
+    /// How many alike this row stands for.
+    pub count: u64,
+}
+
+/// Who did it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventProcess {
+    pub pid: u32,
+    pub tid: u32,
+    pub parent: u32,
+    pub uid: u32,
+    pub comm: String,
+    /// cgroup v2 id.
+    pub cgroup: u64,
+}
+
+/// A rule of the session's grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleRef {
+    pub number: u16,
+    pub id: String,
+    /// What the grant's author wrote.
+    pub reason: Option<String>,
+}
+
+impl Event {
+    /// The verdict of an event that stands for events that were dropped.
+    pub const LOST: &str = "lost";
+
+    /// Whether an action was refused, or would have been.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        self.verdict == Verdict::Deny.name() || self.verdict == Verdict::WouldDeny.name()
+    }
+
+    #[must_use]
+    pub fn lost(&self) -> bool {
+        self.verdict == Self::LOST
+    }
+}

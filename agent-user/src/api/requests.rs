@@ -1,0 +1,70 @@
+//! What the command line asks for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A grant with everything that it includes, as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantSource {
+    pub main: SourceFile,
+    pub includes: Vec<SourceFile>,
+}
+
+/// One file of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// What an `include` calls it; for the main file, what the user wrote.
+    pub name: String,
+    /// Where it was read, for messages.
+    pub origin: String,
+    pub text: String,
+}
+
+/// Puts a grant in force.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StartSession {
+    pub target: Target,
+    pub grant: GrantSource,
+    /// From `--set`, and the given ones: `cwd`, `home`, `user`.
+    pub variables: BTreeMap<String, String>,
+    /// For `bailiff ps`.
+    pub command: Vec<String>,
+}
+
+/// For which processes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A cgroup that the daemon makes; processes enrol themselves.
+    New,
+    /// A running cgroup: below the hierarchy, or as `/proc/PID/cgroup` writes it.
+    Cgroup(String),
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventFilter {
+    pub since: Option<jiff::Timestamp>,
+    pub until: Option<jiff::Timestamp>,
+    /// Name or number.
+    pub session: Option<String>,
+    pub right: Option<String>,
+    pub verdict: Option<String>,
+    /// A glob over the whole path or object.
+    pub path: Option<String>,
+    pub rule: Option<String>,
+    /// Only events with a greater id.
+    pub after: Option<i64>,
+    /// The newest so many.
+    pub limit: Option<u32>,
+}
+
+/// Which refusal to explain: this event, or the latest of this session, or the latest of all.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WhyQuery {
+    pub event: Option<i64>,
+    pub session: Option<String>,
+}

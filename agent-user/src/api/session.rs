@@ -1,0 +1,149 @@
+//! A session, and what is said about it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Event, RuleRef};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub schema: u32,
+    /// Grant and number: `coder-17`.
+    pub name: String,
+    /// Unique on this host, ever.
+    pub number: u32,
+    pub state: SessionState,
+    /// Name of the grant.
+    pub grant: String,
+    /// `enforce` or `audit`.
+    pub mode: String,
+    pub cgroup: String,
+    pub cgroup_id: u64,
+    /// Whether the daemon made the cgroup (`run`) or found it (`tag`).
+    pub own_cgroup: bool,
+    pub command: Vec<String>,
+    pub variables: BTreeMap<String, String>,
+    /// Who started it.
+    pub uid: u32,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    pub end_cause: Option<EndCause>,
+    /// Live processes.
+    pub processes: u32,
+    /// Actions that the grant allowed and refused, counted in the kernel.
+    pub allowed: u64,
+    pub refused: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionState {
+    /// The grant is in force; no process has come yet.
+    Starting,
+    Running,
+    Frozen,
+    Ended,
+}
+
+impl SessionState {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Frozen => "frozen",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// What ended a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndCause {
+    /// Its last process ended.
+    Finished,
+    /// `bailiff stop`.
+    Stopped,
+    /// `bailiff untag`.
+    Untagged,
+    /// The cgroup was removed.
+    CgroupRemoved,
+    /// Nobody enrolled.
+    NeverStarted,
+    /// The host was restarted.
+    Reboot,
+    /// The kernel side no longer had it when a daemon came back.
+    Vanished,
+}
+
+impl EndCause {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Stopped => "stopped",
+            Self::Untagged => "untagged",
+            Self::CgroupRemoved => "cgroup-removed",
+            Self::NeverStarted => "never-started",
+            Self::Reboot => "reboot",
+            Self::Vanished => "vanished",
+        }
+    }
+}
+
+/// What `bailiff run` says at the end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    pub schema: u32,
+    pub session: Session,
+    /// The first refusals, oldest first.
+    pub refusals: Vec<Event>,
+    /// How many different ones were recorded.
+    pub recorded: u64,
+    /// Processes that outlived the command.
+    pub survivors: Vec<String>,
+}
+
+/// How often one rule decided.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RuleCount {
+    /// `None` counts what no rule decided.
+    pub rule: Option<RuleRef>,
+    pub allowed: u64,
+    pub refused: u64,
+}
+
+/// `bailiff report`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionReport {
+    pub schema: u32,
+    pub session: Session,
+    pub rules: Vec<RuleCount>,
+    /// Events dropped on this host since the session started.
+    pub lost: u64,
+    /// Hooks of this kernel that are not attached.
+    pub missing_hooks: Vec<String>,
+    /// `aligned`, `not aligned` or `unknown`.
+    pub alignment: String,
+    /// Why.
+    pub because: String,
+}
+
+/// `bailiff why`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Why {
+    pub schema: u32,
+    pub event: Event,
+    /// The refusal in a sentence.
+    pub what: String,
+    /// The rule or the reason.
+    pub because: String,
+    /// Whether the same act can succeed if tried again under this grant.
+    pub retry_helps: bool,
+    pub retry: String,
+    /// What to ask the operator for; `None` where nobody can grant it.
+    pub ask: Option<String>,
+}

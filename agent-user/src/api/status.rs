@@ -1,0 +1,34 @@
+//! The daemon's own state.
+
+use serde::{Deserialize, Serialize};
+
+/// `bailiff status` without a session, and a part of `bailiff doctor`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    pub schema: u32,
+    pub version: String,
+    pub pid: u32,
+    pub kernel: String,
+    pub started: jiff::Timestamp,
+    pub sessions: u32,
+    /// Hooks attached and known.
+    pub hooks_attached: u32,
+    pub hooks_known: u32,
+    pub missing_hooks: Vec<String>,
+    /// Events that found the ring buffer full since the programs were loaded.
+    pub dropped_in_kernel: u64,
+    pub store: StoreStatus,
+}
+
+/// How recording goes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StoreStatus {
+    pub path: String,
+    pub recorded: u64,
+    /// Waiting to be written.
+    pub queued: u64,
+    /// Dropped because the queue was full.
+    pub dropped: u64,
+    /// The last write failed like this, and is being tried again.
+    pub error: Option<String>,
+}

@@ -1,0 +1,226 @@
+//! cgroup v2: where it is mounted, and what the daemon does to one cgroup.
+
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use crate::mounts::{self, Mount};
+
+/// Why there is no cgroup v2 hierarchy to work with.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum HierarchyError {
+    #[error(
+        "no cgroup v2 hierarchy is mounted: mount it with \
+         `mount -t cgroup2 none /sys/fs/cgroup`, or boot with `systemd.unified_cgroup_hierarchy=1`"
+    )]
+    Missing,
+    #[error(
+        "this host uses cgroup v1 with cgroup v2 beside it (at {}): \
+         boot with `systemd.unified_cgroup_hierarchy=1` so that cgroup v2 alone is used",
+        .0.display()
+    )]
+    Hybrid(PathBuf),
+    #[error("cannot read /proc/self/mountinfo: {0}")]
+    Mounts(String),
+}
+
+/// The cgroup v2 hierarchy of this host.
+#[derive(Clone, Debug)]
+pub struct Hierarchy {
+    root: PathBuf,
+}
+
+impl Hierarchy {
+    /// Finds where cgroup v2 is mounted.
+    pub fn find() -> Result<Self, HierarchyError> {
+        let text = fs::read("/proc/self/mountinfo")
+            .map_err(|error| HierarchyError::Mounts(error.to_string()))?;
+        let mounts =
+            mounts::parse(&text).map_err(|error| HierarchyError::Mounts(error.to_string()))?;
+        Self::among(&mounts)
+    }
+
+    fn among(mounts: &[Mount]) -> Result<Self, HierarchyError> {
+        let path = |mount: &Mount| PathBuf::from(std::ffi::OsStr::from_bytes(&mount.point));
+        let unified = mounts.iter().find(|mount| mount.fstype == "cgroup2" && mount.root == b"/");
+        let Some(unified) = unified else { return Err(HierarchyError::Missing) };
+        if mounts.iter().any(|mount| mount.fstype == "cgroup") {
+            return Err(HierarchyError::Hybrid(path(unified)));
+        }
+        Ok(Self { root: path(unified) })
+    }
+
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The cgroup at `path`: below the mount point, or as `/proc/PID/cgroup` writes it.
+    pub fn open(&self, path: &Path) -> io::Result<Cgroup> {
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        if relative.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+            return Err(io::Error::other("a cgroup's path has no `..` or `.`"));
+        }
+        Cgroup::at(self.root.join(relative))
+    }
+
+    /// The cgroup of a session that `bailiff run` starts; made where it is not there.
+    pub fn create_for(&self, session: &str) -> io::Result<Cgroup> {
+        let path = self.root.join("bailiff").join(session);
+        fs::create_dir_all(&path)?;
+        Cgroup::at(path)
+    }
+
+    /// The cgroup of a process.
+    pub fn of_process(&self, pid: u32) -> io::Result<PathBuf> {
+        let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        Ok(self.root.join(path.trim_start_matches('/')))
+    }
+}
+
+/// One cgroup directory.
+#[derive(Clone, Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+    id: u64,
+}
+
+impl Cgroup {
+    fn at(path: PathBuf) -> io::Result<Self> {
+        let id = fs::metadata(path.join("cgroup.procs")).and(fs::metadata(&path))?.ino();
+        Ok(Self { path, id })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The kernel's id of it: the directory's inode number.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether the same cgroup, and no later one of that name, is still there.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|meta| meta.ino() == self.id)
+    }
+
+    /// Moves a process here.
+    pub fn admit(&self, pid: u32) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+    }
+
+    /// Processes here and in every cgroup below.
+    pub fn processes(&self) -> io::Result<Vec<u32>> {
+        let mut found = Vec::new();
+        collect(&self.path, &mut found)?;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Whether any process, here or below, is alive.
+    pub fn populated(&self) -> io::Result<bool> {
+        let events = fs::read_to_string(self.path.join("cgroup.events"))?;
+        Ok(events.lines().any(|line| line == "populated 1"))
+    }
+
+    /// Kills every process here and below, at once.
+    pub fn kill(&self) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.kill"), "1")
+    }
+
+    pub fn freeze(&self, frozen: bool) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
+    }
+
+    #[must_use]
+    pub fn frozen(&self) -> bool {
+        fs::read_to_string(self.path.join("cgroup.freeze")).is_ok_and(|text| text.trim() == "1")
+    }
+
+    /// Removes it and the empty cgroups below.
+    pub fn remove(&self) -> io::Result<()> {
+        remove_tree(&self.path)
+    }
+}
+
+fn collect(dir: &Path, found: &mut Vec<u32>) -> io::Result<()> {
+    match fs::read_to_string(dir.join("cgroup.procs")) {
+        Ok(text) => found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok())),
+        // A threaded cgroup lists its processes in its domain.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+        Err(error) => return Err(error),
+    }
+    for child in children(dir)? {
+        match collect(&child, found) {
+            Err(error) if gone(&error) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    for child in children(dir)? {
+        remove_tree(&child)?;
+    }
+    fs::remove_dir(dir)
+}
+
+fn children(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir)?.filter_map(Result::ok);
+    Ok(entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect())
+}
+
+/// Whether an error means that the cgroup was removed meanwhile.
+#[must_use]
+pub fn gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn among(text: &str) -> Result<Hierarchy, HierarchyError> {
+        Hierarchy::among(&mounts::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn finds_the_unified_hierarchy() {
+        let found = among("30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n").unwrap();
+        assert_eq!(found.root(), Path::new("/sys/fs/cgroup"));
+    }
+
+    #[test]
+    fn says_what_to_do_without_one() {
+        let none = among("30 25 0:26 / /sys rw - sysfs sysfs rw\n").unwrap_err();
+        assert_eq!(none, HierarchyError::Missing);
+        let hybrid = among(
+            "30 25 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+             31 25 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+        )
+        .unwrap_err();
+        assert!(matches!(hybrid, HierarchyError::Hybrid(_)));
+        for error in [none, hybrid] {
+            assert!(error.to_string().contains("unified_cgroup_hierarchy=1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_stays_below_the_mount() {
+        let hierarchy = among("30 25 0:26 / /sys/fs/cgroup rw - cgroup2 c rw\n").unwrap();
+        assert!(hierarchy.open(Path::new("/../../etc")).is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! A refusal in words: what, why, whether to try again, what to ask for.
+
+use agent_abi::{Reason, Right};
+
+use crate::{
+    api::{Event, SCHEMA, Why},
+    render::{escape, escape::escape_bytes},
+};
+
+/// The reason in a few words, for the end of an event line.
+#[must_use]
+pub fn short(reason: &str) -> &'static str {
+    match reason_named(reason) {
+        Some(Reason::Rule) => "denied by a rule",
+        Some(Reason::NoRule) => "no rule of the grant allows it",
+        Some(Reason::Refer) => "the new name would give more rights",
+        Some(Reason::UnknownMount) => "not mounted where the session can see it",
+        Some(Reason::Unresolvable) => "its path cannot be told",
+        Some(Reason::Unstable) => "the tree was being renamed meanwhile",
+        Some(Reason::SessionEnded) => "the session of this process has ended",
+        Some(Reason::OutsideSession) => "the target is outside the session",
+        Some(Reason::SelfProtection) => "it would change the session's own limits",
+        Some(Reason::NoMemory) => "the kernel was short of memory",
+        Some(Reason::NotGranted) => "not in the grant's [process] or [kernel] table",
+        Some(Reason::PrivilegeGain) => "the program would gain privileges",
+        _ => "",
+    }
+}
+
+/// Everything that `bailiff why` says about a refusal.
+#[must_use]
+pub fn why(event: Event) -> Why {
+    let reason = reason_named(&event.reason);
+    let retry_helps = matches!(reason, Some(Reason::Unstable | Reason::NoMemory));
+    Why {
+        schema: SCHEMA,
+        what: what(&event),
+        because: because(&event, reason),
+        retry_helps,
+        retry: if retry_helps {
+            "The cause was passing: trying again can succeed.".into()
+        } else {
+            "Trying again will be refused again while this grant is in force.".into()
+        },
+        ask: ask(&event, reason),
+        event,
+    }
+}
+
+fn what(event: &Event) -> String {
+    let process = format!("{}[{}]", escape(&event.process.comm), event.process.pid);
+    let verb = if event.verdict == "deny" { "was refused" } else { "would be refused" };
+    format!("{process} in session {} {verb} {} on {}.", event.session, event.right, object(event))
+}
+
+fn object(event: &Event) -> String {
+    event
+        .path
+        .as_ref()
+        .map_or_else(|| escape(&event.object).into_owned(), |path| escape_bytes(&path.bytes()))
+}
+
+fn because(event: &Event, reason: Option<Reason>) -> String {
+    let rule = event.rule.as_ref();
+    let id = rule.map_or_else(|| "?".into(), |rule| escape(&rule.id).into_owned());
+    match reason {
+        Some(Reason::Rule) => match rule.and_then(|rule| rule.reason.as_deref()) {
+            Some(text) => format!("Rule `{id}` denies it: {}", escape(text)),
+            None => format!("Rule `{id}` denies it."),
+        },
+        Some(Reason::NoRule) => {
+            "No rule of the grant allows it, and what no rule allows is refused.".into()
+        }
+        Some(Reason::Refer) => "A rename or link must not give an object rights that it does not \
+             have under its present name, and this name would."
+            .into(),
+        Some(Reason::UnknownMount) => "The filesystem is not mounted where the session can see \
+             it, so no path of the grant names it."
+            .into(),
+        Some(Reason::Unresolvable) => {
+            "Its path is too deep, too long, or leads to no root, so no rule can be found for it."
+                .into()
+        }
+        Some(Reason::Unstable) => {
+            "The directories above it were renamed again and again during the decision.".into()
+        }
+        Some(Reason::SessionEnded) => {
+            "The session that this process belongs to has ended; nothing is granted to it.".into()
+        }
+        Some(Reason::OutsideSession) => {
+            "The target process is outside the session, and the grant reaches no further.".into()
+        }
+        Some(Reason::SelfProtection) => {
+            "It would let the session change its own limits, which no grant can allow.".into()
+        }
+        Some(Reason::NoMemory) => "The kernel had no memory for the decision.".into(),
+        Some(Reason::NotGranted) => {
+            format!("The grant does not open `{}`.", event.right)
+        }
+        Some(Reason::PrivilegeGain) => {
+            "The program is set-user-id, set-group-id or has file capabilities; sessions gain \
+             no privileges."
+                .into()
+        }
+        _ => format!("Reason: {}.", escape(&event.reason)),
+    }
+}
+
+/// What the operator could write; `None` where nothing can be asked for.
+fn ask(event: &Event, reason: Option<Reason>) -> Option<String> {
+    let right = Right::ALL.iter().find(|(_, name)| *name == event.right).map(|(right, _)| *right);
+    match reason? {
+        Reason::Rule => {
+            let id = event.rule.as_ref().map(|rule| escape(&rule.id).into_owned())?;
+            Some(format!(
+                "A deny wins over every allow. Ask the operator for an `except` in rule `{id}`:\n\
+                 except = [{}]",
+                quoted(&object(event))
+            ))
+        }
+        Reason::NoRule => Some(format!("Ask the operator for this rule:\n{}", rule(event, right?))),
+        Reason::NotGranted | Reason::OutsideSession => {
+            Some(format!("Ask the operator to grant `{}`.", event.right))
+        }
+        Reason::Refer => Some(
+            "Copy the content to the new name and delete the old one, if the grant allows both."
+                .into(),
+        ),
+        Reason::UnknownMount => {
+            Some("Ask the operator to mount it where the session starts.".into())
+        }
+        _ => None,
+    }
+}
+
+fn rule(event: &Event, right: Right) -> String {
+    let object = quoted(&object(event));
+    if (right as usize) < agent_abi::right::FILE_RIGHTS {
+        let verb = event.right.trim_start_matches("file.");
+        return format!("[[file]]\nallow = [\"{verb}\"]\npath = [{object}]");
+    }
+    match right {
+        Right::NetConnect => format!("[[net]]\nallow = [\"connect\"]\nto = [{object}]"),
+        Right::UnixConnect => format!("[[unix]]\nallow = [\"connect\"]\nname = [{object}]"),
+        _ => format!("`{}`", event.right),
+    }
+}
+
+/// As a TOML string.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn reason_named(name: &str) -> Option<Reason> {
+    Reason::ALL.iter().find(|(_, n)| *n == name).map(|(reason, _)| *reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::events_for_tests as event;
+
+    #[test]
+    fn every_reason_has_words() {
+        for (_, name) in Reason::ALL {
+            assert!(!short(name).is_empty(), "{name}");
+            let why = why(Event { reason: name.into(), ..event("file.read", b"/x", "deny") });
+            assert!(!why.because.starts_with("Reason:"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_denying_rule_is_named_with_its_reason() {
+        let why = why(event("file.read", b"/w/.env", "deny"));
+        assert_eq!(why.what, "cat[9] in session coder-1 was refused file.read on /w/.env.");
+        assert_eq!(why.because, "Rule `secrets` denies it: Ask.");
+        assert!(!why.retry_helps);
+        assert!(why.ask.unwrap().contains("except = [\"/w/.env\"]"));
+    }
+
+    #[test]
+    fn a_missing_rule_is_written_out() {
+        let event = Event {
+            rule: None,
+            reason: "no-rule".into(),
+            ..event("file.write", b"/etc/a\"b", "deny")
+        };
+        let ask = why(event).ask.unwrap();
+        assert!(ask.contains("allow = [\"write\"]\npath = [\"/etc/a\\\"b\"]"), "{ask}");
+    }
+
+    #[test]
+    fn passing_causes_can_be_tried_again_and_self_protection_cannot_be_asked_for() {
+        let with = |reason: &str| {
+            why(Event { reason: reason.into(), rule: None, ..event("file.read", b"/x", "deny") })
+        };
+        assert!(with("unstable").retry_helps);
+        assert_eq!(with("self-protection").ask, None);
+    }
+}

@@ -1,0 +1,14 @@
+//! The user side of Bailiff: the daemon and the command line.
+//!
+//! `daemon` turns grants into kernel tables and kernel events into rows of `store`; `cli` asks it
+//! over the types of `api`. `kernel` is the only module that knows of BPF.
+
+pub mod api;
+pub mod cgroup;
+pub mod clock;
+pub mod explain;
+pub mod kernel;
+pub mod mounts;
+pub mod process;
+pub mod render;
+pub mod store;

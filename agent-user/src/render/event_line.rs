@@ -1,0 +1,147 @@
+//! The event line: the whole story in one.
+
+use agent_abi::Reason;
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{
+    escape, local_time,
+    style::{self, FAINT, NAME, PLAIN},
+    table::{Cell, render_line},
+};
+use crate::{api::Event, explain};
+
+/// Columns before the last that line up, and how wide each may get for it: one long path does
+/// not push everything away.
+const WIDEST: [usize; 8] = [8, 19, 24, 12, 18, 44, 24, 20];
+
+/// Renders events as lines; the widths seen so far are kept, so that a stream lines up too.
+pub struct EventLines {
+    now: Timestamp,
+    zone: TimeZone,
+    widths: [usize; 8],
+}
+
+impl EventLines {
+    #[must_use]
+    pub fn new(now: Timestamp, zone: TimeZone) -> Self {
+        Self { now, zone, widths: [0; 8] }
+    }
+
+    /// Widens the columns for what will be rendered.
+    pub fn fit(&mut self, events: &[Event]) {
+        for event in events {
+            for (i, cell) in self.cells(event).iter().enumerate().take(WIDEST.len()) {
+                self.widths[i] = self.widths[i].max(cell.width().min(WIDEST[i]));
+            }
+        }
+    }
+
+    /// One line, without its end.
+    pub fn render(&mut self, event: &Event) -> String {
+        self.fit(std::slice::from_ref(event));
+        render_line(&self.cells(event), &self.widths)
+    }
+
+    fn cells(&self, event: &Event) -> Vec<Cell> {
+        let time = Cell::styled(local_time(event.time, self.now, &self.zone), FAINT);
+        let id = Cell::styled(format!("#{}", event.id), FAINT);
+        let (verdict, colour) = style::verdict(event);
+        let verdict = Cell::styled(verdict, colour);
+        if event.lost() {
+            let text = format!("{} events were not recorded: {}", event.count, escape(&event.reason));
+            return vec![id, time, "-".into(), verdict, Cell::styled(text, colour)];
+        }
+        let rule = event.rule.as_ref().map_or("-".into(), |rule| escape(&rule.id).into_owned());
+        vec![
+            id,
+            time,
+            Cell::styled(escape(&event.session), NAME),
+            verdict,
+            event.right.clone().into(),
+            object(event).into(),
+            process(event).into(),
+            rule.into(),
+            Cell::styled(reason(event), PLAIN),
+        ]
+    }
+}
+
+fn object(event: &Event) -> String {
+    let shown = match &event.path {
+        Some(path) => escape::escape_bytes(&path.bytes()),
+        None => escape(&event.object).into_owned(),
+    };
+    let shown = if event.truncated { format!("…{shown}") } else { shown };
+    if event.count > 1 { format!("{shown} (x{})", event.count) } else { shown }
+}
+
+fn process(event: &Event) -> String {
+    format!("{}[{}]", escape(&event.process.comm), event.process.pid)
+}
+
+/// Why, in a few words: the author's for a rule that has them.
+fn reason(event: &Event) -> String {
+    if !event.refused() {
+        return String::new();
+    }
+    let written = event.rule.as_ref().and_then(|rule| rule.reason.as_deref());
+    match (event.reason == Reason::Rule.name(), written) {
+        (true, Some(written)) => escape(written).into_owned(),
+        (true, None) => "denied by this rule".into(),
+        (false, _) => explain::short(&event.reason).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::{PathText, RuleRef},
+        store::{events_for_tests as event, lost_row},
+    };
+
+    fn lines(events: &[Event]) -> Vec<String> {
+        let now = Timestamp::from_second(1_700_000_500).unwrap();
+        let mut lines = EventLines::new(now, TimeZone::UTC);
+        lines.fit(events);
+        let plain = |line: String| anstream::adapter::strip_str(&line).to_string();
+        events.iter().map(|event| plain(lines.render(event))).collect()
+    }
+
+    #[test]
+    fn tells_the_whole_story_aligned() {
+        let secret = Event { id: 9, ..event("file.read", b"/w/.env", "deny") };
+        let other = Event {
+            id: 10,
+            rule: None,
+            reason: "no-rule".into(),
+            count: 3,
+            ..event("file.write", b"/etc/passwd", "would-deny")
+        };
+        assert_eq!(
+            lines(&[secret, other]),
+            [
+                "#9   22:13:20  coder-1  DENIED      file.read   /w/.env           cat[9]  secrets  Ask.",
+                "#10  22:13:20  coder-1  would-deny  file.write  /etc/passwd (x3)  cat[9]  -        no rule of the grant allows it",
+            ]
+        );
+    }
+
+    #[test]
+    fn shows_nothing_that_a_terminal_obeys() {
+        let mut event = event("file.read", b"/w/\x1b]0;x\x07\n/\xff", "deny");
+        event.process.comm = "c\x1b[31m".into();
+        event.rule = Some(RuleRef { number: 0, id: "r\n".into(), reason: Some("\u{202e}".into()) });
+        event.path = Some(PathText::new(b"/w/\x1b]0;x\x07\n/\xff"));
+        let line = &lines(&[event])[0];
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert!(line.contains("/w/\\u{1b}]0;x\\u{7}\\n/\\xff"), "{line}");
+        assert!(line.contains("\\u{202e}"), "{line}");
+    }
+
+    #[test]
+    fn says_what_was_lost() {
+        let line = &lines(&[lost_row(7, "the kernel's buffer was full")])[0];
+        assert!(line.contains("LOST  7 events were not recorded: the kernel's buffer"), "{line}");
+    }
+}

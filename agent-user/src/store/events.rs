@@ -1,0 +1,300 @@
+//! Events: written in batches, read by filter.
+
+use agent_abi::Verdict;
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, ToSql, params};
+
+use super::{Store, StoreError, sessions::time};
+use crate::api::{Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA};
+
+/// Writes all of them, or none.
+pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO events (time, session, verdict, right, reason, rule, rule_id, rule_reason,
+                 object, path, truncated, device, inode, pid, tid, parent, uid, comm, cgroup, count)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                 ?18, ?19, ?20)",
+        )?;
+        for event in events {
+            let rule = event.rule.as_ref();
+            statement.execute(params![
+                event.time.as_microsecond(),
+                event.session,
+                event.verdict,
+                event.right,
+                event.reason,
+                rule.map(|rule| rule.number),
+                rule.map(|rule| &rule.id),
+                rule.and_then(|rule| rule.reason.as_ref()),
+                event.object,
+                event.path.as_ref().map(PathText::bytes),
+                event.truncated,
+                event.device,
+                event.inode.map(u64::cast_signed),
+                event.process.pid,
+                event.process.tid,
+                event.process.parent,
+                event.process.uid,
+                event.process.comm,
+                event.process.cgroup.cast_signed(),
+                event.count.cast_signed(),
+            ])?;
+        }
+    }
+    transaction.commit()
+}
+
+/// The row that stands for events that nobody could record.
+#[must_use]
+pub fn lost_row(count: u64, why: &str) -> Event {
+    Event {
+        schema: SCHEMA,
+        id: 0,
+        time: Timestamp::now(),
+        session: "-".into(),
+        verdict: Event::LOST.into(),
+        right: "-".into(),
+        reason: why.into(),
+        rule: None,
+        object: "-".into(),
+        path: None,
+        truncated: false,
+        device: None,
+        inode: None,
+        process: EventProcess::default(),
+        count,
+    }
+}
+
+/// Counts over all that is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Rows.
+    pub recorded: u64,
+    /// Events that rows say were dropped.
+    pub lost: u64,
+}
+
+impl Store {
+    /// The newest events that pass `filter`, oldest first.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
+        let (condition, values) = condition(filter);
+        // A reader that follows wants the oldest first; all others the newest.
+        let order = if filter.after.is_some() { "ASC" } else { "DESC" };
+        let limit = filter.limit.map_or(-1, i64::from);
+        let sql = format!("SELECT * FROM events WHERE {condition} ORDER BY id {order} LIMIT {limit}");
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let values = values.iter().map(AsRef::as_ref).collect::<Vec<&dyn ToSql>>();
+        let mut events =
+            statement.query_map(&*values, read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        if filter.after.is_none() {
+            events.reverse();
+        }
+        Ok(events)
+    }
+
+    /// The first `limit` refusals of a session, and how many different ones there are.
+    pub fn refusals(&self, session: &str, limit: u32) -> Result<(Vec<Event>, u64), StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT *, min(id) FROM events
+             WHERE session = ?1 AND verdict IN ('deny', 'would-deny')
+             GROUP BY right, object ORDER BY id",
+        )?;
+        let all = statement.query_map([session], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let count = all.len() as u64;
+        Ok((all.into_iter().take(limit as usize).collect(), count))
+    }
+
+    /// The latest refusal, of one session or of all.
+    pub fn latest_refusal(&self, session: Option<&str>) -> Result<Option<Event>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT * FROM events
+             WHERE verdict IN ('deny', 'would-deny') AND (?1 IS NULL OR session = ?1)
+             ORDER BY id DESC LIMIT 1",
+        )?;
+        Ok(statement.query_map([session], read)?.next().transpose()?)
+    }
+
+    pub fn event(&self, id: i64) -> Result<Option<Event>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT * FROM events WHERE id = ?")?;
+        Ok(statement.query_map([id], read)?.next().transpose()?)
+    }
+
+    pub fn last_event_id(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT coalesce(max(id), 0) FROM events";
+        Ok(self.lock().query_row(sql, [], |row| row.get(0))?)
+    }
+
+    /// Counts of rows, and of events lost, since a time.
+    pub fn stats(&self, since: Timestamp) -> Result<Stats, StoreError> {
+        let sql = "SELECT count(*), coalesce(sum(count) FILTER (WHERE verdict = 'lost'), 0)
+                   FROM events WHERE time >= ?";
+        let read = |row: &Row<'_>| -> rusqlite::Result<Stats> {
+            let (recorded, lost) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
+            Ok(Stats { recorded: recorded.cast_unsigned(), lost: lost.cast_unsigned() })
+        };
+        Ok(self.lock().query_row(sql, [since.as_microsecond()], read)?)
+    }
+}
+
+fn condition(filter: &EventFilter) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut parts = vec!["1".to_owned()];
+    let mut values = Vec::<Box<dyn ToSql>>::new();
+    let mut add = |part: &str, value: Box<dyn ToSql>| {
+        values.push(value);
+        parts.push(part.replace('?', &format!("?{}", values.len())));
+    };
+    // What was lost might have been any of what is asked for.
+    let or_lost = |part: &str| format!("({part} OR verdict = '{}')", Event::LOST);
+    if let Some(since) = filter.since {
+        add("time >= ?", Box::new(since.as_microsecond()));
+    }
+    if let Some(until) = filter.until {
+        add("time < ?", Box::new(until.as_microsecond()));
+    }
+    if let Some(after) = filter.after {
+        add("id > ?", Box::new(after));
+    }
+    if let Some(session) = &filter.session {
+        add(&or_lost("session = ?"), Box::new(session.clone()));
+    }
+    if let Some(verdict) = &filter.verdict {
+        let verdict = Verdict::ALL.iter().find(|(_, n)| n == verdict).map_or(&**verdict, |(_, n)| n);
+        add(&or_lost("verdict = ?"), Box::new(verdict.to_owned()));
+    }
+    if let Some(right) = &filter.right {
+        // `file` is every right on files.
+        let glob = if right.contains('.') { right.clone() } else { format!("{right}.*") };
+        add(&or_lost("right GLOB ?"), Box::new(glob));
+    }
+    if let Some(path) = &filter.path {
+        add(&or_lost("object GLOB ?"), Box::new(path.clone()));
+    }
+    if let Some(rule) = &filter.rule {
+        add(&or_lost("rule_id = ?"), Box::new(rule.clone()));
+    }
+    (parts.join(" AND "), values)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let rule = match row.get::<_, Option<u16>>("rule")? {
+        Some(number) => {
+            let id = row.get::<_, Option<String>>("rule_id")?.unwrap_or_default();
+            Some(RuleRef { number, id, reason: row.get("rule_reason")? })
+        }
+        None => None,
+    };
+    Ok(Event {
+        schema: SCHEMA,
+        id: row.get("id")?,
+        time: time(row.get("time")?),
+        session: row.get("session")?,
+        verdict: row.get("verdict")?,
+        right: row.get("right")?,
+        reason: row.get("reason")?,
+        rule,
+        object: row.get("object")?,
+        path: row.get::<_, Option<Vec<u8>>>("path")?.map(|path| PathText::new(&path)),
+        truncated: row.get("truncated")?,
+        device: row.get("device")?,
+        inode: row.get::<_, Option<i64>>("inode")?.map(i64::cast_unsigned),
+        process: EventProcess {
+            pid: row.get("pid")?,
+            tid: row.get("tid")?,
+            parent: row.get("parent")?,
+            uid: row.get("uid")?,
+            comm: row.get("comm")?,
+            cgroup: row.get::<_, i64>("cgroup")?.cast_unsigned(),
+        },
+        count: row.get::<_, i64>("count")?.cast_unsigned(),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::store::temporary;
+
+    pub(crate) fn event(right: &str, path: &[u8], verdict: &str) -> Event {
+        Event {
+            id: 0,
+            time: Timestamp::from_second(1_700_000_000).unwrap(),
+            session: "coder-1".into(),
+            verdict: verdict.into(),
+            right: right.into(),
+            reason: "rule".into(),
+            rule: Some(RuleRef { number: 2, id: "secrets".into(), reason: Some("Ask.".into()) }),
+            object: String::from_utf8_lossy(path).into(),
+            path: Some(PathText::new(path)),
+            device: Some("8:1".into()),
+            inode: Some(u64::MAX),
+            process: EventProcess { pid: 9, comm: "cat".into(), ..EventProcess::default() },
+            count: 1,
+            ..lost_row(0, "")
+        }
+    }
+
+    fn filled() -> (tempfile::TempDir, Store) {
+        let (directory, store) = temporary();
+        let events = [
+            event("file.read", b"/w/.env", "deny"),
+            event("file.write", b"/etc/\xff", "deny"),
+            event("net.connect", b"10.0.0.1:443/tcp", "would-deny"),
+            event("file.read", b"/w/.env", "deny"),
+            lost_row(12, "full"),
+        ];
+        insert(&mut store.lock(), &events).unwrap();
+        (directory, store)
+    }
+
+    #[test]
+    fn an_event_comes_back_as_it_was_written() {
+        let (_directory, store) = filled();
+        let found = store.event(2).unwrap().unwrap();
+        assert_eq!(found, Event { id: 2, ..event("file.write", b"/etc/\xff", "deny") });
+        assert_eq!(found.path.unwrap().bytes(), b"/etc/\xff");
+    }
+
+    #[test]
+    fn filters_hold_together_and_never_hide_losses() {
+        let (_directory, store) = filled();
+        let ids = |filter: EventFilter| {
+            store.events(&filter).unwrap().iter().map(|event| event.id).collect::<Vec<_>>()
+        };
+        let all = EventFilter::default();
+        assert_eq!(ids(all.clone()), [1, 2, 3, 4, 5]);
+        assert_eq!(ids(EventFilter { right: Some("file".into()), ..all.clone() }), [1, 2, 4, 5]);
+        let read = EventFilter { right: Some("file.read".into()), ..all.clone() };
+        assert_eq!(ids(read.clone()), [1, 4, 5]);
+        assert_eq!(ids(EventFilter { limit: Some(2), ..read.clone() }), [4, 5]);
+        assert_eq!(ids(EventFilter { after: Some(1), limit: Some(1), ..read }), [4]);
+        assert_eq!(ids(EventFilter { path: Some("/w/*".into()), ..all.clone() }), [1, 4, 5]);
+        assert_eq!(ids(EventFilter { session: Some("x".into()), ..all.clone() }), [5]);
+        assert_eq!(ids(EventFilter { rule: Some("secrets".into()), ..all.clone() }).len(), 5);
+        let later = Some(Timestamp::from_second(1_700_000_001).unwrap());
+        assert_eq!(ids(EventFilter { since: later, ..all }), [5]);
+    }
+
+    #[test]
+    fn the_first_refusals_are_told_once_each() {
+        let (_directory, store) = filled();
+        let (first, count) = store.refusals("coder-1", 2).unwrap();
+        assert_eq!(count, 3);
+        assert_eq!(first.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(store.latest_refusal(None).unwrap().unwrap().id, 4);
+        assert!(store.latest_refusal(Some("other-2")).unwrap().is_none());
+    }
+
+    #[test]
+    fn losses_are_counted() {
+        let (_directory, store) = filled();
+        let stats = store.stats(Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(stats, Stats { recorded: 5, lost: 12 });
+    }
+}

@@ -1,0 +1,146 @@
+//! What the daemon remembers: sessions, counters and events, in one SQLite file.
+
+mod counters;
+mod events;
+mod retention;
+mod schema;
+mod sessions;
+mod writer;
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use counters::Counter;
+pub use events::{Stats, lost_row};
+pub use retention::Retention;
+pub use sessions::SessionRow;
+pub use writer::{EventWriter, WriterStatus};
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    #[error("cannot use the store {}: {source}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("cannot use the store {}: {}", path.display(), describe(source))]
+    Open { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "the store {} was written by a newer bailiff (version {found}, this one knows {known}): \
+         upgrade, or give another directory with `--state`",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("{}", describe(.0))]
+    Database(#[from] rusqlite::Error),
+    #[error("a stored value cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The store; one connection for all but the event writer.
+pub struct Store {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Store {
+    /// Opens the store in `directory`, making both where they are not there.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Directory { path: directory.into(), source };
+        fs::create_dir_all(directory).map_err(failed)?;
+        // Paths and commands of every session are in here.
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        let path = directory.join("bailiff.db");
+        let mut connection = connect(&path)?;
+        schema::migrate(&mut connection, &path)?;
+        Ok(Self { path, connection: Mutex::new(connection) })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts the thread that writes events.
+    pub fn event_writer(&self, retention: Retention) -> Result<EventWriter, StoreError> {
+        Ok(EventWriter::start(connect(&self.path)?, retention))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::Open { path: path.into(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
+        )
+        .map_err(failed)?;
+    Ok(connection)
+}
+
+/// SQLite's message, and what to do where that is known.
+fn describe(error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
+    let remedy = match error.sqlite_error_code() {
+        Some(DiskFull) => "the disk is full: free some space",
+        Some(ReadOnly) => "the filesystem or file is read-only",
+        Some(CannotOpen) => "see whether the directory can be written",
+        Some(DatabaseCorrupt | NotADatabase) => "the file is damaged: move it away",
+        _ => return error.to_string(),
+    };
+    format!("{error} ({remedy})")
+}
+
+#[cfg(test)]
+pub(crate) use events::tests::event as events_for_tests;
+
+#[cfg(test)]
+pub(crate) fn temporary() -> (tempfile::TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    (directory, store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_reads_the_directory() {
+        let (directory, _store) = temporary();
+        let mode = fs::metadata(directory.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn opens_what_it_made_and_refuses_what_is_newer() {
+        let (directory, store) = temporary();
+        drop(store);
+        drop(Store::open(directory.path()).unwrap());
+        let raw = Connection::open(directory.path().join("bailiff.db")).unwrap();
+        raw.pragma_update(None, "user_version", 999).unwrap();
+        let error = Store::open(directory.path()).err().unwrap();
+        assert!(error.to_string().contains("upgrade"), "{error}");
+    }
+
+    #[test]
+    fn says_what_to_do_with_a_damaged_file() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("bailiff.db"), vec![7u8; 8192]).unwrap();
+        let error = Store::open(directory.path()).err().unwrap();
+        assert!(error.to_string().contains("move it away"), "{error}");
+    }
+}

@@ -1,0 +1,232 @@
+//! Sessions: what a later daemon needs to go on with them, and what history needs.
+
+use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Store, StoreError};
+use crate::api::{EndCause, GrantSource, RuleCount, RuleRef};
+
+/// A session as stored.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    pub number: u32,
+    pub name: String,
+    pub slot: u32,
+    pub policy: u32,
+    pub own_cgroup: bool,
+    pub cgroup: PathBuf,
+    pub cgroup_id: u64,
+    pub grant: String,
+    pub mode: String,
+    /// The grant as it was when the session started, links resolved.
+    pub source: GrantSource,
+    pub variables: BTreeMap<String, String>,
+    pub rules: Vec<RuleRef>,
+    pub command: Vec<String>,
+    pub uid: u32,
+    pub boot_id: String,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    pub end_cause: Option<EndCause>,
+    /// The ledger, once the session has ended.
+    pub counts: Option<Vec<RuleCount>>,
+}
+
+const COLUMNS: &str = "number, name, slot, policy, own_cgroup, cgroup, cgroup_id, grant_name, \
+     mode, source, variables, rules, command, uid, boot_id, started, ended, end_cause, counts";
+
+impl Store {
+    pub fn insert_session(&self, row: &SessionRow) -> Result<(), StoreError> {
+        use std::os::unix::ffi::OsStrExt;
+        self.lock().execute(
+            "INSERT INTO sessions (number, name, slot, policy, own_cgroup, cgroup, cgroup_id,
+                 grant_name, mode, source, variables, rules, command, uid, boot_id, started)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            params![
+                row.number,
+                row.name,
+                row.slot,
+                row.policy,
+                row.own_cgroup,
+                row.cgroup.as_os_str().as_bytes(),
+                row.cgroup_id.cast_signed(),
+                row.grant,
+                row.mode,
+                serde_json::to_string(&row.source)?,
+                serde_json::to_string(&row.variables)?,
+                serde_json::to_string(&row.rules)?,
+                serde_json::to_string(&row.command)?,
+                row.uid,
+                row.boot_id,
+                row.started.as_microsecond(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Marks a session as ended; does nothing where it was already.
+    pub fn end_session(
+        &self,
+        number: u32,
+        at: Timestamp,
+        cause: EndCause,
+        counts: &[RuleCount],
+    ) -> Result<(), StoreError> {
+        self.lock().execute(
+            "UPDATE sessions SET ended = ?2, end_cause = ?3, counts = ?4
+             WHERE number = ?1 AND ended IS NULL",
+            params![number, at.as_microsecond(), cause.name(), serde_json::to_string(counts)?],
+        )?;
+        Ok(())
+    }
+
+    /// Marks what an earlier boot left as ended.
+    pub fn end_earlier_boots(&self, boot_id: &str) -> Result<usize, StoreError> {
+        Ok(self.lock().execute(
+            "UPDATE sessions SET ended = ?2, end_cause = ?3
+             WHERE ended IS NULL AND boot_id <> ?1",
+            params![boot_id, Timestamp::now().as_microsecond(), EndCause::Reboot.name()],
+        )?)
+    }
+
+    /// Sessions that no one has ended.
+    pub fn live_sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
+        self.select_sessions("WHERE ended IS NULL ORDER BY number", [])
+    }
+
+    /// The newest sessions that have ended.
+    pub fn ended_sessions(&self, limit: u32) -> Result<Vec<SessionRow>, StoreError> {
+        self.select_sessions("WHERE ended IS NOT NULL ORDER BY number DESC LIMIT ?", [limit])
+    }
+
+    /// By name or number.
+    pub fn session(&self, key: &str) -> Result<Option<SessionRow>, StoreError> {
+        let rows = self.select_sessions(
+            "WHERE name = ?1 OR CAST(number AS TEXT) = ?1 ORDER BY name <> ?1 LIMIT 1",
+            [key],
+        )?;
+        Ok(rows.into_iter().next())
+    }
+
+    fn select_sessions(
+        &self,
+        tail: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions {tail}"))?;
+        let rows = statement.query_map(params, |row| Ok(read(row)))?;
+        rows.map(|row| row?).collect()
+    }
+
+    /// The newest session's name.
+    pub fn latest_session(&self) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT name FROM sessions ORDER BY number DESC LIMIT 1";
+        Ok(self.lock().query_row(sql, [], |row| row.get(0)).optional()?)
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<SessionRow, StoreError> {
+    let json = |column: &str| row.get::<_, String>(column);
+    let cause = row.get::<_, Option<String>>("end_cause")?;
+    let counts = row.get::<_, Option<String>>("counts")?;
+    Ok(SessionRow {
+        number: row.get("number")?,
+        name: row.get("name")?,
+        slot: row.get("slot")?,
+        policy: row.get("policy")?,
+        own_cgroup: row.get("own_cgroup")?,
+        cgroup: OsString::from_vec(row.get("cgroup")?).into(),
+        cgroup_id: row.get::<_, i64>("cgroup_id")?.cast_unsigned(),
+        grant: row.get("grant_name")?,
+        mode: row.get("mode")?,
+        source: serde_json::from_str(&json("source")?)?,
+        variables: serde_json::from_str(&json("variables")?)?,
+        rules: serde_json::from_str(&json("rules")?)?,
+        command: serde_json::from_str(&json("command")?)?,
+        uid: row.get("uid")?,
+        boot_id: row.get("boot_id")?,
+        started: time(row.get("started")?),
+        ended: row.get::<_, Option<i64>>("ended")?.map(time),
+        end_cause: cause.map(|c| serde_json::from_value(c.into())).transpose()?,
+        counts: counts.map(|c| serde_json::from_str(&c)).transpose()?,
+    })
+}
+
+pub(super) fn time(microseconds: i64) -> Timestamp {
+    Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{api::SourceFile, store::temporary};
+
+    pub(crate) fn row(number: u32) -> SessionRow {
+        let text = "version = 1\n".to_owned();
+        SessionRow {
+            number,
+            name: format!("coder-{number}"),
+            slot: 3,
+            policy: number,
+            own_cgroup: true,
+            cgroup: format!("/sys/fs/cgroup/bailiff/coder-{number}").into(),
+            cgroup_id: u64::MAX - 1,
+            grant: "coder".into(),
+            mode: "enforce".into(),
+            source: GrantSource {
+                main: SourceFile { name: "coder".into(), origin: "coder.toml".into(), text },
+                includes: vec![],
+            },
+            variables: BTreeMap::from([("workspace".into(), "/w".into())]),
+            rules: vec![RuleRef { number: 0, id: "ws".into(), reason: None }],
+            command: vec!["make".into()],
+            uid: 0,
+            boot_id: "boot-1".into(),
+            started: Timestamp::from_second(1_700_000_000).unwrap(),
+            ended: None,
+            end_cause: None,
+            counts: None,
+        }
+    }
+
+    #[test]
+    fn a_session_comes_back_as_it_was_stored() {
+        let (_directory, store) = temporary();
+        store.insert_session(&row(7)).unwrap();
+        let found = store.session("coder-7").unwrap().unwrap();
+        assert_eq!(found.source, row(7).source);
+        assert_eq!(found.cgroup_id, u64::MAX - 1);
+        assert_eq!(found.rules, row(7).rules);
+        assert_eq!(store.session("7").unwrap().unwrap().name, "coder-7");
+        assert!(store.session("8").unwrap().is_none());
+        assert_eq!(store.latest_session().unwrap().as_deref(), Some("coder-7"));
+    }
+
+    #[test]
+    fn a_session_ends_once() {
+        let (_directory, store) = temporary();
+        store.insert_session(&row(1)).unwrap();
+        let at = Timestamp::from_second(1_700_000_100).unwrap();
+        store.end_session(1, at, EndCause::Finished, &[]).unwrap();
+        store.end_session(1, Timestamp::now(), EndCause::Stopped, &[]).unwrap();
+        let found = store.session("1").unwrap().unwrap();
+        assert_eq!((found.ended, found.end_cause), (Some(at), Some(EndCause::Finished)));
+        assert!(store.live_sessions().unwrap().is_empty());
+        assert_eq!(store.ended_sessions(10).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_reboot_ends_what_ran_before() {
+        let (_directory, store) = temporary();
+        store.insert_session(&row(1)).unwrap();
+        store.insert_session(&SessionRow { boot_id: "boot-2".into(), ..row(2) }).unwrap();
+        assert_eq!(store.end_earlier_boots("boot-2").unwrap(), 1);
+        assert_eq!(store.live_sessions().unwrap()[0].number, 2);
+        let ended = store.session("1").unwrap().unwrap();
+        assert_eq!(ended.end_cause, Some(EndCause::Reboot));
+    }
+}

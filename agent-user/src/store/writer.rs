@@ -1,0 +1,210 @@
+//! The thread that writes events. Nobody waits for it: what does not fit in its queue is counted
+//! and reported.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::{Retention, events, lost_row};
+use crate::api::Event;
+
+/// Batches that may wait. One holds what the ring buffer had at one moment.
+const QUEUE: usize = 1024;
+/// Events that may wait.
+const QUEUED_EVENTS: u64 = 200_000;
+const RETRY: Duration = Duration::from_secs(1);
+const TIDY: Duration = Duration::from_secs(300);
+
+enum Job {
+    Write(Vec<Event>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// How the writer gets on.
+#[derive(Clone, Debug, Default)]
+pub struct WriterStatus {
+    pub queued: u64,
+    pub dropped: u64,
+    pub error: Option<String>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queued: AtomicU64,
+    dropped: AtomicU64,
+    error: Mutex<Option<String>>,
+}
+
+/// Hands events to the writing thread.
+#[derive(Clone)]
+pub struct EventWriter {
+    queue: SyncSender<Job>,
+    shared: Arc<Shared>,
+    written: watch::Receiver<u64>,
+}
+
+impl EventWriter {
+    pub(super) fn start(connection: Connection, retention: Retention) -> Self {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let (tell, written) = watch::channel(0);
+        let shared = Arc::new(Shared::default());
+        let thread = Thread { connection, retention, shared: Arc::clone(&shared), tell };
+        thread::Builder::new()
+            .name("event-writer".into())
+            .spawn(move || thread.run(&jobs))
+            .expect("the system can start a thread");
+        Self { queue, shared, written }
+    }
+
+    /// Queues a batch. Never waits: a batch for which there is no room is dropped and counted.
+    pub fn write(&self, batch: Vec<Event>) {
+        let count = batch.len() as u64;
+        let room = self.shared.queued.load(Relaxed) + count <= QUEUED_EVENTS;
+        self.shared.queued.fetch_add(count, Relaxed);
+        let sent = if room { self.queue.try_send(Job::Write(batch)) } else { Err(TrySendError::Full(Job::Write(batch))) };
+        if sent.is_err() {
+            self.shared.queued.fetch_sub(count, Relaxed);
+            self.shared.dropped.fetch_add(count, Relaxed);
+        }
+    }
+
+    /// Waits until everything queued so far is written, or `patience` is over.
+    pub async fn flush(&self, patience: Duration) {
+        let (done, wait) = oneshot::channel();
+        if self.queue.try_send(Job::Flush(done)).is_ok() {
+            let _ = tokio::time::timeout(patience, wait).await;
+        }
+    }
+
+    /// Changes whenever a batch is in the store.
+    #[must_use]
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.clone()
+    }
+
+    #[must_use]
+    pub fn status(&self) -> WriterStatus {
+        WriterStatus {
+            queued: self.shared.queued.load(Relaxed),
+            dropped: self.shared.dropped.load(Relaxed),
+            error: self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+struct Thread {
+    connection: Connection,
+    retention: Retention,
+    shared: Arc<Shared>,
+    tell: watch::Sender<u64>,
+}
+
+impl Thread {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        let mut tidied = Instant::now();
+        let mut reported = 0;
+        loop {
+            match jobs.recv_timeout(TIDY) {
+                Ok(Job::Write(batch)) => {
+                    self.write(&batch);
+                    self.shared.queued.fetch_sub(batch.len() as u64, Relaxed);
+                }
+                Ok(Job::Flush(done)) => drop(done.send(())),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let dropped = self.shared.dropped.load(Relaxed);
+            if dropped > reported {
+                self.write(&[lost_row(dropped - reported, "the store could not keep up")]);
+                reported = dropped;
+            }
+            if tidied.elapsed() >= TIDY {
+                tidied = Instant::now();
+                if let Err(error) = self.retention.apply(&self.connection) {
+                    tracing::warn!("old events were not removed: {error}");
+                }
+            }
+        }
+    }
+
+    /// Writes a batch, and tries again until it is written.
+    fn write(&mut self, batch: &[Event]) {
+        loop {
+            let result = events::insert(&mut self.connection, batch);
+            let mut error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
+                Ok(()) => {
+                    if error.take().is_some() {
+                        tracing::info!("events are being recorded again");
+                    }
+                    drop(error);
+                    self.tell.send_modify(|count| *count += batch.len() as u64);
+                    return;
+                }
+                Err(failure) => {
+                    let message = super::describe(&failure);
+                    if error.is_none() {
+                        tracing::error!("events cannot be recorded, trying again: {message}");
+                    }
+                    *error = Some(message);
+                }
+            }
+            drop(error);
+            thread::sleep(RETRY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::EventFilter,
+        store::{events::tests::event, temporary},
+    };
+
+    #[tokio::test]
+    async fn what_was_queued_can_be_read_after_a_flush() {
+        let (_directory, store) = temporary();
+        let writer = store.event_writer(Retention::default()).unwrap();
+        let mut written = writer.written();
+        writer.write(vec![event("file.read", b"/a", "deny"), event("file.read", b"/b", "deny")]);
+        writer.flush(Duration::from_secs(10)).await;
+        assert_eq!(store.events(&EventFilter::default()).unwrap().len(), 2);
+        assert_eq!(*written.borrow_and_update(), 2);
+        assert_eq!(writer.status().queued, 0);
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_be_written_drops_counts_and_recovers() {
+        let (_directory, store) = temporary();
+        store.lock().execute_batch("ALTER TABLE events RENAME TO away").unwrap();
+        let writer = store.event_writer(Retention::default()).unwrap();
+        for _ in 0..QUEUE + 50 {
+            writer.write(vec![event("file.read", b"/a", "deny")]);
+        }
+        let status = writer.status();
+        assert!((1..=50).contains(&status.dropped), "{status:?}");
+        assert_eq!(status.queued + status.dropped, QUEUE as u64 + 50);
+        store.lock().execute_batch("ALTER TABLE away RENAME TO events").unwrap();
+        for _ in 0..100 {
+            writer.flush(Duration::from_secs(10)).await;
+            if writer.status().queued == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let stats = store.stats(jiff::Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(stats.lost, status.dropped);
+        assert!(writer.status().error.is_none());
+    }
+}
