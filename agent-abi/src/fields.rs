@@ -29,7 +29,7 @@ macro_rules! for_each_kernel_field {
             PATH_DENTRY = "path", "dentry";
             DENTRY_PARENT = "dentry", "d_parent";
             DENTRY_NAME = "dentry", "d_name", "name";
-            DENTRY_HASH_LEN = "dentry", "d_name", "hash_len";
+            DENTRY_NAME_LENGTH = "dentry", "d_name", "len";
             DENTRY_INODE = "dentry", "d_inode";
             DENTRY_SB = "dentry", "d_sb";
             INODE_INO = "inode", "i_ino";

@@ -293,11 +293,13 @@ unsafe fn increment(counter: *mut u64) {
 /// Whether a dentry is a directory.
 #[inline(always)]
 pub fn is_directory(dentry: *const Dentry) -> bool {
-    // SAFETY: the hook's dentry; a negative one has no inode and reads as mode 0.
-    let mode: u16 = unsafe {
-        let inode: *const Inode = load(dentry, &DENTRY_INODE);
-        load(inode, &INODE_MODE)
-    };
+    // SAFETY: the hook's dentry.
+    let inode: *const Inode = unsafe { load(dentry, &DENTRY_INODE) };
+    if inode.is_null() {
+        return false;
+    }
+    // SAFETY: not NULL, and loaded from the hook's dentry.
+    let mode: u16 = unsafe { load(inode, &INODE_MODE) };
     mode & S_IFMT == S_IFDIR
 }
 

@@ -17,7 +17,7 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 
 use crate::{
     kernel::{
-        DENTRY_HASH_LEN, DENTRY_NAME, DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_ROOT,
+        DENTRY_NAME, DENTRY_NAME_LENGTH, DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_ROOT,
         SuperBlock, load, rename_lock,
     },
     maps::SUPERBLOCKS,
@@ -220,8 +220,8 @@ unsafe extern "C" fn ascend(_step: u32, ascent: *mut Ascent) -> i64 {
         if depth >= MAX_DEPTH {
             return 1;
         }
-        let length: u64 = load(dentry, &DENTRY_HASH_LEN);
-        let name = NameRef { address: load(dentry, &DENTRY_NAME), length: length >> 32 };
+        let length: u32 = load(dentry, &DENTRY_NAME_LENGTH);
+        let name = NameRef { address: load(dentry, &DENTRY_NAME), length: u64::from(length) };
         (&raw mut (*scratch).names).cast::<NameRef>().add(depth & (MAX_DEPTH - 1)).write(name);
         (*walk).depth = depth as u32 + 1;
         (*ascent).dentry = parent;

@@ -15,7 +15,7 @@ use crate::{
     decide::{EACCES, EPERM, ENOMEM, file, is_anonymous, refuse},
     kernel::{
         BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_MODE, File, INODE_MODE, Inode,
-        TASK_ATOMIC_FLAGS, TASK_BPF_STORAGE, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, load,
+        TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, load,
     },
     maps::LABELS,
     subject::{Subject, current_task, guard},
@@ -36,13 +36,17 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
         return result;
     }
     guard(|subject| {
-        // SAFETY: the hook's argument; a bprm always has a file and that an inode here.
-        let (mode, flags): (u16, u64) = unsafe {
+        // SAFETY: the hook's argument; a bprm always has a file here.
+        let (inode, flags): (*const Inode, u64) = unsafe {
             let program: *const File = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
             let dentry: *const Dentry = load(program, &FILE_DENTRY);
-            let inode: *const Inode = load(dentry, &DENTRY_INODE);
-            (load(inode, &INODE_MODE), load(subject.task, &TASK_ATOMIC_FLAGS))
+            (load(dentry, &DENTRY_INODE), load(subject.task, &TASK_ATOMIC_FLAGS))
         };
+        if inode.is_null() {
+            return -EACCES;
+        }
+        // SAFETY: not NULL, and loaded from the hook's argument.
+        let mode: u16 = unsafe { load(inode, &INODE_MODE) };
         if mode & (S_ISUID | S_ISGID) == 0 || flags & PFA_NO_NEW_PRIVS != 0 {
             return 0;
         }
@@ -57,15 +61,9 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn carry_label() -> i32 {
     let task = current_task();
-    // SAFETY: `current` and its leader are valid tasks.
-    let (leader, own): (*const Task, *const u8) =
-        unsafe { (load(task, &TASK_GROUP_LEADER), load(task, &TASK_BPF_STORAGE)) };
+    // SAFETY: `current` is a valid task.
+    let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
     if leader == task {
-        return 0;
-    }
-    // SAFETY: as above.
-    let storage: *const u8 = unsafe { load(leader, &TASK_BPF_STORAGE) };
-    if storage.is_null() && own.is_null() {
         return 0;
     }
     match LABELS.get(leader) {

@@ -116,10 +116,13 @@ fn destination(
     connecting: bool,
 ) -> i32 {
     // SAFETY: the hook's argument.
-    let (family, protocol): (u16, u16) = unsafe {
-        let sock: *const Sock = load(socket, &SOCKET_SK);
-        (load(sock, &SOCK_FAMILY), load(sock, &SOCK_PROTOCOL))
-    };
+    let sock: *const Sock = unsafe { load(socket, &SOCKET_SK) };
+    if sock.is_null() {
+        return 0; // closed meanwhile: the protocol answers
+    }
+    // SAFETY: not NULL, and loaded from the hook's argument.
+    let (family, protocol): (u16, u16) =
+        unsafe { (load(sock, &SOCK_FAMILY), load(sock, &SOCK_PROTOCOL)) };
     if family != AF_INET && family != AF_INET6 {
         return 0;
     }

@@ -27,7 +27,7 @@ fn unix_may_send(ctx: LsmContext) -> i32 {
     guard(|subject| {
         // SAFETY: the hook's argument.
         let other: *const Sock = unsafe { load(ctx.arg::<*const Socket>(1), &SOCKET_SK) };
-        peer(subject, other)
+        if other.is_null() { 0 } else { peer(subject, other) }
     })
 }
 

@@ -2,30 +2,38 @@
 //!
 //! Nothing above this module knows of BPF.
 
-use std::{future::Future, os::fd::OwnedFd};
+mod btf;
+mod diagnose;
+mod error;
+mod events;
+mod hooks;
+mod load;
+mod self_check;
+mod symbols;
+mod sys;
+
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use agent_abi::{
-    Event, Image, Label,
-    ledger::Count,
+    Image, ImageHeader, Label,
+    image::IMAGE_MAGIC,
+    ledger::{Count, NO_RULE, ledger_index},
+    limits::{MAX_RULES, MAX_SESSIONS},
+    names,
     net::{NetEntries, NetKey},
 };
+use aya::maps::{MapData, PerCpuArray};
 
-/// What went wrong between the daemon and the kernel; the message says what to do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KernelError {
-    #[error("{what}: {source}")]
-    Io { what: String, source: std::io::Error },
-    #[error("{0}")]
-    Unsupported(String),
-    #[error("{0}")]
-    Other(String),
-}
+pub use diagnose::{Check, diagnose};
+pub use error::KernelError;
+pub use events::{EventStream, OwnedEvent};
+use load::map_pin;
+use sys::{Map, PrefixKey, array_of_one};
 
 /// One hook of the kernel side on this kernel.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct HookCoverage {
-    /// Name of the program and of the hook, as in `lsm/file_open`.
+    /// Kind and name of the hook, as in `lsm/file_open`.
     pub hook: String,
     /// `files`, `exec`, `network`, `processes`, `kernel surface`, `labels`.
     pub family: &'static str,
@@ -36,29 +44,6 @@ pub struct HookCoverage {
     pub verified_instructions: Option<u32>,
 }
 
-/// One thing that `bailiff doctor` looks at.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Check {
-    pub name: &'static str,
-    pub ok: bool,
-    /// What was found.
-    pub found: String,
-    /// What to do about it, where `ok` is false.
-    pub remedy: Option<String>,
-}
-
-/// Looks at this host without changing it: privileges, LSM list, BTF, cgroup v2, bpffs.
-pub fn diagnose() -> Vec<Check> {
-    todo!()
-}
-
-/// An event with its path bytes (relative to its superblock's root).
-#[derive(Clone, Debug)]
-pub struct OwnedEvent {
-    pub event: Event,
-    pub path: Vec<u8>,
-}
-
 /// A number of a `SUPERBLOCKS` entry: kernel device and index into `Image::roots`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuperblockEntry {
@@ -67,98 +52,185 @@ pub struct SuperblockEntry {
 }
 
 /// The attached kernel side.
-pub struct Kernel {}
-
-impl Kernel {
-    /// Loads, attaches and pins the programs, or takes over those that an earlier daemon pinned.
-    pub fn start() -> Result<Self, KernelError> {
-        todo!()
-    }
-    pub fn coverage(&self) -> &[HookCoverage] {
-        todo!()
-    }
-    /// Puts `image` in force for its slot; one atomic swap.
-    pub fn install(&mut self, slot: u32, image: &Image) -> Result<(), KernelError> {
-        let _ = (slot, image);
-        todo!()
-    }
-    /// Empties a slot: labels that still name it are refused everything.
-    pub fn remove(&mut self, slot: u32) -> Result<(), KernelError> {
-        let _ = slot;
-        todo!()
-    }
-    /// Slots with an image in force, and the header of each: what a new daemon takes over.
-    pub fn installed(&self) -> Result<Vec<(u32, agent_abi::ImageHeader)>, KernelError> {
-        todo!()
-    }
-    /// Adds the network entries of one policy. `u32` is the prefix length of the whole key.
-    pub fn add_net(&mut self, entries: &[(u32, NetKey, NetEntries)]) -> Result<(), KernelError> {
-        let _ = entries;
-        todo!()
-    }
-    /// Removes every network entry of one policy.
-    pub fn remove_net(&mut self, policy: u32) -> Result<(), KernelError> {
-        let _ = policy;
-        todo!()
-    }
-    pub fn superblocks(&self) -> Result<Vec<SuperblockEntry>, KernelError> {
-        todo!()
-    }
-    pub fn add_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
-        let _ = entry;
-        todo!()
-    }
-    pub fn remove_superblock(&mut self, dev: u32) -> Result<(), KernelError> {
-        let _ = dev;
-        todo!()
-    }
-    /// Tasks entering this cgroup, or one below it, get `label` from now on.
-    pub fn tag_cgroup(&mut self, cgroup: u64, label: Label) -> Result<(), KernelError> {
-        let _ = (cgroup, label);
-        todo!()
-    }
-    pub fn untag_cgroup(&mut self, cgroup: u64) -> Result<(), KernelError> {
-        let _ = cgroup;
-        todo!()
-    }
-    /// Labels a process (all its threads) by its pidfd.
-    pub fn set_label(&mut self, pidfd: &OwnedFd, label: Label) -> Result<(), KernelError> {
-        let _ = (pidfd, label);
-        todo!()
-    }
-    pub fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
-        let _ = pidfd;
-        todo!()
-    }
-    pub fn clear_label(&mut self, pidfd: &OwnedFd) -> Result<(), KernelError> {
-        let _ = pidfd;
-        todo!()
-    }
-    /// The counts of a session's rules, by rule number; the last is that of no rule.
-    pub fn ledger(&self, slot: u32) -> Result<Vec<Count>, KernelError> {
-        let _ = slot;
-        todo!()
-    }
-    pub fn reset_ledger(&mut self, slot: u32) -> Result<(), KernelError> {
-        let _ = slot;
-        todo!()
-    }
-    /// Events that found the ring buffer full, since the programs were loaded.
-    pub fn drops(&self) -> Result<u64, KernelError> {
-        todo!()
-    }
-    /// The stream of events. Can be taken once.
-    pub fn take_events(&mut self) -> Option<EventStream> {
-        todo!()
-    }
+pub struct Kernel {
+    coverage: Vec<HookCoverage>,
+    /// Keyed by pidfd. A thread group has the label of its leader.
+    labels: Map<i32, Label>,
+    images: Map<u32, u32>,
+    cgroups: Map<u64, Label>,
+    superblocks: Map<u32, u32>,
+    net: Map<PrefixKey, NetEntries>,
+    ledger: Map<u32, Count>,
+    drops: PerCpuArray<MapData, u64>,
+    events: Option<EventStream>,
 }
 
-/// Reads the ring buffer; events that waited while no daemon ran come first.
-pub struct EventStream {}
+impl Kernel {
+    /// Loads, attaches and pins the programs, or takes over those that an earlier daemon pinned;
+    /// then checks on a real refusal that the hooks read this kernel rightly.
+    ///
+    /// # Errors
+    /// The kernel cannot do what enforcement needs, or the check found a difference.
+    pub fn start() -> Result<Self, KernelError> {
+        let coverage = load::ensure_attached()?;
+        let drops = MapData::from_pin(map_pin(names::DROPS))
+            .map_err(aya::maps::MapError::from)
+            .and_then(|data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
+            .map_err(|error| KernelError::Pin {
+                path: map_pin(names::DROPS),
+                reason: error.to_string(),
+            })?;
+        let mut kernel = Self {
+            coverage,
+            labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
+            images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
+            cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
+            superblocks: Map::open(names::SUPERBLOCKS, &map_pin(names::SUPERBLOCKS))?,
+            net: Map::open(names::NET, &map_pin(names::NET))?,
+            ledger: Map::open(names::LEDGER, &map_pin(names::LEDGER))?,
+            drops,
+            events: Some(EventStream::open(&map_pin(names::EVENTS))?),
+        };
+        self_check::run(&mut kernel)?;
+        Ok(kernel)
+    }
 
-impl EventStream {
-    /// The next batch, at least one event; waits for it.
-    pub fn next(&mut self) -> impl Future<Output = Result<Vec<OwnedEvent>, KernelError>> + Send + '_ {
-        async { todo!() }
+    /// Every hook that Bailiff knows, attached or not.
+    pub fn coverage(&self) -> &[HookCoverage] {
+        &self.coverage
+    }
+
+    /// Puts `image` in force for its slot; one atomic swap.
+    pub fn install(&mut self, slot: u32, image: &Image) -> Result<(), KernelError> {
+        let inner = array_of_one(names::IMAGES, image)?;
+        self.images.set_map(&slot, &inner)
+    }
+
+    /// Empties a slot: labels that still name it are refused everything.
+    pub fn remove(&mut self, slot: u32) -> Result<(), KernelError> {
+        self.images.delete(&slot).map(drop)
+    }
+
+    /// Slots with an image in force, and the header of each: what a new daemon takes over.
+    pub fn installed(&self) -> Result<Vec<(u32, ImageHeader)>, KernelError> {
+        let mut installed = Vec::new();
+        for slot in 1..MAX_SESSIONS as u32 {
+            let Some(id) = self.images.get(&slot)? else { continue };
+            if let Some(header) = self.header(id)?.filter(|header| header.magic == IMAGE_MAGIC) {
+                installed.push((slot, header));
+            }
+        }
+        Ok(installed)
+    }
+
+    fn header(&self, id: u32) -> Result<Option<ImageHeader>, KernelError> {
+        let map = MapData::from_id(id).map_err(|error| KernelError::Pin {
+            path: map_pin(names::IMAGES),
+            reason: error.to_string(),
+        })?;
+        let image: Map<u32, Image> = Map::from_data(names::IMAGES, map);
+        image.get_prefix(&0)
+    }
+
+    /// Adds the network entries of one policy. `u32` is the prefix length of the whole key.
+    pub fn add_net(&mut self, entries: &[(u32, NetKey, NetEntries)]) -> Result<(), KernelError> {
+        for (prefix_len, key, value) in entries {
+            self.net.set(&PrefixKey { prefix_len: *prefix_len, key: *key }, value)?;
+        }
+        Ok(())
+    }
+
+    /// Removes every network entry of one policy.
+    pub fn remove_net(&mut self, policy: u32) -> Result<(), KernelError> {
+        for key in self.net.keys()? {
+            if key.key.policy == policy.to_be_bytes() {
+                self.net.delete(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Filesystems that hooks can place.
+    pub fn superblocks(&self) -> Result<Vec<SuperblockEntry>, KernelError> {
+        let mut entries = Vec::new();
+        for dev in self.superblocks.keys()? {
+            if let Some(number) = self.superblocks.get(&dev)? {
+                entries.push(SuperblockEntry { dev, number });
+            }
+        }
+        Ok(entries)
+    }
+
+    pub fn add_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
+        self.superblocks.set(&entry.dev, &entry.number)
+    }
+
+    pub fn remove_superblock(&mut self, dev: u32) -> Result<(), KernelError> {
+        self.superblocks.delete(&dev).map(drop)
+    }
+
+    /// Tasks entering this cgroup, or one below it, get `label` from now on.
+    pub fn tag_cgroup(&mut self, cgroup: u64, label: Label) -> Result<(), KernelError> {
+        self.cgroups.set(&cgroup, &label)
+    }
+
+    pub fn untag_cgroup(&mut self, cgroup: u64) -> Result<(), KernelError> {
+        self.cgroups.delete(&cgroup).map(drop)
+    }
+
+    /// Tagged cgroups and the label that each gives.
+    pub fn tagged_cgroups(&self) -> Result<Vec<(u64, Label)>, KernelError> {
+        let mut tagged = Vec::new();
+        for cgroup in self.cgroups.keys()? {
+            if let Some(label) = self.cgroups.get(&cgroup)? {
+                tagged.push((cgroup, label));
+            }
+        }
+        Ok(tagged)
+    }
+
+    /// Labels a process, all its threads, by the pidfd of its leader.
+    pub fn set_label(&mut self, pidfd: &OwnedFd, label: Label) -> Result<(), KernelError> {
+        self.labels.set(&pidfd.as_raw_fd(), &label)
+    }
+
+    /// The label of a process; `None` where it has none.
+    pub fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
+        let label = self.labels.get(&pidfd.as_raw_fd())?;
+        Ok(label.filter(|label| label.generation != 0))
+    }
+
+    pub fn clear_label(&mut self, pidfd: &OwnedFd) -> Result<(), KernelError> {
+        self.labels.delete(&pidfd.as_raw_fd()).map(drop)
+    }
+
+    /// The counts of a session's rules, by rule number; the last is that of no rule.
+    pub fn ledger(&self, slot: u32) -> Result<Vec<Count>, KernelError> {
+        (0..MAX_RULES as u16)
+            .map(|rule| {
+                let index = ledger_index(slot, rule);
+                Ok(self.ledger.get(&index)?.unwrap_or_default())
+            })
+            .collect()
+    }
+
+    pub fn reset_ledger(&mut self, slot: u32) -> Result<(), KernelError> {
+        debug_assert_eq!(ledger_index(0, NO_RULE), MAX_RULES as u32 - 1);
+        (0..MAX_RULES as u16)
+            .try_for_each(|rule| self.ledger.set(&ledger_index(slot, rule), &Count::default()))
+    }
+
+    /// Events that found the ring buffer full, since the programs were loaded.
+    pub fn drops(&self) -> Result<u64, KernelError> {
+        let counts = self.drops.get(&0, 0).map_err(|error| KernelError::Pin {
+            path: map_pin(names::DROPS),
+            reason: error.to_string(),
+        })?;
+        Ok(counts.iter().sum())
+    }
+
+    /// The stream of events. Can be taken once.
+    pub fn take_events(&mut self) -> Option<EventStream> {
+        self.events.take()
     }
 }

@@ -1,0 +1,94 @@
+//! The stream of events out of the ring buffer.
+
+use std::{
+    future::Future,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use agent_abi::Event;
+use aya::maps::{Map, MapData, RingBuf};
+use tokio::io::unix::AsyncFd;
+
+use super::error::KernelError;
+
+/// An event with its path bytes (relative to its superblock's root).
+#[derive(Clone, Debug)]
+pub struct OwnedEvent {
+    pub event: Event,
+    pub path: Vec<u8>,
+}
+
+/// Reads the ring buffer; events that waited while no daemon ran come first.
+pub struct EventStream {
+    ring: RingBuf<MapData>,
+    ready: Option<AsyncFd<OwnedFd>>,
+    /// Read already, and handed over before anything else.
+    backlog: Vec<OwnedEvent>,
+}
+
+/// Events handed over at once, so that one flood does not fill the memory.
+const BATCH: usize = 1024;
+
+impl EventStream {
+    pub(super) fn open(path: &Path) -> Result<Self, KernelError> {
+        let pin = |error: String| KernelError::Pin { path: path.into(), reason: error };
+        let data = MapData::from_pin(path).map_err(|error| pin(error.to_string()))?;
+        let ring = RingBuf::try_from(Map::RingBuf(data)).map_err(|error| pin(error.to_string()))?;
+        Ok(Self { ring, ready: None, backlog: Vec::new() })
+    }
+
+    /// Events that are there now.
+    pub fn poll(&mut self) -> Vec<OwnedEvent> {
+        let mut events = std::mem::take(&mut self.backlog);
+        while events.len() < BATCH {
+            let Some(item) = self.ring.next() else { break };
+            events.extend(decode(&item));
+        }
+        events
+    }
+
+    /// Hands events over again, before all others.
+    pub(super) fn put_back(&mut self, events: Vec<OwnedEvent>) {
+        self.backlog = events;
+    }
+
+    /// The next batch, at least one event; waits for it.
+    ///
+    /// # Errors
+    /// The descriptor cannot be watched.
+    pub fn next(&mut self) -> impl Future<Output = Result<Vec<OwnedEvent>, KernelError>> + Send + '_ {
+        async {
+            loop {
+                let events = self.poll();
+                if !events.is_empty() {
+                    return Ok(events);
+                }
+                let failed = |source| KernelError::Map { operation: "watch", map: "EVENTS", source };
+                if self.ready.is_none() {
+                    let fd = self.ring.as_fd().try_clone_to_owned().map_err(failed)?;
+                    // SAFETY: the descriptor is owned by what watches it, and so open as long.
+                    let watched = unsafe { AsyncFd::register(fd) };
+                    self.ready = Some(watched.map_err(|error| failed(error.into()))?);
+                }
+                if let Some(ready) = &self.ready {
+                    ready.readable().await.map_err(failed)?.clear_ready();
+                }
+                // Between the last look and the new interest an event may have come.
+                let events = self.poll();
+                if !events.is_empty() {
+                    return Ok(events);
+                }
+            }
+        }
+    }
+}
+
+/// Takes a record apart; one that is too short comes from another version and is left out.
+fn decode(record: &[u8]) -> Option<OwnedEvent> {
+    let (head, path) = record.split_at_checked(size_of::<Event>())?;
+    // SAFETY: as many bytes as the struct has, which holds integers only; read unaligned.
+    let event: Event = unsafe { head.as_ptr().cast::<Event>().read_unaligned() };
+    let path = path.get(..usize::from(event.path_len)).unwrap_or(path);
+    Some(OwnedEvent { event, path: path.to_vec() })
+}

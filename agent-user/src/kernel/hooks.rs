@@ -1,0 +1,111 @@
+//! The programs and where they attach: one row each, in the order in which they are attached.
+//!
+//! To add a hook: the program in `agent-ebpf/src/hooks/`, a row here.
+
+/// What kind of program a hook takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attach {
+    /// `lsm/NAME`: refuses.
+    Lsm,
+    /// `tp_btf/NAME`: observes.
+    Tracepoint,
+}
+
+/// One program.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook {
+    /// Name of the program, of the hook, and of the pins.
+    pub name: &'static str,
+    pub attach: Attach,
+    pub family: &'static str,
+    /// Arguments that the program reads, at their positions, by the kernel's names for them; `_`
+    /// is not read. Compared with the running kernel's BTF, because a hook's arguments change
+    /// between versions.
+    pub arguments: &'static [&'static str],
+    /// Why it may be missing; `None`: without it enforcement has a hole, and the daemon does not
+    /// start.
+    pub optional: Option<&'static str>,
+}
+
+const fn lsm(
+    family: &'static str,
+    name: &'static str,
+    arguments: &'static [&'static str],
+) -> Hook {
+    Hook { name, attach: Attach::Lsm, family, arguments, optional: None }
+}
+
+const fn since(mut hook: Hook, reason: &'static str) -> Hook {
+    hook.optional = Some(reason);
+    hook
+}
+
+const LABELS: &str = "labels";
+const FILES: &str = "files";
+const EXEC: &str = "exec";
+const NETWORK: &str = "network";
+const PROCESSES: &str = "processes";
+const SURFACE: &str = "kernel surface";
+
+/// Every program. Labels come first: nothing is decided before tasks can be labelled.
+pub const HOOKS: &[Hook] = &[
+    lsm(LABELS, "task_alloc", &["task", "clone_flags"]),
+    Hook {
+        name: "cgroup_attach_task",
+        attach: Attach::Tracepoint,
+        family: LABELS,
+        arguments: &["dst_cgrp", "_", "task"],
+        optional: None,
+    },
+    lsm(LABELS, "sb_delete", &["sb"]),
+    lsm(FILES, "file_open", &["file"]),
+    lsm(FILES, "path_mknod", &["_", "dentry"]),
+    lsm(FILES, "path_mkdir", &["_", "dentry"]),
+    lsm(FILES, "path_symlink", &["_", "dentry"]),
+    lsm(FILES, "path_unlink", &["_", "dentry"]),
+    lsm(FILES, "path_rmdir", &["_", "dentry"]),
+    lsm(FILES, "path_link", &["old_dentry", "_", "new_dentry"]),
+    lsm(FILES, "path_rename", &["_", "old_dentry", "_", "new_dentry", "flags"]),
+    lsm(FILES, "path_truncate", &["path"]),
+    since(lsm(FILES, "file_truncate", &["file"]), "before 6.2 path_truncate sees ftruncate too"),
+    lsm(FILES, "path_chmod", &["path"]),
+    lsm(FILES, "path_chown", &["path"]),
+    lsm(EXEC, "bprm_check_security", &["bprm"]),
+    lsm(EXEC, "mmap_file", &["file", "_", "prot"]),
+    lsm(EXEC, "file_mprotect", &["vma", "_", "prot"]),
+    lsm(NETWORK, "socket_create", &["family", "type", "protocol", "kern"]),
+    lsm(NETWORK, "socket_connect", &["sock", "address", "addrlen"]),
+    lsm(NETWORK, "socket_sendmsg", &["sock", "msg"]),
+    lsm(NETWORK, "unix_stream_connect", &["_", "other"]),
+    lsm(NETWORK, "unix_may_send", &["_", "other"]),
+    lsm(PROCESSES, "task_kill", &["p", "_", "sig"]),
+    lsm(PROCESSES, "ptrace_access_check", &["child", "mode"]),
+    lsm(PROCESSES, "ptrace_traceme", &["parent"]),
+    lsm(PROCESSES, "task_setnice", &["p"]),
+    lsm(PROCESSES, "task_setioprio", &["p"]),
+    lsm(PROCESSES, "task_setscheduler", &["p"]),
+    lsm(PROCESSES, "task_movememory", &["p"]),
+    lsm(PROCESSES, "task_setpgid", &["p"]),
+    lsm(PROCESSES, "task_setrlimit", &["p"]),
+    lsm(PROCESSES, "capable", &["_", "_", "cap", "opts"]),
+    lsm(SURFACE, "sb_mount", &[]),
+    lsm(SURFACE, "sb_remount", &[]),
+    lsm(SURFACE, "sb_umount", &[]),
+    lsm(SURFACE, "sb_pivotroot", &[]),
+    lsm(SURFACE, "move_mount", &[]),
+    lsm(SURFACE, "userns_create", &[]),
+    lsm(SURFACE, "bpf", &[]),
+    lsm(SURFACE, "perf_event_open", &[]),
+    lsm(SURFACE, "inode_init_security_anon", &["_", "name"]),
+    lsm(SURFACE, "key_alloc", &[]),
+    lsm(SURFACE, "key_permission", &[]),
+    lsm(SURFACE, "kernel_module_request", &[]),
+    lsm(SURFACE, "kernel_load_data", &[]),
+    lsm(SURFACE, "kernel_read_file", &[]),
+    lsm(SURFACE, "locked_down", &[]),
+    lsm(SURFACE, "file_ioctl", &["_", "cmd"]),
+    since(
+        lsm(SURFACE, "file_ioctl_compat", &["_", "cmd"]),
+        "where it is missing, file_ioctl sees 32-bit callers too",
+    ),
+];

@@ -1,0 +1,262 @@
+//! Loading, attaching and pinning the programs.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use agent_abi::names;
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{BtfTracePoint, Lsm, ProgramInfo, links::FdLink},
+};
+
+use super::{
+    HookCoverage,
+    btf::Btf,
+    error::KernelError,
+    hooks::{Attach, HOOKS, Hook},
+    symbols,
+};
+
+/// The eBPF object, embedded when the binary was built.
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bailiff-ebpf.o"));
+
+/// Maps that are pinned, so that they outlive the daemon.
+const MAPS: &[&str] = &[
+    names::LABELS,
+    names::SCRATCH,
+    names::IMAGES,
+    names::CGROUPS,
+    names::SUPERBLOCKS,
+    names::NET,
+    names::LEDGER,
+    names::EVENTS,
+    names::DROPS,
+];
+
+/// Where a map is pinned.
+pub fn map_pin(name: &str) -> PathBuf {
+    Path::new(names::PIN_ROOT).join("maps").join(name)
+}
+
+/// Directory of this build's links and programs: another build's are replaced only once its own
+/// are attached.
+fn build_directory() -> PathBuf {
+    Path::new(names::PIN_ROOT).join(format!("programs-{:016x}", fingerprint(OBJECT)))
+}
+
+/// FNV-1a: tells builds apart, nothing more.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Makes sure that this build's programs are attached and pinned; takes over what an earlier
+/// daemon of the same build left.
+pub fn ensure_attached() -> Result<Vec<HookCoverage>, KernelError> {
+    if OBJECT.is_empty() {
+        return Err(KernelError::Load(
+            "this binary was built without the eBPF object; build it with `cargo xtask build`"
+                .into(),
+        ));
+    }
+    let btf = Btf::of_running_kernel()?;
+    let wanted = wanted_hooks(&btf)?;
+    let directory = build_directory();
+    if !is_complete(&directory, &wanted) {
+        // What a daemon that died in the middle left behind.
+        remove_tree(&directory)?;
+        attach_all(&btf, &wanted, &directory)?;
+        remove_other_builds(&directory)?;
+    }
+    Ok(HOOKS.iter().map(|hook| coverage_of(hook, &wanted, &directory)).collect())
+}
+
+/// The hooks that this kernel has, checked against what the programs read.
+fn wanted_hooks(btf: &Btf) -> Result<Vec<&'static Hook>, KernelError> {
+    let mut wanted = Vec::new();
+    for hook in HOOKS {
+        match check(btf, hook) {
+            Ok(()) => wanted.push(hook),
+            Err(KernelError::NoSuchHook(_)) if hook.optional.is_some() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(wanted)
+}
+
+/// Compares a hook's arguments in BTF with those that the program reads.
+fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
+    let missing = || KernelError::NoSuchHook(hook.name.into());
+    let names = match hook.attach {
+        Attach::Lsm => {
+            Some(btf.parameters_of(&format!("bpf_lsm_{}", hook.name)).ok_or_else(missing)?)
+        }
+        // BTF has no names for a probe's arguments.
+        Attach::Tracepoint => None,
+    };
+    let found = match &names {
+        Some(names) => names.len(),
+        None => btf.tracepoint_arguments(hook.name).ok_or_else(missing)?,
+    };
+    if found < hook.arguments.len() {
+        let expected = hook.arguments.len();
+        return Err(KernelError::HookChanged { hook: hook.name.into(), expected, found });
+    }
+    for (expected, found) in hook.arguments.iter().zip(names.unwrap_or_default()) {
+        // From 6.18 on the suffix says that the argument may be NULL, which programs allow for.
+        let found = found.strip_suffix("__nullable").unwrap_or(found);
+        if *expected != "_" && *expected != found {
+            let reason = format!("argument `{expected}` is called `{found}` on this kernel");
+            return Err(KernelError::Program { hook: hook.name.into(), reason });
+        }
+    }
+    Ok(())
+}
+
+fn attach_all(btf: &Btf, wanted: &[&Hook], directory: &Path) -> Result<(), KernelError> {
+    make_directory(Path::new(names::PIN_ROOT))?;
+    make_directory(&Path::new(names::PIN_ROOT).join("maps"))?;
+    make_directory(directory)?;
+    let mut ebpf = load_object(btf)?;
+    let aya_btf = aya::Btf::from_sys_fs().map_err(|error| KernelError::Btf(error.to_string()))?;
+    // All are verified before the first is attached: a kernel gets all or nothing.
+    for hook in wanted {
+        load_program(&mut ebpf, hook, &aya_btf).map_err(|reason| failed(hook, reason))?;
+    }
+    for hook in wanted {
+        attach_program(&mut ebpf, hook, directory).map_err(|reason| failed(hook, reason))?;
+    }
+    Ok(())
+}
+
+fn failed(hook: &Hook, reason: String) -> KernelError {
+    KernelError::Program { hook: hook.name.into(), reason }
+}
+
+macro_rules! declare_field_table {
+    ($($name:ident = $structure:literal, $($member:literal),+;)*) => {
+        /// Name of the global in the object, and the member whose offset it holds.
+        const FIELDS: &[(&str, &str, &[&str])] =
+            &[$((stringify!($name), $structure, &[$($member),+])),*];
+    };
+}
+
+agent_abi::for_each_kernel_field!(declare_field_table);
+
+fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
+    let offsets = FIELDS
+        .iter()
+        .map(|(name, structure, members)| Ok((*name, btf.offset_of(structure, members)?)))
+        .collect::<Result<Vec<_>, KernelError>>()?;
+    let rename_lock = symbols::rename_lock()?;
+    let pins: Vec<_> = MAPS.iter().map(|name| (*name, map_pin(name))).collect();
+    let mut loader = EbpfLoader::new();
+    loader.allow_unsupported_maps();
+    for (name, offset) in &offsets {
+        loader.override_global(name, offset, true);
+    }
+    loader.override_global("RENAME_LOCK", &rename_lock, true);
+    for (name, pin) in &pins {
+        loader.map_pin_path(name, pin.as_path());
+    }
+    loader.load(OBJECT).map_err(|error| KernelError::Load(chain(&error)))
+}
+
+fn load_program(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), String> {
+    let program = ebpf.program_mut(hook.name).ok_or("the object has no such program")?;
+    match hook.attach {
+        Attach::Lsm => {
+            let program: &mut Lsm = program.try_into().map_err(|error| chain(&error))?;
+            program.load(hook.name, btf)
+        }
+        Attach::Tracepoint => {
+            let program: &mut BtfTracePoint = program.try_into().map_err(|error| chain(&error))?;
+            program.load(hook.name, btf)
+        }
+    }
+    .map_err(|error| chain(&error))
+}
+
+fn attach_program(ebpf: &mut Ebpf, hook: &Hook, directory: &Path) -> Result<(), String> {
+    let program = ebpf.program_mut(hook.name).ok_or("the object has no such program")?;
+    program.pin(directory.join(format!("{}_program", hook.name))).map_err(|error| chain(&error))?;
+    let link: FdLink = match hook.attach {
+        Attach::Lsm => {
+            let program: &mut Lsm = program.try_into().map_err(|error| chain(&error))?;
+            let link = program.attach().map_err(|error| chain(&error))?;
+            program.take_link(link).map_err(|error| chain(&error))?.into()
+        }
+        Attach::Tracepoint => {
+            let program: &mut BtfTracePoint = program.try_into().map_err(|error| chain(&error))?;
+            let link = program.attach().map_err(|error| chain(&error))?;
+            program.take_link(link).map_err(|error| chain(&error))?.into()
+        }
+    };
+    link.pin(directory.join(hook.name)).map(drop).map_err(|error| chain(&error))
+}
+
+fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage {
+    let attached = wanted.iter().any(|other| other.name == hook.name);
+    let info = ProgramInfo::from_pin(directory.join(format!("{}_program", hook.name)));
+    HookCoverage {
+        hook: match hook.attach {
+            Attach::Lsm => format!("lsm/{}", hook.name),
+            Attach::Tracepoint => format!("tp_btf/{}", hook.name),
+        },
+        family: hook.family,
+        attached,
+        note: hook.optional.filter(|_| !attached).map(Into::into),
+        verified_instructions: info.ok().and_then(|info| info.verified_instruction_count()),
+    }
+}
+
+fn is_complete(directory: &Path, wanted: &[&Hook]) -> bool {
+    wanted.iter().all(|hook| directory.join(hook.name).exists())
+        && MAPS.iter().all(|name| map_pin(name).exists())
+}
+
+fn make_directory(path: &Path) -> Result<(), KernelError> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(pin_error(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the pins of other builds; their programs detach with the last of them.
+fn remove_other_builds(keep: &Path) -> Result<(), KernelError> {
+    let root = Path::new(names::PIN_ROOT);
+    for entry in fs::read_dir(root).map_err(|error| pin_error(root, &error))?.flatten() {
+        let name = entry.file_name();
+        let is_build = name.to_str().is_some_and(|name| name.starts_with("programs-"));
+        if is_build && entry.path() != keep {
+            remove_tree(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree(path: &Path) -> Result<(), KernelError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(pin_error(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn pin_error(path: &Path, error: &io::Error) -> KernelError {
+    KernelError::Pin { path: path.into(), reason: error.to_string() }
+}
+
+/// An error with its causes, the verifier's last lines among them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,193 @@
+//! A real refusal before the first session: a child of the daemon gets a label under which it may
+//! read and not write, opens a file both ways, and the event must name that very file. So wrong
+//! offsets, a hook that does not fire or a lost event end the start, not a session.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use agent_abi::{
+    FileRights, Image, Label, Right, Verdict,
+    image::{IMAGE_MAGIC, LABEL_WORDS},
+    ledger::NO_RULE,
+};
+use nix::{
+    sys::wait::{WaitStatus, waitpid},
+    unistd::{ForkResult, Pid, fork},
+};
+
+use super::{Kernel, KernelError, OwnedEvent, SuperblockEntry};
+use crate::process::ProcessHandle;
+
+/// Slot 0 belongs to the check, sessions use the others.
+const LABEL: Label = Label { slot: 0, generation: u32::MAX };
+/// Superblock number 0 is the check's as well.
+const NUMBER: u32 = 0;
+const DIRECTORY: &str = "/run/bailiff/self-check";
+
+/// What the child found, as its exit status.
+const AS_EXPECTED: i32 = 0;
+const READ_REFUSED: i32 = 1;
+const WRITE_ALLOWED: i32 = 2;
+
+pub fn run(kernel: &mut Kernel) -> Result<(), KernelError> {
+    let path = make_file().map_err(|error| failed(&format!("cannot make {DIRECTORY}: {error}")))?;
+    let metadata = fs::metadata(&path).map_err(|error| failed(&error.to_string()))?;
+    let dev = kernel_device(metadata.dev());
+    let known = kernel.superblocks()?.iter().any(|entry| entry.dev == dev);
+    if !known {
+        kernel.add_superblock(SuperblockEntry { dev, number: NUMBER })?;
+    }
+    kernel.install(LABEL.slot, &read_only())?;
+    let outcome = probe(kernel, &path);
+    kernel.remove(LABEL.slot)?;
+    if !known {
+        kernel.remove_superblock(dev)?;
+    }
+    let _ = fs::remove_dir_all(DIRECTORY);
+    compare(&outcome?, &path, dev, metadata.ino())
+}
+
+fn failed(reason: &str) -> KernelError {
+    KernelError::SelfCheck(reason.into())
+}
+
+fn make_file() -> io::Result<PathBuf> {
+    let directory = Path::new(DIRECTORY).join("a directory");
+    fs::create_dir_all(&directory)?;
+    let path = directory.join("a file");
+    fs::write(&path, b"self-check")?;
+    Ok(path)
+}
+
+/// `st_dev` as the kernel numbers it: 12 bits of major, 20 of minor (`new_decode_dev()`).
+fn kernel_device(dev: u64) -> u32 {
+    let (major, minor) = (nix::sys::stat::major(dev), nix::sys::stat::minor(dev));
+    u32::try_from(major << 20 | minor).unwrap_or(u32::MAX)
+}
+
+/// An image of one state besides the sink: read anything, nothing else.
+fn read_only() -> Box<Image> {
+    // SAFETY: an image is integers only; all zeroes is the image that refuses everything.
+    let mut image = unsafe { Box::<Image>::new_zeroed().assume_init() };
+    let labels = 8;
+    image.header.magic = IMAGE_MAGIC;
+    image.header.generation = LABEL.generation;
+    image.header.columns = 1;
+    image.header.states = 2;
+    image.header.transitions = 0;
+    image.header.state_labels = 2;
+    image.header.labels = labels;
+    image.header.refer_classes = 4;
+    image.roots.fill(1);
+    image.words[1] = 1; // state 1 stays
+    image.words[3] = LABEL_WORDS as u16; // state 1 has the second label record
+    let records = &mut image.words[labels as usize..][..2 * LABEL_WORDS];
+    records.fill(NO_RULE);
+    records[0] = FileRights::NONE.0;
+    records[LABEL_WORDS] = FileRights::READ.0;
+    records[LABEL_WORDS + 1] = 0;
+    image
+}
+
+/// Lets a labelled child open the file; returns the events of its refusals.
+fn probe(kernel: &mut Kernel, path: &Path) -> Result<Vec<OwnedEvent>, KernelError> {
+    let name = std::ffi::CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| failed("a path with a NUL byte"))?;
+    let (mut go_read, mut go_write) =
+        io::pipe().map_err(|error| failed(&format!("cannot make a pipe: {error}")))?;
+    // SAFETY: the child only calls what is async-signal-safe (read, open, _exit).
+    let child = match unsafe { fork() }.map_err(|error| failed(&format!("cannot fork: {error}")))? {
+        ForkResult::Child => {
+            let mut go = [0];
+            let _ = go_read.read(&mut go);
+            // SAFETY: `_exit` ends the child at once, without the parent's destructors.
+            unsafe { libc::_exit(try_both(&name)) }
+        }
+        ForkResult::Parent { child } => child,
+    };
+    let labelled = handle(child).and_then(|child| kernel.set_label(child.fd(), LABEL));
+    // The child goes on in any case, so that it ends.
+    let _ = go_write.write_all(&[1]);
+    let status = waitpid(child, None).map_err(|error| failed(&error.to_string()))?;
+    labelled?;
+    match status {
+        WaitStatus::Exited(_, AS_EXPECTED) => {}
+        WaitStatus::Exited(_, READ_REFUSED) => {
+            return Err(failed("a read that the image allows was refused"));
+        }
+        WaitStatus::Exited(_, WRITE_ALLOWED) => {
+            return Err(failed("a write that the image does not allow was not refused"));
+        }
+        other => return Err(failed(&format!("the child ended with {other:?}"))),
+    }
+    events_of(kernel, child)
+}
+
+fn handle(process: Pid) -> Result<ProcessHandle, KernelError> {
+    ProcessHandle::open(process.as_raw().unsigned_abs())
+        .map_err(|error| failed(&format!("pidfd_open: {error}")))
+}
+
+fn try_both(name: &std::ffi::CStr) -> i32 {
+    // SAFETY: a live C string.
+    unsafe {
+        if libc::open(name.as_ptr(), libc::O_RDONLY) < 0 {
+            return READ_REFUSED;
+        }
+        if libc::open(name.as_ptr(), libc::O_RDWR) >= 0 {
+            return WRITE_ALLOWED;
+        }
+    }
+    AS_EXPECTED
+}
+
+/// The child's events; those of others go back into the stream.
+fn events_of(kernel: &mut Kernel, child: Pid) -> Result<Vec<OwnedEvent>, KernelError> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let stream = kernel.events.as_mut().ok_or_else(|| failed("the events are taken"))?;
+    let mut others = Vec::new();
+    let mut own = Vec::new();
+    while own.is_empty() && Instant::now() < deadline {
+        for event in stream.poll() {
+            let is_own = event.event.slot == LABEL.slot
+                && event.event.generation == LABEL.generation
+                && i32::try_from(event.event.pid) == Ok(child.as_raw());
+            if is_own { own.push(event) } else { others.push(event) }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    stream.put_back(others);
+    Ok(own)
+}
+
+fn compare(events: &[OwnedEvent], path: &Path, dev: u32, ino: u64) -> Result<(), KernelError> {
+    let [event] = events else {
+        return Err(failed(&format!("one event was expected, {} came", events.len())));
+    };
+    let full = path.as_os_str().as_bytes();
+    let tail = &Path::new(DIRECTORY).file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+    let right_path = full.ends_with(&event.path)
+        && event.path.windows(tail.len()).any(|window| window == *tail);
+    let found = &event.event;
+    if !right_path || found.dev != dev || found.ino != ino {
+        return Err(failed(&format!(
+            "a hook saw {:?} (device {:#x}, inode {}) for {} (device {dev:#x}, inode {ino})",
+            String::from_utf8_lossy(&event.path),
+            found.dev,
+            found.ino,
+            path.display(),
+        )));
+    }
+    if found.right != Right::FileWrite as u8 || found.verdict != Verdict::Deny as u8 {
+        return Err(failed(&format!(
+            "a refused write was reported as right {}, verdict {}",
+            found.right, found.verdict
+        )));
+    }
+    Ok(())
+}
