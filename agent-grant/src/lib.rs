@@ -1,1 +1,24 @@
-//! The grant language.
+//! The grant language: text to model to automaton to the image that the kernel decides by.
+//!
+//! Pure: no I/O, no privileges, no kernel. [`load`] reads a grant, [`Grant::resolve_prefixes`]
+//! takes the real paths of its patterns.
+
+pub mod automaton;
+pub mod compile;
+pub mod diagnostic;
+pub mod glob;
+pub mod interpret;
+pub mod model;
+pub mod naive;
+pub mod net;
+mod policies;
+pub mod syntax;
+pub mod unix;
+
+pub use compile::{
+    CompileOptions, Compiled, ImageError, ImageParams, MountView, RuleInfo, SuperblockView,
+    TestOutcome, compile,
+};
+pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
+pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, load};
+pub use policies::{shipped, shipped_includes, shipped_names};

@@ -1,0 +1,206 @@
+//! The [`Image`]: tables in the layout that `agent_abi::image` describes.
+
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+
+use agent_abi::{
+    Image, ImageHeader,
+    image::{IMAGE_MAGIC, LABEL_WORDS, SINK},
+    limits::{IMAGE_WORDS, MAX_STATES},
+};
+
+use super::{Compiled, roots::place};
+use crate::{automaton::Dfa, model::Mode};
+
+/// A mount of a filesystem that the session can see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountView {
+    /// The mount's root inside the filesystem; empty or `/` for the whole of it.
+    pub root: Vec<u8>,
+    /// Where the session sees it; empty or `/` for the root directory.
+    pub at: Vec<u8>,
+}
+
+/// A filesystem with all of its mounts that the session can see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuperblockView {
+    /// Value of the `SUPERBLOCKS` map.
+    pub number: u32,
+    pub mounts: Vec<MountView>,
+}
+
+/// What an image needs besides the grant.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageParams<'v> {
+    pub generation: u32,
+    pub policy: u32,
+    pub epoch: u32,
+    pub superblocks: &'v [SuperblockView],
+}
+
+/// Why there is no image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    #[error("the automaton has {0} states, {MAX_STATES} fit")]
+    States(usize),
+    #[error("the tables take {0} words, {IMAGE_WORDS} fit")]
+    Words(usize),
+    #[error("the automaton has {0} different labels, {MAX_LABELS} fit")]
+    Labels(usize),
+    #[error("superblock number {0} is out of range")]
+    SuperblockNumber(u32),
+    #[error("a mount: {0}")]
+    Path(String),
+}
+
+/// Labels are found by a 16-bit word index.
+const MAX_LABELS: usize = (1 << 16) / LABEL_WORDS;
+
+/// Room that is kept for the states and columns of partly visible filesystems.
+const RESERVE_WORDS: usize = IMAGE_WORDS / 16;
+
+/// Whether an automaton fits into an image, the refer relation left aside.
+pub(super) fn fits(dfa: &Dfa) -> bool {
+    dfa.states() + 1024 <= MAX_STATES
+        && dfa.labels.len() <= MAX_LABELS
+        && table_words(dfa) <= IMAGE_WORDS - RESERVE_WORDS
+}
+
+fn table_words(dfa: &Dfa) -> usize {
+    dfa.states() * (dfa.columns + 2) + dfa.labels.len() * LABEL_WORDS
+}
+
+impl Compiled {
+    /// The image of a session under this grant.
+    ///
+    /// # Errors
+    /// What does not fit, or a mount that makes no sense.
+    pub fn image(&self, params: &ImageParams<'_>) -> Result<Box<Image>, ImageError> {
+        let placed = place(&self.dfa, params.superblocks)?;
+        let dfa = &placed.dfa;
+        if dfa.states() > MAX_STATES {
+            return Err(ImageError::States(dfa.states()));
+        }
+        if dfa.labels.len() > MAX_LABELS {
+            return Err(ImageError::Labels(dfa.labels.len()));
+        }
+        let words = table_words(dfa);
+        if words > IMAGE_WORDS {
+            return Err(ImageError::Words(words));
+        }
+        let mut image = zeroed();
+        image.classes = dfa.classes;
+        for (number, state) in &placed.roots {
+            if let Some(root) = image.roots.get_mut(*number) {
+                *root = *state as u16;
+            }
+        }
+        let mut writer = Writer {
+            image: &mut image,
+            at: 0,
+        };
+        let transitions = writer.put(dfa.next.iter().map(|state| *state as u16));
+        let state_labels = writer.put(
+            dfa.label_of
+                .iter()
+                .map(|label| (*label as usize * LABEL_WORDS) as u16),
+        );
+        let labels = writer.put(
+            dfa.labels
+                .iter()
+                .flat_map(|label| std::iter::once(label.allowed.0).chain(label.deciding)),
+        );
+        let class = |state: u32| {
+            self.refer
+                .class_of
+                .get(state as usize)
+                .copied()
+                .unwrap_or(SINK)
+        };
+        let refer_classes = writer.put(
+            (0..self.dfa.states() as u32)
+                .chain(placed.classes_like.iter().copied())
+                .map(class),
+        );
+        let (refer, refer_count) = self.write_refer(&mut writer);
+        image.header = ImageHeader {
+            magic: IMAGE_MAGIC,
+            generation: params.generation,
+            policy: params.policy,
+            audit: u32::from(self.mode == Mode::Audit),
+            columns: dfa.columns as u32,
+            states: dfa.states() as u32,
+            transitions,
+            state_labels,
+            labels,
+            refer_classes,
+            refer,
+            refer_count,
+            capabilities: self.capabilities,
+            surface: self.surface,
+            epoch: params.epoch,
+        };
+        Ok(image)
+    }
+
+    /// Bytes of tables in an image, without roots and padding: what a session takes of caches.
+    #[must_use]
+    pub fn table_bytes(&self) -> usize {
+        let relation = self
+            .refer
+            .allowed
+            .as_ref()
+            .map_or(0, |bits| bits.len().div_ceil(16));
+        2 * (table_words(&self.dfa) + relation)
+    }
+
+    fn write_refer(&self, writer: &mut Writer<'_>) -> (u32, u32) {
+        let start = writer.at as u32;
+        let Some(allowed) = &self.refer.allowed else {
+            return (start, 0);
+        };
+        let count = self.refer.classes;
+        if writer.at + allowed.len().div_ceil(16) > IMAGE_WORDS {
+            return (start, 0);
+        }
+        let bits = allowed.chunks(16).map(|chunk| {
+            chunk
+                .iter()
+                .enumerate()
+                .fold(0, |word, (bit, on)| word | u16::from(*on) << bit)
+        });
+        (writer.put(bits), count as u32)
+    }
+}
+
+struct Writer<'i> {
+    image: &'i mut Image,
+    at: usize,
+}
+
+impl Writer<'_> {
+    /// Writes words one after the other; returns where they begin.
+    fn put(&mut self, words: impl Iterator<Item = u16>) -> u32 {
+        let start = self.at;
+        for word in words {
+            if let Some(slot) = self.image.words.get_mut(self.at) {
+                *slot = word;
+            }
+            self.at += 1;
+        }
+        start as u32
+    }
+}
+
+/// An empty image, made on the heap: it is too large for a stack.
+fn zeroed() -> Box<Image> {
+    let layout = Layout::new::<Image>();
+    // SAFETY: the layout is not empty; an image is integers only, so zeroes are a valid one; the
+    // pointer comes from the global allocator with the layout that the box will free it with.
+    unsafe {
+        let pointer = alloc_zeroed(layout);
+        if pointer.is_null() {
+            handle_alloc_error(layout);
+        }
+        Box::from_raw(pointer.cast::<Image>())
+    }
+}

@@ -1,0 +1,220 @@
+//! The refer rule: may an object with this name get that one?
+//!
+//! A move must not give any right, neither to the object nor to anything below it. States are
+//! first merged by what they allow here and on every path from here (the quotient); of those,
+//! objects are told apart only by their own rights and by what follows a slash (the class).
+
+use agent_abi::FileRights;
+use rustc_hash::FxHashMap;
+
+use crate::automaton::{Dfa, partition};
+
+/// Quotients larger than this get no relation: it grows with the square.
+const MAX_QUOTIENT: usize = 3072;
+
+/// The relation between classes of states.
+#[derive(Clone, Debug)]
+pub struct Refer {
+    /// State to class. The sink's is 0. Equal classes: no move between them gives a right.
+    pub class_of: Vec<u16>,
+    pub classes: usize,
+    /// `allowed[new * classes + old]`; `None` where the automaton is too large for it.
+    pub allowed: Option<Vec<bool>>,
+}
+
+impl Refer {
+    /// Whether an object whose path leads to state `old` may get a path that leads to `new`.
+    #[must_use]
+    pub fn may_move(&self, new: u32, old: u32) -> bool {
+        let class = |state: u32| self.class_of.get(state as usize).copied().map(usize::from);
+        match (class(new), class(old)) {
+            (Some(new), Some(old)) if new == old => true,
+            (Some(new), Some(old)) => self
+                .allowed
+                .as_ref()
+                .and_then(|allowed| allowed.get(new * self.classes + old))
+                .copied()
+                .unwrap_or(false),
+            _ => false,
+        }
+    }
+
+    pub(super) fn of(dfa: &Dfa) -> Self {
+        let quotient = Quotient::of(dfa);
+        let mut numbers: FxHashMap<(FileRights, u32), u16> = FxHashMap::default();
+        let mut members = Vec::new();
+        let mut class = |state: usize| {
+            let key = (quotient.rights[state], quotient.slash[state]);
+            *numbers.entry(key).or_insert_with(|| {
+                members.push(key);
+                (members.len() - 1) as u16
+            })
+        };
+        // The sink is state 0, so its class is the first.
+        let of_quotient: Vec<u16> = (0..quotient.states()).map(&mut class).collect();
+        let class_of = quotient
+            .block_of
+            .iter()
+            .map(|b| of_quotient[*b as usize])
+            .collect();
+        let classes = members.len();
+        let allowed = (quotient.states() <= MAX_QUOTIENT).then(|| {
+            let gains = quotient.gains();
+            let n = quotient.states();
+            let pairs = members
+                .iter()
+                .flat_map(|new| members.iter().map(move |old| (new, old)));
+            pairs
+                .map(|(new, old)| {
+                    old.0.contains(new.0) && !gains[new.1 as usize * n + old.1 as usize]
+                })
+                .collect()
+        });
+        Self {
+            class_of,
+            classes,
+            allowed,
+        }
+    }
+}
+
+/// States merged by rights alone.
+struct Quotient {
+    /// State of the automaton to state here, numbered so that later ones are deeper.
+    block_of: Vec<u32>,
+    rights: Vec<FileRights>,
+    /// Where a slash leads.
+    slash: Vec<u32>,
+    /// Where most other bytes lead, and the columns that lead elsewhere, ascending.
+    default: Vec<u32>,
+    others: Vec<Vec<(u8, u32)>>,
+    /// Columns without the slash's.
+    columns: usize,
+}
+
+impl Quotient {
+    fn states(&self) -> usize {
+        self.rights.len()
+    }
+
+    fn of(dfa: &Dfa) -> Self {
+        let key: Vec<u32> = (0..dfa.states())
+            .map(|s| u32::from(dfa.label(s as u32).allowed.0))
+            .collect();
+        let (mut block_of, count) = partition(dfa, &key);
+        // States of a minimal automaton are numbered breadth first; so are blocks from here on.
+        let mut number = vec![u32::MAX; count];
+        let mut members = Vec::with_capacity(count);
+        for (state, block) in block_of.iter_mut().enumerate() {
+            let slot = &mut number[*block as usize];
+            if *slot == u32::MAX {
+                *slot = members.len() as u32;
+                members.push(state);
+            }
+            *block = *slot;
+        }
+        let slash_column = usize::from(dfa.classes[usize::from(b'/')]);
+        let mut quotient = Self {
+            block_of,
+            rights: Vec::new(),
+            slash: Vec::new(),
+            default: Vec::new(),
+            others: Vec::new(),
+            columns: dfa.columns - 1,
+        };
+        for state in members {
+            let row: Vec<u32> = dfa.next[state * dfa.columns..(state + 1) * dfa.columns]
+                .iter()
+                .map(|head| quotient.block_of[*head as usize])
+                .collect();
+            quotient.rights.push(dfa.label(state as u32).allowed);
+            quotient.slash.push(row[slash_column]);
+            let names = row
+                .iter()
+                .enumerate()
+                .filter(|(column, _)| *column != slash_column);
+            let mut counts: FxHashMap<u32, usize> = FxHashMap::default();
+            names
+                .clone()
+                .for_each(|(_, head)| *counts.entry(*head).or_default() += 1);
+            let default = counts
+                .iter()
+                .max_by_key(|(head, n)| (**n, **head))
+                .map_or(0, |(h, _)| *h);
+            quotient.default.push(default);
+            quotient.others.push(
+                names
+                    .filter(|(_, head)| **head != default)
+                    .map(|(column, head)| (column as u8, *head))
+                    .collect(),
+            );
+        }
+        quotient
+    }
+
+    /// `gains[new * states + old]`: some name read from both, and what follows it, has a right in
+    /// `new` that it lacks in `old`. The least fixpoint, so the relation "gains nothing" is the
+    /// greatest.
+    fn gains(&self) -> Vec<bool> {
+        let n = self.states();
+        let mut gains = vec![false; n * n];
+        loop {
+            let mut changed = false;
+            // Deep states first: most chains are settled in one sweep.
+            for new in (1..n).rev() {
+                for old in (0..n).rev() {
+                    if new != old && !gains[new * n + old] && self.step(&gains, new, old) {
+                        gains[new * n + old] = true;
+                        changed = true;
+                    }
+                }
+            }
+            if !changed {
+                return gains;
+            }
+        }
+    }
+
+    fn step(&self, gains: &[bool], new: usize, old: usize) -> bool {
+        let n = self.states();
+        let bad = |new: u32, old: u32| {
+            let (a, b) = (new as usize, old as usize);
+            a != b
+                && (!self.rights[b].contains(self.rights[a])
+                    || gains[self.slash[a] as usize * n + self.slash[b] as usize]
+                    || gains[a * n + b])
+        };
+        let (mut left, mut right) = (
+            self.others[new].iter().peekable(),
+            self.others[old].iter().peekable(),
+        );
+        let mut special = 0;
+        loop {
+            let (a, b) = match (left.peek(), right.peek()) {
+                (None, None) => break,
+                (Some((c, a)), Some((d, b))) if c == d => {
+                    left.next();
+                    right.next();
+                    (*a, *b)
+                }
+                (Some((c, a)), other) if other.is_none_or(|(d, _)| c < d) => {
+                    left.next();
+                    (*a, self.default[old])
+                }
+                (_, Some((_, b))) => {
+                    right.next();
+                    (self.default[new], *b)
+                }
+                (Some((_, a)), None) => {
+                    left.next();
+                    (*a, self.default[old])
+                }
+            };
+            special += 1;
+            if bad(a, b) {
+                return true;
+            }
+        }
+        special < self.columns && bad(self.default[new], self.default[old])
+    }
+}

@@ -1,0 +1,226 @@
+//! Mistakes in a grant, shown with file, line and caret.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// A grant's text, and the name it is shown under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Path or other name, for messages.
+    pub name: String,
+    pub text: String,
+}
+
+impl Source {
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+        }
+    }
+}
+
+/// A piece of a source.
+#[derive(Clone, Debug)]
+pub struct Location {
+    pub source: Arc<Source>,
+    /// Bytes of `source.text`.
+    pub span: Range<usize>,
+}
+
+impl Location {
+    /// Line (from 1) and column in characters (from 1) where it begins.
+    #[must_use]
+    pub fn line_and_column(&self) -> (usize, usize) {
+        let before = self
+            .source
+            .text
+            .get(..self.span.start)
+            .unwrap_or(&self.source.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        (line, column)
+    }
+
+    /// The text there, as written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.source.text.get(self.span.clone()).unwrap_or("")
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = self.line_and_column();
+        write!(f, "{}:{line}:{column}", self.source.name)
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Probably not meant.
+    Warning,
+    /// The grant cannot be used.
+    Error,
+}
+
+/// One mistake or remark.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// Where, if it has a place.
+    pub location: Option<Location>,
+    /// What stands beside the caret: usually what was expected.
+    pub label: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    pub(crate) fn error(location: Location, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            location: Some(location),
+            label: String::new(),
+            help: None,
+        }
+    }
+
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+
+    /// The diagnostic with its source line and a caret, without a trailing newline.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let level = match self.severity {
+            Severity::Note => Level::NOTE,
+            Severity::Warning => Level::WARNING,
+            Severity::Error => Level::ERROR,
+        };
+        let mut group = level
+            .primary_title(self.message.as_str())
+            .elements(Vec::<annotate_snippets::Element<'_>>::new());
+        if let Some(location) = &self.location {
+            let text = location.source.text.as_str();
+            let mut annotation = AnnotationKind::Primary.span(caret(text, &location.span));
+            if !self.label.is_empty() {
+                annotation = annotation.label(self.label.as_str());
+            }
+            group = group.element(
+                Snippet::source(text)
+                    .path(location.source.name.as_str())
+                    .annotation(annotation),
+            );
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        renderer.render(&[group])
+    }
+}
+
+/// A span that the renderer accepts: inside the text, on character boundaries, of one line.
+fn caret(text: &str, span: &Range<usize>) -> Range<usize> {
+    let floor = |mut at: usize| {
+        at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let start = floor(span.start);
+    let end = floor(span.end).max(start);
+    let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
+    start..end.min(line_end.max(start))
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+/// Everything that is wrong with a grant: at least one error.
+#[derive(Clone, Debug)]
+pub struct Errors(pub Vec<Diagnostic>);
+
+impl Errors {
+    /// Every diagnostic, an empty line between two.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let rendered: Vec<_> = self.0.iter().map(|d| d.render(colour)).collect();
+        rendered.join("\n\n")
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Errors {}
+
+impl From<Diagnostic> for Errors {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(vec![diagnostic])
+    }
+}
+
+/// The valid word that the user probably meant.
+pub(crate) fn nearest<'w>(word: &str, valid: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let lower = word.to_lowercase();
+    valid
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(word.len()) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// "did you mean `x`?", or the list of what is valid.
+pub(crate) fn suggest(word: &str, valid: &[&str]) -> String {
+    match nearest(word, valid.iter().copied()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => format!("valid here: {}", list(valid)),
+    }
+}
+
+/// "a, b or c", each between backticks.
+pub(crate) fn list(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|w| format!("`{w}`")).collect();
+    match quoted.split_last() {
+        None => "nothing".to_owned(),
+        Some((only, [])) => only.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}

@@ -1,0 +1,246 @@
+//! From documents to the model: ids, patterns, settings.
+
+use std::collections::HashMap;
+
+use agent_abi::Surface;
+
+use super::{
+    Alternative, FilePattern, Grant, Inputs, Object, Question, Rule, Test, load::Loaded,
+    variables::Variables,
+};
+use crate::{
+    diagnostic::{Diagnostic, Errors, Location},
+    glob, net,
+    syntax::{
+        Text,
+        rules::RawRule,
+        tests_table::{RawQuestion, RawTest},
+    },
+    unix,
+};
+
+/// `loaded` in the order of their rules; the last is the grant itself.
+pub(super) fn merge(loaded: &[Loaded], inputs: &Inputs) -> Result<Grant, Errors> {
+    let documents: Vec<_> = loaded.iter().map(|l| l.document.clone()).collect();
+    let mut errors = Vec::new();
+    let variables = Variables::resolve(&documents, inputs, &mut errors);
+    let Some(own) = documents.last() else {
+        return Err(Errors(errors));
+    };
+    let mut merger = Merger {
+        variables,
+        errors,
+        ids: HashMap::new(),
+        rules: Vec::new(),
+    };
+    let mut grant = Grant {
+        name: own.name.value.clone(),
+        purpose: own.purpose.as_ref().map(|text| text.value.clone()),
+        mode: own.mode.unwrap_or_default(),
+        rules: Vec::new(),
+        surface: 0,
+        capabilities: 0,
+        limits: super::Limits::default(),
+        tests: Vec::new(),
+    };
+    for Loaded {
+        document,
+        included_as,
+    } in loaded
+    {
+        merger.rules(&document.files, "file", included_as.as_deref());
+        merger.rules(&document.nets, "net", included_as.as_deref());
+        merger.rules(&document.unixes, "unix", included_as.as_deref());
+        for (switch, on) in &document.settings.surface {
+            set_bit(&mut grant.surface, *switch, *on);
+        }
+        if let Some(granted) = &document.settings.capabilities {
+            grant.capabilities = granted
+                .iter()
+                .fold(0, |bits, (number, _)| bits | 1 << number);
+        }
+        grant.limits = document.limits.or(grant.limits);
+    }
+    // Expectations of an included grant are about that grant, not about what is built on it.
+    grant.tests = own
+        .tests
+        .iter()
+        .filter_map(|test| merger.test(test))
+        .collect();
+    grant.rules = merger.rules;
+    if merger.errors.is_empty() {
+        Ok(grant)
+    } else {
+        Err(Errors(merger.errors))
+    }
+}
+
+fn set_bit(surface: &mut u32, switch: Surface, on: bool) {
+    if on {
+        *surface |= switch.bit();
+    } else {
+        *surface &= !switch.bit();
+    }
+}
+
+struct Merger {
+    variables: Variables,
+    errors: Vec<Diagnostic>,
+    ids: HashMap<String, Location>,
+    rules: Vec<Rule>,
+}
+
+impl Merger {
+    fn rules(&mut self, rules: &[RawRule], kind: &str, included_as: Option<&str>) {
+        for (index, raw) in rules.iter().enumerate() {
+            let id = match (&raw.id, included_as) {
+                (Some(id), _) => id.value.clone(),
+                (None, None) => format!("{kind}-{}", index + 1),
+                // A slash is in no written id, so defaults of two files never meet.
+                (None, Some(file)) => format!("{file}/{kind}-{}", index + 1),
+            };
+            let place = raw
+                .id
+                .as_ref()
+                .map_or(&raw.location, |id| &id.location)
+                .clone();
+            if let Some(first) = self.ids.get(&id) {
+                self.errors.push(
+                    Diagnostic::error(place.clone(), format!("two rules have the id `{id}`"))
+                        .label(format!("the first is at {first}")),
+                );
+            }
+            self.ids.insert(id.clone(), place);
+            let object = match kind {
+                "file" => Object::File {
+                    rights: raw.rights,
+                    paths: self.patterns(&raw.objects),
+                    except: self.patterns(&raw.except),
+                },
+                "net" => Object::Net {
+                    to: raw
+                        .objects
+                        .iter()
+                        .filter_map(|text| self.destination(text))
+                        .collect(),
+                    text: raw.objects.clone(),
+                },
+                _ => Object::Unix {
+                    names: raw
+                        .objects
+                        .iter()
+                        .filter_map(|text| self.unix_name(text))
+                        .collect(),
+                    text: raw.objects.clone(),
+                },
+            };
+            self.rules.push(Rule {
+                id,
+                effect: raw.effect,
+                reason: raw.reason.as_ref().map(|text| text.value.clone()),
+                object,
+                location: Some(raw.location.clone()),
+            });
+        }
+    }
+
+    fn patterns(&mut self, texts: &[Text]) -> Vec<FilePattern> {
+        let mut patterns = Vec::with_capacity(texts.len());
+        for text in texts {
+            match glob::parse(&text.value, &|name| self.variables.get(name)) {
+                Ok(globs) => {
+                    let alternatives = globs
+                        .into_iter()
+                        .map(|glob| Alternative {
+                            glob,
+                            written: None,
+                        })
+                        .collect();
+                    patterns.push(FilePattern {
+                        text: text.clone(),
+                        alternatives,
+                    });
+                }
+                Err(error) => self.errors.push(
+                    at_part(text, error.span, error.message)
+                        .label(error.label)
+                        .maybe_help(error.help),
+                ),
+            }
+        }
+        patterns
+    }
+
+    fn destination(&mut self, text: &Text) -> Option<net::Destination> {
+        match net::parse_destination(&text.value) {
+            Ok(destination) => Some(destination),
+            Err(error) => {
+                self.errors.push(
+                    at_part(text, error.span, error.message)
+                        .label(error.label)
+                        .maybe_help(error.help),
+                );
+                None
+            }
+        }
+    }
+
+    fn unix_name(&mut self, text: &Text) -> Option<unix::NamePattern> {
+        match unix::parse(&text.value, &|name| self.variables.get(name)) {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                self.errors.push(
+                    at_part(text, error.span, error.message)
+                        .label(error.label)
+                        .maybe_help(error.help),
+                );
+                None
+            }
+        }
+    }
+
+    fn test(&mut self, test: &RawTest) -> Option<Test> {
+        let question = match &test.question {
+            RawQuestion::File { path, rights } => {
+                let expanded = self.variables.expand(&path.value).and_then(|path| {
+                    let bytes = path.into_bytes();
+                    glob::literal_components(&bytes)?;
+                    Ok(if bytes == b"/" { Vec::new() } else { bytes })
+                });
+                match expanded {
+                    Ok(path) => Question::File {
+                        path,
+                        rights: *rights,
+                    },
+                    Err(why) => {
+                        self.errors.push(
+                            Diagnostic::error(path.location.clone(), format!("no path: {why}"))
+                                .label("expected an absolute path; a test has no patterns"),
+                        );
+                        return None;
+                    }
+                }
+            }
+            RawQuestion::Connect(to) => match net::parse_endpoint(&to.value) {
+                Ok(endpoint) => Question::Connect(endpoint),
+                Err(error) => {
+                    self.errors.push(
+                        at_part(to, error.span, error.message)
+                            .label(error.label)
+                            .maybe_help(error.help),
+                    );
+                    return None;
+                }
+            },
+        };
+        Some(Test {
+            question,
+            allow: test.allow,
+            location: test.location.clone(),
+        })
+    }
+}
+
+fn at_part(text: &Text, span: std::ops::Range<usize>, message: String) -> Diagnostic {
+    Diagnostic::error(text.part(span), message)
+}

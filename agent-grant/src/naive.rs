@@ -1,0 +1,181 @@
+//! Matching and deciding in the most obvious way, as the yardstick for everything cleverer.
+//!
+//! Slow, recursive and for tests: it shares no code with the compiler, not even the parser.
+
+use agent_abi::{FileRights, right::FILE_RIGHTS};
+
+/// Whether a pattern without variables matches a path. The root is the empty path; a path is
+/// `/` and a name, any number of times. The pattern must be valid.
+#[must_use]
+pub fn matches(pattern: &str, path: &[u8]) -> bool {
+    let mut alternatives = Vec::new();
+    without_braces(pattern.as_bytes(), &mut alternatives);
+    alternatives.iter().any(|pattern| {
+        let components = split(pattern);
+        let names: Vec<&[u8]> = path.split(|b| *b == b'/').skip(1).collect();
+        match_components(&components, &names)
+    })
+}
+
+/// Replaces the first group of braces by each of its alternatives, again and again.
+fn without_braces(pattern: &[u8], out: &mut Vec<Vec<u8>>) {
+    let Some(open) = find(pattern, 0, b'{') else {
+        out.push(pattern.to_vec());
+        return;
+    };
+    let mut depth = 0;
+    let mut pieces = Vec::new();
+    let mut from = open + 1;
+    let mut at = open + 1;
+    loop {
+        match pattern[at] {
+            b'\\' => at += 1,
+            b'[' => at = class_end(pattern, at),
+            b'{' => depth += 1,
+            b'}' if depth > 0 => depth -= 1,
+            b',' | b'}' if depth == 0 => {
+                pieces.push(&pattern[from..at]);
+                from = at + 1;
+                if pattern[at] == b'}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    for piece in pieces {
+        without_braces(&[&pattern[..open], piece, &pattern[at + 1..]].concat(), out);
+    }
+}
+
+/// The next plain occurrence of a byte: neither escaped nor in a class.
+fn find(pattern: &[u8], mut at: usize, byte: u8) -> Option<usize> {
+    while at < pattern.len() {
+        match pattern[at] {
+            b'\\' => at += 1,
+            b'[' => at = class_end(pattern, at),
+            found if found == byte => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The index of the `]` that closes the class at `open`.
+fn class_end(pattern: &[u8], open: usize) -> usize {
+    let mut at = open + 1;
+    if pattern[at] == b'!' {
+        at += 1;
+    }
+    let first = at;
+    while pattern[at] != b']' || at == first {
+        at += if pattern[at] == b'\\' { 2 } else { 1 };
+    }
+    at
+}
+
+fn split(pattern: &[u8]) -> Vec<&[u8]> {
+    if pattern == b"/" {
+        return Vec::new();
+    }
+    let mut components = Vec::new();
+    let mut from = 1;
+    while let Some(slash) = find(pattern, from, b'/') {
+        components.push(&pattern[from..slash]);
+        from = slash + 1;
+    }
+    components.push(&pattern[from..]);
+    components
+}
+
+fn match_components(pattern: &[&[u8]], names: &[&[u8]]) -> bool {
+    match pattern.split_first() {
+        None => names.is_empty(),
+        Some((&b"**", rest)) => {
+            match_components(rest, names)
+                || (!names.is_empty() && match_components(pattern, &names[1..]))
+        }
+        Some((first, rest)) => {
+            !names.is_empty() && match_name(first, names[0]) && match_components(rest, &names[1..])
+        }
+    }
+}
+
+fn match_name(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.first() {
+        None => name.is_empty(),
+        Some(b'*') => {
+            match_name(&pattern[1..], name) || (!name.is_empty() && match_name(pattern, &name[1..]))
+        }
+        Some(b'?') => !name.is_empty() && match_name(&pattern[1..], &name[1..]),
+        Some(b'[') => {
+            let end = class_end(pattern, 0);
+            !name.is_empty()
+                && in_class(&pattern[1..end], name[0])
+                && match_name(&pattern[end + 1..], &name[1..])
+        }
+        Some(b'\\') => name.first() == Some(&pattern[1]) && match_name(&pattern[2..], &name[1..]),
+        Some(byte) => name.first() == Some(byte) && match_name(&pattern[1..], &name[1..]),
+    }
+}
+
+fn in_class(class: &[u8], byte: u8) -> bool {
+    if let Some(b'!') = class.first() {
+        return !in_class(&class[1..], byte);
+    }
+    let mut at = 0;
+    let mut found = false;
+    while at < class.len() {
+        let low = member(class, &mut at);
+        if class.get(at) == Some(&b'-') && at + 1 < class.len() {
+            at += 1;
+            let high = member(class, &mut at);
+            found |= (low..=high).contains(&byte);
+        } else {
+            found |= low == byte;
+        }
+    }
+    found
+}
+
+fn member(class: &[u8], at: &mut usize) -> u8 {
+    if class[*at] == b'\\' {
+        *at += 1;
+    }
+    *at += 1;
+    class[*at - 1]
+}
+
+/// A file rule for [`decide`].
+#[derive(Clone, Debug)]
+pub struct NaiveRule {
+    pub number: u16,
+    pub allow: bool,
+    pub rights: FileRights,
+    pub paths: Vec<String>,
+    pub except: Vec<String>,
+}
+
+/// Whether right number `right` is allowed on a path, and the rule that decides: the first
+/// denying rule that matches, else the first allowing one.
+#[must_use]
+pub fn decide(rules: &[NaiveRule], path: &[u8], right: usize) -> (bool, Option<u16>) {
+    assert!(right < FILE_RIGHTS);
+    let first = |allow: bool| {
+        rules.iter().find(|rule| {
+            rule.allow == allow
+                && rule.rights.0 & (1 << right) != 0
+                && rule.paths.iter().any(|pattern| matches(pattern, path))
+                && !rule.except.iter().any(|pattern| matches(pattern, path))
+        })
+    };
+    if let Some(rule) = first(false) {
+        return (false, Some(rule.number));
+    }
+    match first(true) {
+        Some(rule) => (true, Some(rule.number)),
+        None => (false, None),
+    }
+}

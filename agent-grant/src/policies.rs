@@ -1,0 +1,32 @@
+//! The grants that ship.
+
+use crate::{diagnostic::Source, model::IncludeError};
+
+const SHIPPED: [(&str, &str); 2] = [
+    ("base", include_str!("../../policies/base.toml")),
+    ("coder", include_str!("../../policies/coder.toml")),
+];
+
+/// Names of the grants that ship.
+#[must_use]
+pub fn shipped_names() -> Vec<&'static str> {
+    SHIPPED.iter().map(|(name, _)| *name).collect()
+}
+
+/// A grant that ships.
+#[must_use]
+pub fn shipped(name: &str) -> Option<Source> {
+    let (name, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
+    Some(Source::new(format!("{name}.toml (shipped)"), *text))
+}
+
+/// An include function that knows the grants that ship and nothing else.
+///
+/// # Errors
+/// Names what there is.
+pub fn shipped_includes(name: &str) -> Result<Source, IncludeError> {
+    shipped(name).ok_or_else(|| IncludeError {
+        message: "no such grant".to_owned(),
+        known: shipped_names().into_iter().map(str::to_owned).collect(),
+    })
+}

@@ -1,0 +1,220 @@
+//! `[[file]]`, `[[net]]` and `[[unix]]` tables.
+
+use agent_abi::{FileRights, Right};
+use toml::de::DeTable;
+
+use super::reader::{Reader, Text};
+use crate::diagnostic::{Diagnostic, Location};
+
+/// What a rule does where it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    Allow,
+    Deny,
+}
+
+impl Effect {
+    /// `allow` or `deny`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// A rule as written: strings are not looked into yet, rights are.
+#[derive(Clone, Debug)]
+pub struct RawRule {
+    pub id: Option<Text>,
+    pub reason: Option<Text>,
+    pub effect: Effect,
+    /// Only of `[[file]]`.
+    pub rights: FileRights,
+    /// `path`, `to` or `name`.
+    pub objects: Vec<Text>,
+    /// Only of `[[file]]`.
+    pub except: Vec<Text>,
+    /// The table's head.
+    pub location: Location,
+}
+
+/// The file rights with the names that grants use.
+pub const FILE_RIGHT_NAMES: [(&str, FileRights); 10] = [
+    ("read", FileRights::READ),
+    ("write", FileRights::WRITE),
+    ("create", FileRights::CREATE),
+    ("delete", FileRights::DELETE),
+    ("list", FileRights::LIST),
+    ("exec", FileRights::EXEC),
+    ("attr", FileRights::ATTR),
+    ("ioctl", FileRights::IOCTL),
+    ("connect", FileRights::CONNECT),
+    ("all", FileRights::ALL),
+];
+
+/// Names of the rights in a set, in the order of their bits.
+#[must_use]
+pub fn right_names(rights: FileRights) -> Vec<&'static str> {
+    let single = &FILE_RIGHT_NAMES[..FILE_RIGHT_NAMES.len() - 1];
+    single
+        .iter()
+        .filter(|(_, right)| rights.contains(*right))
+        .map(|(name, _)| *name)
+        .collect()
+}
+
+/// The name of a file right as grants write it: `read` for [`Right::FileRead`].
+#[must_use]
+pub fn right_name(right: Right) -> &'static str {
+    right.name().rsplit('.').next().unwrap_or("unknown")
+}
+
+/// Which kind of table is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) table: &'static str,
+    pub(crate) object_key: &'static str,
+    pub(crate) object_words: &'static str,
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) rights: &'static [(&'static str, FileRights)],
+}
+
+pub(crate) const FILE: Kind = Kind {
+    table: "file",
+    object_key: "path",
+    object_words: "an array of absolute path patterns",
+    keys: &["id", "allow", "deny", "path", "except", "reason"],
+    rights: &FILE_RIGHT_NAMES,
+};
+
+const CONNECT_ONLY: &[(&str, FileRights)] = &[
+    ("connect", FileRights::CONNECT),
+    ("all", FileRights::CONNECT),
+];
+
+pub(crate) const NET: Kind = Kind {
+    table: "net",
+    object_key: "to",
+    object_words: "an array of destinations such as \"10.0.0.0/8:443/tcp\"",
+    keys: &["id", "allow", "deny", "to", "reason"],
+    rights: CONNECT_ONLY,
+};
+
+pub(crate) const UNIX: Kind = Kind {
+    table: "unix",
+    object_key: "name",
+    object_words: "an array of abstract socket names such as \"@dbus-*\"",
+    keys: &["id", "allow", "deny", "name", "reason"],
+    rights: CONNECT_ONLY,
+};
+
+pub(crate) fn read_rule(
+    reader: &mut Reader,
+    kind: Kind,
+    table: &DeTable<'_>,
+    location: Location,
+) -> Option<RawRule> {
+    let Kind {
+        table: name,
+        object_key,
+        ..
+    } = kind;
+    let errors = reader.errors.len();
+    reader.check_keys(table, &format!("`[[{name}]]`"), kind.keys);
+    let id = table
+        .get("id")
+        .and_then(|v| reader.text(v, "id", "a string"));
+    if let Some(id) = &id {
+        check_id(reader, id);
+    }
+    let reason = table
+        .get("reason")
+        .and_then(|v| reader.text(v, "reason", "a string"));
+    let (effect, list) = match (table.get("allow"), table.get("deny")) {
+        (Some(list), None) => (Effect::Allow, Some(list)),
+        (None, Some(list)) => (Effect::Deny, Some(list)),
+        (Some(list), Some(deny)) => {
+            let at = reader.at(deny.span());
+            reader.error(
+                Diagnostic::error(at, "a rule has `allow` or `deny`, not both")
+                    .label("`allow` was given above or below")
+                    .help("write two rules; `deny` beats `allow` wherever both match"),
+            );
+            (Effect::Allow, Some(list))
+        }
+        (None, None) => {
+            reader.error(
+                Diagnostic::error(location.clone(), "the rule neither allows nor denies")
+                    .label("expected `allow = […]` or `deny = […]` in this table"),
+            );
+            (Effect::Deny, None)
+        }
+    };
+    let mut rights = FileRights::NONE;
+    if let Some(list) = list {
+        let words = reader.texts(list, effect.name());
+        if words.is_empty() && reader.errors.len() == errors {
+            let at = reader.at(list.span());
+            reader.error(
+                Diagnostic::error(at, format!("`{}` names no right", effect.name()))
+                    .label("expected at least one right"),
+            );
+        }
+        let valid: Vec<_> = kind.rights.iter().map(|(word, _)| *word).collect();
+        for word in &words {
+            match kind.rights.iter().find(|(known, _)| *known == word.value) {
+                Some((_, right)) => rights = rights.union(*right),
+                None => reader.unknown_word(word, &format!("right of `[[{name}]]`"), &valid),
+            }
+        }
+    }
+    let objects = reader
+        .required(table, object_key, &location, kind.object_words)
+        .map(|value| (value, reader.texts(value, object_key)));
+    if let Some((value, objects)) = &objects
+        && objects.is_empty()
+        && reader.errors.len() == errors
+    {
+        let at = reader.at(value.span());
+        reader.error(
+            Diagnostic::error(at, format!("`{object_key}` is empty"))
+                .label(format!("expected {}", kind.object_words)),
+        );
+    }
+    let except = table
+        .get("except")
+        .map(|value| reader.texts(value, "except"))
+        .unwrap_or_default();
+    (reader.errors.len() == errors).then(|| RawRule {
+        id,
+        reason,
+        effect,
+        rights,
+        objects: objects.map(|(_, objects)| objects).unwrap_or_default(),
+        except,
+        location,
+    })
+}
+
+fn check_id(reader: &mut Reader, id: &Text) {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if id.value.starts_with("bailiff:") {
+        reader.error(
+            Diagnostic::error(
+                id.location.clone(),
+                "ids that begin with `bailiff:` are reserved",
+            )
+            .label("these are the rules that every session has"),
+        );
+    } else if id.value.is_empty() || id.value.len() > 64 || !id.value.chars().all(allowed) {
+        reader.error(
+            Diagnostic::error(
+                id.location.clone(),
+                format!("`{}` is no valid id", id.value),
+            )
+            .label("expected 1 to 64 letters, digits, `-`, `_` or `.`"),
+        );
+    }
+}
