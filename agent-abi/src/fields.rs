@@ -24,8 +24,12 @@ macro_rules! for_each_kernel_field {
             CGROUP_KERNFS = "cgroup", "kn";
             KERNFS_ID = "kernfs_node", "id";
             FILE_DENTRY = "file", "f_path", "dentry";
+            FILE_MOUNT = "file", "f_path", "mnt";
+            MOUNT_VFSMOUNT = "mount", "mnt";
+            MOUNT_NAMESPACE = "mount", "mnt_ns";
             FILE_MODE = "file", "f_mode";
             FILE_FLAGS = "file", "f_flags";
+            PATH_MOUNT = "path", "mnt";
             PATH_DENTRY = "path", "dentry";
             DENTRY_PARENT = "dentry", "d_parent";
             DENTRY_NAME = "dentry", "d_name", "name";

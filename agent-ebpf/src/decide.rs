@@ -9,10 +9,13 @@ use agent_abi::{
     right::FILE_RIGHTS,
 };
 
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+
 use crate::{
     event::{Finding, count_drop, report, report_file},
     kernel::{
-        DENTRY_INODE, DENTRY_SB, Dentry, INODE_MODE, Inode, SB_FLAGS, SB_MAGIC, SuperBlock, load,
+        DENTRY_INODE, DENTRY_SB, Dentry, FILE_MOUNT, File, INODE_MODE, Inode, MOUNT_NAMESPACE,
+        MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount, load, offset,
     },
     maps::{LEDGER, SCRATCH},
     scratch::Scratch,
@@ -37,7 +40,10 @@ const S_IFMT: u16 = 0o170_000;
 const S_IFDIR: u16 = 0o040_000;
 
 const fn nothing() -> Detail {
-    Detail { words: [0; 2], extra: 0 }
+    Detail {
+        words: [0; 2],
+        extra: 0,
+    }
 }
 
 /// Refuses something that has no path. Returns what the hook returns.
@@ -50,10 +56,24 @@ pub fn refuse(
     detail: Detail,
     errno: i32,
 ) -> i32 {
-    let reason = if subject.image.is_none() { Reason::SessionEnded } else { reason };
+    let reason = if subject.image.is_none() {
+        Reason::SessionEnded
+    } else {
+        reason
+    };
     let verdict = conclude(subject, rule);
     match SCRATCH.get_or_create(subject.task) {
-        Some(scratch) => report(subject, scratch, verdict, Finding { right, reason, rule, detail }),
+        Some(scratch) => report(
+            subject,
+            scratch,
+            verdict,
+            Finding {
+                right,
+                reason,
+                rule,
+                detail,
+            },
+        ),
         None => count_drop(),
     }
     returned(verdict, errno)
@@ -82,7 +102,15 @@ pub fn file(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32
         return out_of_memory(subject);
     };
     let Some(image) = subject.image else {
-        return refuse_file(subject, scratch, dentry, wanted, Reason::SessionEnded, NO_RULE, EACCES);
+        return refuse_file(
+            subject,
+            scratch,
+            dentry,
+            wanted,
+            Reason::SessionEnded,
+            NO_RULE,
+            EACCES,
+        );
     };
     match state_of(image, scratch, dentry) {
         Ok(state) => at_state(subject, scratch, image, dentry, state, wanted),
@@ -107,7 +135,15 @@ pub fn moved(
         return out_of_memory(subject);
     };
     let Some(image) = subject.image else {
-        return refuse_file(subject, scratch, old, leave, Reason::SessionEnded, NO_RULE, EACCES);
+        return refuse_file(
+            subject,
+            scratch,
+            old,
+            leave,
+            Reason::SessionEnded,
+            NO_RULE,
+            EACCES,
+        );
     };
     let (old_state, new_state) = match states_of(image, scratch, old, new) {
         Ok(states) => states,
@@ -139,8 +175,20 @@ pub fn moved(
 pub fn refuse_move(subject: &Subject, dentry: *const Dentry, reason: Reason) -> i32 {
     match SCRATCH.get_or_create(subject.task) {
         Some(scratch) => {
-            let reason = if subject.image.is_none() { Reason::SessionEnded } else { reason };
-            refuse_file(subject, scratch, dentry, FileRights::CREATE, reason, NO_RULE, EACCES)
+            let reason = if subject.image.is_none() {
+                Reason::SessionEnded
+            } else {
+                reason
+            };
+            refuse_file(
+                subject,
+                scratch,
+                dentry,
+                FileRights::CREATE,
+                reason,
+                NO_RULE,
+                EACCES,
+            )
         }
         None => out_of_memory(subject),
     }
@@ -169,7 +217,11 @@ fn may_move(image: &Image, dentry: *const Dentry, from: u32, to: u32) -> bool {
 #[inline(always)]
 fn gained(image: &Image, from: u32, to: u32) -> FileRights {
     let gained = FileRights(allowed(image, to)).without(FileRights(allowed(image, from)));
-    if gained.is_empty() { FileRights::CREATE } else { gained }
+    if gained.is_empty() {
+        FileRights::CREATE
+    } else {
+        gained
+    }
 }
 
 #[inline(always)]
@@ -211,7 +263,11 @@ fn at_state(
     }
     // SAFETY: `word` masks every index.
     let rule = unsafe { word(image, record.wrapping_add(1 + (missing.lowest() & 15))) };
-    let reason = if rule == NO_RULE { Reason::NoRule } else { Reason::Rule };
+    let reason = if rule == NO_RULE {
+        Reason::NoRule
+    } else {
+        Reason::Rule
+    };
     refuse_file(subject, scratch, dentry, missing, reason, rule, EACCES)
 }
 
@@ -240,7 +296,12 @@ fn refuse_file(
     errno: i32,
 ) -> i32 {
     let verdict = conclude(subject, rule);
-    let finding = Finding { right: first_right(missing), reason, rule, detail: nothing() };
+    let finding = Finding {
+        right: first_right(missing),
+        reason,
+        rule,
+        detail: nothing(),
+    };
     report_file(subject, scratch, verdict, finding, dentry);
     returned(verdict, errno)
 }
@@ -276,12 +337,20 @@ fn conclude(subject: &Subject, rule: u16) -> Verdict {
         unsafe { increment(&raw mut (*count).refused) };
     }
     let audit = subject.image.is_some_and(|image| image.header.audit != 0);
-    if audit { Verdict::WouldDeny } else { Verdict::Deny }
+    if audit {
+        Verdict::WouldDeny
+    } else {
+        Verdict::Deny
+    }
 }
 
 #[inline(always)]
 fn returned(verdict: Verdict, errno: i32) -> i32 {
-    if matches!(verdict, Verdict::WouldDeny) { 0 } else { -errno }
+    if matches!(verdict, Verdict::WouldDeny) {
+        0
+    } else {
+        -errno
+    }
 }
 
 #[inline(always)]
@@ -303,15 +372,57 @@ pub fn is_directory(dentry: *const Dentry) -> bool {
     mode & S_IFMT == S_IFDIR
 }
 
-/// Objects that never had a path: pipes, memfds and shared memory of the process itself, opened
-/// again through `/proc/self/fd`.
+/// Where an object stands.
+pub enum Place {
+    /// In a filesystem that is mounted somewhere.
+    Named,
+    /// Never had a path: pipes, memfds and shared memory of the process itself, opened again
+    /// through `/proc/self/fd`.
+    Anonymous,
+    /// In the layer below a stacked filesystem (overlayfs), which opens it with the agent as
+    /// `current` after the agent's own open was decided.
+    Layer,
+}
+
+/// `MNT_NS_INTERNAL`: a mount that is in no namespace, so that no path leads into it.
+const INTERNAL_NAMESPACE: u64 = (-22_i64).cast_unsigned();
+
+/// Where an open file, whose dentry is `dentry`, stands.
 #[inline(always)]
-pub fn is_anonymous(dentry: *const Dentry) -> bool {
+pub fn place_of(file: *const File, dentry: *const Dentry) -> Place {
+    // SAFETY: the hook's file.
+    place(unsafe { load(file, &FILE_MOUNT) }, dentry)
+}
+
+/// Where the path made of `mount` and `dentry` stands.
+#[inline(always)]
+pub fn place(mount: *const VfsMount, dentry: *const Dentry) -> Place {
+    // SAFETY: `struct mount` is around the `vfsmount`; its namespace is read by a helper, because
+    // the verifier knows only the inner struct.
+    let namespace = unsafe {
+        let distance = offset(&MOUNT_NAMESPACE).wrapping_sub(offset(&MOUNT_VFSMOUNT));
+        let mut namespace = 0_u64;
+        bpf_probe_read_kernel(
+            (&raw mut namespace).cast(),
+            size_of::<u64>() as u32,
+            mount.wrapping_byte_add(distance).cast(),
+        );
+        namespace
+    };
+    if namespace != INTERNAL_NAMESPACE {
+        return Place::Named;
+    }
     // SAFETY: the hook's dentry.
     let (flags, magic): (u64, u64) = unsafe {
         let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
         (load(superblock, &SB_FLAGS), load(superblock, &SB_MAGIC))
     };
-    flags & SB_KERNMOUNT != 0
-        && (magic == PIPEFS_MAGIC || magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC)
+    if flags & SB_KERNMOUNT == 0 {
+        return Place::Layer;
+    }
+    if magic == PIPEFS_MAGIC || magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC {
+        return Place::Anonymous;
+    }
+    // The kernel's own, such as namespaces: no root that a session knows, and so refused.
+    Place::Named
 }

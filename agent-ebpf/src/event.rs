@@ -15,9 +15,7 @@ use aya_ebpf::helpers::generated::{
 };
 
 use crate::{
-    kernel::{
-        DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, load,
-    },
+    kernel::{DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, load},
     maps::{DROPS, EVENTS},
     scratch::{NameRef, Scratch},
     subject::Subject,
@@ -107,7 +105,12 @@ fn write_path(scratch: *mut Scratch) {
     unsafe {
         (*scratch).walk.cursor = 0;
         let mut joining = Joining { scratch };
-        bpf_loop((*scratch).walk.depth, append as *mut c_void, (&raw mut joining).cast(), 0);
+        bpf_loop(
+            (*scratch).walk.depth,
+            append as *mut c_void,
+            (&raw mut joining).cast(),
+            0,
+        );
         (*scratch).record.event.path_len = (*scratch).walk.cursor as u16;
     }
 }
@@ -124,8 +127,15 @@ unsafe extern "C" fn append(step: u32, joining: *mut Joining) -> i64 {
         let scratch = (*joining).scratch;
         let index =
             (*scratch).walk.depth.wrapping_sub(1).wrapping_sub(step) as usize & (MAX_DEPTH - 1);
-        let name = (&raw const (*scratch).names).cast::<NameRef>().add(index).read();
-        let length = if name.length > MAX_NAME as u64 { MAX_NAME as u64 } else { name.length };
+        let name = (&raw const (*scratch).names)
+            .cast::<NameRef>()
+            .add(index)
+            .read();
+        let length = if name.length > MAX_NAME as u64 {
+            MAX_NAME as u64
+        } else {
+            name.length
+        };
         if (*scratch).walk.cursor >= PATH_LIMIT {
             (*scratch).walk.cursor = 0;
             (*scratch).record.event.truncated = 1;
@@ -150,8 +160,8 @@ unsafe extern "C" fn append(step: u32, joining: *mut Joining) -> i64 {
 fn send(scratch: *mut Scratch) {
     // SAFETY: the record is in the current task's scratch; the size is bounded by the mask.
     unsafe {
-        let path_len = visible(u64::from((*scratch).record.event.path_len))
-            & (MAX_EVENT_PATH as u64 - 1);
+        let path_len =
+            visible(u64::from((*scratch).record.event.path_len)) & (MAX_EVENT_PATH as u64 - 1);
         let size = size_of::<Event>() as u64 + path_len;
         let sent = bpf_ringbuf_output(
             (&raw const EVENTS).cast_mut().cast(),

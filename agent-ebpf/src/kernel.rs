@@ -29,6 +29,8 @@ opaque! {
     File;
     /// `struct path`
     Path;
+    /// `struct vfsmount`
+    VfsMount;
     /// `struct dentry`
     Dentry;
     /// `struct inode`
@@ -83,6 +85,13 @@ pub unsafe fn load<B, T: Copy>(base: *const B, field: &'static Field) -> T {
         let offset = read_volatile(&raw const field.0);
         read_volatile(base.byte_add(offset as usize).cast::<T>())
     }
+}
+
+/// The offset that `field` holds.
+#[inline(always)]
+pub fn offset(field: &'static Field) -> usize {
+    // SAFETY: a live static; volatile because the loader changes it after compilation.
+    unsafe { read_volatile(&raw const field.0) as usize }
 }
 
 /// Where the sequence of `rename_lock` stands.

@@ -11,7 +11,10 @@
 // Inline assembly and atomics for the BPF target are not stable yet; the compiler that builds this
 // crate is a nightly, or is told to behave as one.
 #![feature(asm_experimental_arch, core_intrinsics)]
-#![allow(internal_features, reason = "atomic_xadd: the stable atomics need compare-and-swap")]
+#![allow(
+    internal_features,
+    reason = "atomic_xadd: the stable atomics need compare-and-swap"
+)]
 
 mod decide;
 mod event;

@@ -34,7 +34,8 @@ impl Subject {
     /// Whether the grant opens this part of the kernel.
     #[inline(always)]
     pub fn may(&self, surface: Surface) -> bool {
-        self.image.is_some_and(|image| image.header.surface & surface.bit() != 0)
+        self.image
+            .is_some_and(|image| image.header.surface & surface.bit() != 0)
     }
 
     /// Whether `task` is of the same session.
@@ -43,7 +44,9 @@ impl Subject {
         // SAFETY: `task` is a hook's argument.
         let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
         // SAFETY: the value lives as long as the program runs (RCU).
-        LABELS.get(leader).is_some_and(|label| unsafe { *label } == self.label)
+        LABELS
+            .get(leader)
+            .is_some_and(|label| unsafe { *label } == self.label)
     }
 }
 
@@ -84,7 +87,11 @@ fn subject(task: *const Task, leader: *const Task) -> Option<Subject> {
     if label.generation == 0 {
         return None;
     }
-    Some(Subject { task, label, image: image_of(label) })
+    Some(Subject {
+        task,
+        label,
+        image: image_of(label),
+    })
 }
 
 #[inline(always)]
@@ -105,7 +112,11 @@ fn doubtful(task: *const Task) -> Option<Subject> {
         load(set, &CSS_SET_DEFAULT_CGROUP)
     };
     let label = tag_of(cgroup);
-    (label.generation != 0).then_some(Subject { task, label, image: None })
+    (label.generation != 0).then_some(Subject {
+        task,
+        label,
+        image: None,
+    })
 }
 
 #[repr(C)]
@@ -117,7 +128,13 @@ struct Ancestry {
 /// The label that the nearest tagged cgroup on the way up gives; generation 0 where there is none.
 #[inline(always)]
 pub fn tag_of(cgroup: *const Cgroup) -> Label {
-    let mut ancestry = Ancestry { cgroup, label: Label { slot: 0, generation: 0 } };
+    let mut ancestry = Ancestry {
+        cgroup,
+        label: Label {
+            slot: 0,
+            generation: 0,
+        },
+    };
     // SAFETY: the callback has the signature that bpf_loop expects, and its context outlives it.
     unsafe {
         bpf_loop(

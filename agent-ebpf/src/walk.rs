@@ -35,12 +35,25 @@ const UNRESOLVABLE: u32 = u32::MAX - 1;
 
 /// State of the automaton at the path of `dentry`.
 #[inline(always)]
-pub fn state_of(image: &Image, scratch: *mut Scratch, dentry: *const Dentry) -> Result<u32, Reason> {
-    let mut attempt = Attempt { dentry, scratch, image };
+pub fn state_of(
+    image: &Image,
+    scratch: *mut Scratch,
+    dentry: *const Dentry,
+) -> Result<u32, Reason> {
+    let mut attempt = Attempt {
+        dentry,
+        scratch,
+        image,
+    };
     // SAFETY: `scratch` is the current task's; the callback's context outlives the loop.
     unsafe {
         (*scratch).walk.stable = 0;
-        bpf_loop(ATTEMPTS, attempt_one as *mut c_void, (&raw mut attempt).cast(), 0);
+        bpf_loop(
+            ATTEMPTS,
+            attempt_one as *mut c_void,
+            (&raw mut attempt).cast(),
+            0,
+        );
         if (*scratch).walk.stable == 0 {
             return Err(Reason::Unstable);
         }
@@ -56,15 +69,28 @@ pub fn states_of(
     first: *const Dentry,
     second: *const Dentry,
 ) -> Result<(u32, u32), Reason> {
-    let mut attempt = AttemptPair { first, second, scratch, image };
+    let mut attempt = AttemptPair {
+        first,
+        second,
+        scratch,
+        image,
+    };
     // SAFETY: as in `state_of`.
     unsafe {
         (*scratch).walk.stable = 0;
-        bpf_loop(ATTEMPTS, attempt_pair as *mut c_void, (&raw mut attempt).cast(), 0);
+        bpf_loop(
+            ATTEMPTS,
+            attempt_pair as *mut c_void,
+            (&raw mut attempt).cast(),
+            0,
+        );
         if (*scratch).walk.stable == 0 {
             return Err(Reason::Unstable);
         }
-        Ok((check((*scratch).walk.first_state)?, check((*scratch).walk.state)?))
+        Ok((
+            check((*scratch).walk.first_state)?,
+            check((*scratch).walk.state)?,
+        ))
     }
 }
 
@@ -180,7 +206,12 @@ unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Den
         let number = (*number as usize) & (MAX_SUPERBLOCKS - 1);
         (*walk).state = u32::from(*(&raw const (*image).roots).cast::<u16>().add(number));
         let mut descent = Descent { scratch, image };
-        bpf_loop((*walk).depth, descend as *mut c_void, (&raw mut descent).cast(), 0);
+        bpf_loop(
+            (*walk).depth,
+            descend as *mut c_void,
+            (&raw mut descent).cast(),
+            0,
+        );
     }
 }
 
@@ -197,7 +228,12 @@ fn ascend_to_root(scratch: *mut Scratch, dentry: *const Dentry) {
     unsafe {
         (*scratch).walk.depth = 0;
         (*scratch).walk.rooted = 0;
-        bpf_loop(MAX_DEPTH as u32 + 1, ascend as *mut c_void, (&raw mut ascent).cast(), 0);
+        bpf_loop(
+            MAX_DEPTH as u32 + 1,
+            ascend as *mut c_void,
+            (&raw mut ascent).cast(),
+            0,
+        );
     }
 }
 
@@ -221,8 +257,14 @@ unsafe extern "C" fn ascend(_step: u32, ascent: *mut Ascent) -> i64 {
             return 1;
         }
         let length: u32 = load(dentry, &DENTRY_NAME_LENGTH);
-        let name = NameRef { address: load(dentry, &DENTRY_NAME), length: u64::from(length) };
-        (&raw mut (*scratch).names).cast::<NameRef>().add(depth & (MAX_DEPTH - 1)).write(name);
+        let name = NameRef {
+            address: load(dentry, &DENTRY_NAME),
+            length: u64::from(length),
+        };
+        (&raw mut (*scratch).names)
+            .cast::<NameRef>()
+            .add(depth & (MAX_DEPTH - 1))
+            .write(name);
         (*walk).depth = depth as u32 + 1;
         (*ascent).dentry = parent;
     }
@@ -247,10 +289,21 @@ unsafe extern "C" fn descend(step: u32, descent: *mut Descent) -> i64 {
             return 1;
         }
         let index = (*walk).depth.wrapping_sub(1).wrapping_sub(step) as usize & (MAX_DEPTH - 1);
-        let name = (&raw const (*scratch).names).cast::<NameRef>().add(index).read();
-        let length = if name.length > MAX_NAME as u64 { MAX_NAME as u64 } else { name.length };
+        let name = (&raw const (*scratch).names)
+            .cast::<NameRef>()
+            .add(index)
+            .read();
+        let length = if name.length > MAX_NAME as u64 {
+            MAX_NAME as u64
+        } else {
+            name.length
+        };
         let component = (&raw mut (*scratch).component).cast::<u8>();
-        bpf_probe_read_kernel(component.cast(), bounded(length), name.address as *const c_void);
+        bpf_probe_read_kernel(
+            component.cast(),
+            bounded(length),
+            name.address as *const c_void,
+        );
         state = next(image, state, b'/');
         let mut at = 0;
         while at < MAX_NAME {
@@ -271,8 +324,14 @@ unsafe fn next(image: *const Image, state: u32, byte: u8) -> u32 {
     // SAFETY: a class index is a byte, and `word` masks.
     unsafe {
         let header = &(*image).header;
-        let class = u32::from(*(&raw const (*image).classes).cast::<u8>().add(byte as usize));
-        let row = header.transitions.wrapping_add(state.wrapping_mul(header.columns));
+        let class = u32::from(
+            *(&raw const (*image).classes)
+                .cast::<u8>()
+                .add(byte as usize),
+        );
+        let row = header
+            .transitions
+            .wrapping_add(state.wrapping_mul(header.columns));
         u32::from(word(image, row.wrapping_add(class)))
     }
 }

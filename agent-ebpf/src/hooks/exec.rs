@@ -12,9 +12,9 @@ use agent_abi::{FileRights, Reason, Right, Surface, event::Detail, ledger::NO_RU
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use crate::{
-    decide::{EACCES, EPERM, ENOMEM, file, is_anonymous, refuse},
+    decide::{EACCES, ENOMEM, EPERM, Place, file, place_of, refuse},
     kernel::{
-        BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_MODE, File, INODE_MODE, Inode,
+        BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, File, INODE_MODE, Inode,
         TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, load,
     },
     maps::LABELS,
@@ -26,7 +26,6 @@ const S_ISUID: u16 = 0o4000;
 const S_ISGID: u16 = 0o2000;
 /// Bit 0 of `task_struct::atomic_flags`.
 const PFA_NO_NEW_PRIVS: u64 = 1;
-const FMODE_BACKING: u32 = 1 << 25;
 
 /// `int bprm_check_security(struct linux_binprm *)`: before `de_thread()`.
 #[lsm(hook = "bprm_check_security")]
@@ -40,7 +39,10 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
         let (inode, flags): (*const Inode, u64) = unsafe {
             let program: *const File = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
             let dentry: *const Dentry = load(program, &FILE_DENTRY);
-            (load(dentry, &DENTRY_INODE), load(subject.task, &TASK_ATOMIC_FLAGS))
+            (
+                load(dentry, &DENTRY_INODE),
+                load(subject.task, &TASK_ATOMIC_FLAGS),
+            )
         };
         if inode.is_null() {
             return -EACCES;
@@ -50,9 +52,19 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
         if mode & (S_ISUID | S_ISGID) == 0 || flags & PFA_NO_NEW_PRIVS != 0 {
             return 0;
         }
-        let detail = Detail { words: [u64::from(mode), 0], extra: 0 };
+        let detail = Detail {
+            words: [u64::from(mode), 0],
+            extra: 0,
+        };
         let reason = Reason::PrivilegeGain;
-        refuse(subject, Right::ProcessCapability, reason, NO_RULE, detail, EPERM)
+        refuse(
+            subject,
+            Right::ProcessCapability,
+            reason,
+            NO_RULE,
+            detail,
+            EPERM,
+        )
     })
 }
 
@@ -114,14 +126,13 @@ fn executable(subject: &Subject, mapped: *const File) -> i32 {
         return anonymous(subject);
     }
     // SAFETY: not NULL, and loaded from, or itself, a hook's argument.
-    let (dentry, mode): (*const Dentry, u32) =
-        unsafe { (load(mapped, &FILE_DENTRY), load(mapped, &FILE_MODE)) };
-    // The page of an overlay's lower file that `mprotect` sees has no path in the session. Whoever
-    // may make anonymous memory executable could have copied it there.
-    if mode & FMODE_BACKING != 0 || is_anonymous(dentry) {
-        return anonymous(subject);
+    let dentry: *const Dentry = unsafe { load(mapped, &FILE_DENTRY) };
+    match place_of(mapped, dentry) {
+        Place::Named => file(subject, dentry, FileRights::EXEC),
+        // `mprotect` on an overlay sees the layer's file (6.5+), which has no path in the
+        // session. Whoever may make anonymous memory executable could have copied it there.
+        Place::Anonymous | Place::Layer => anonymous(subject),
     }
-    file(subject, dentry, FileRights::EXEC)
 }
 
 #[inline(always)]
@@ -129,6 +140,16 @@ fn anonymous(subject: &Subject) -> i32 {
     if subject.may(Surface::Jit) {
         return 0;
     }
-    let detail = Detail { words: [0; 2], extra: 0 };
-    refuse(subject, Right::ProcessJit, Reason::NotGranted, NO_RULE, detail, EACCES)
+    let detail = Detail {
+        words: [0; 2],
+        extra: 0,
+    };
+    refuse(
+        subject,
+        Right::ProcessJit,
+        Reason::NotGranted,
+        NO_RULE,
+        detail,
+        EACCES,
+    )
 }

@@ -18,17 +18,16 @@ use agent_abi::{FileRights, Reason};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use crate::{
-    decide::{file, is_anonymous, is_directory, moved, refuse_move},
-    kernel::{DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, Inode, PATH_DENTRY,
-        Path, load},
+    decide::{Place, file, is_directory, moved, place, place_of, refuse_move},
+    kernel::{
+        DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, Inode, PATH_DENTRY,
+        PATH_MOUNT, Path, VfsMount, load,
+    },
     subject::{Subject, guard},
 };
 
 const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
-/// A file that overlayfs opens below one of its own (6.5+); that one was decided already, and
-/// user space cannot open such a file.
-const FMODE_BACKING: u32 = 1 << 25;
 /// `__FMODE_EXEC` in `f_flags`: opened by `execve` or as an interpreter.
 const OPEN_EXEC: u32 = 0x20;
 /// `__O_TMPFILE`
@@ -45,16 +44,18 @@ fn file_open(ctx: LsmContext) -> i32 {
         let opened: *const File = ctx.arg(0);
         // SAFETY: the hook's argument.
         let (dentry, mode, flags): (*const Dentry, u32, u32) = unsafe {
-            (load(opened, &FILE_DENTRY), load(opened, &FILE_MODE), load(opened, &FILE_FLAGS))
+            (
+                load(opened, &FILE_DENTRY),
+                load(opened, &FILE_MODE),
+                load(opened, &FILE_FLAGS),
+            )
         };
-        if mode & FMODE_BACKING != 0 {
-            return 0;
-        }
         let wanted = wanted_by_open(dentry, mode, flags);
-        if is_anonymous(dentry) && !wanted.contains(FileRights::EXEC) {
-            return 0;
+        match place_of(opened, dentry) {
+            Place::Named => file(subject, dentry, wanted),
+            Place::Anonymous if wanted.contains(FileRights::EXEC) => file(subject, dentry, wanted),
+            Place::Anonymous | Place::Layer => 0,
         }
-        file(subject, dentry, wanted)
     })
 }
 
@@ -65,7 +66,11 @@ fn wanted_by_open(dentry: *const Dentry, mode: u32, flags: u32) -> FileRights {
     }
     let mut wanted = FileRights::NONE;
     if mode & FMODE_READ != 0 {
-        let read = if is_directory(dentry) { FileRights::LIST } else { FileRights::READ };
+        let read = if is_directory(dentry) {
+            FileRights::LIST
+        } else {
+            FileRights::READ
+        };
         wanted = wanted.union(read);
     }
     if mode & FMODE_WRITE != 0 {
@@ -75,7 +80,11 @@ fn wanted_by_open(dentry: *const Dentry, mode: u32, flags: u32) -> FileRights {
         wanted = wanted.union(FileRights::CREATE);
     }
     // Neither readable nor writable (access mode 3): `ioctl` only.
-    if wanted.is_empty() { FileRights::IOCTL } else { wanted }
+    if wanted.is_empty() {
+        FileRights::IOCTL
+    } else {
+        wanted
+    }
 }
 
 /// Decides about the dentry that is argument 1, below the directory that is argument 0.
@@ -120,7 +129,14 @@ fn path_link(ctx: LsmContext) -> i32 {
     guard(|subject| {
         let old: *const Dentry = ctx.arg(0);
         let new: *const Dentry = ctx.arg(2);
-        moved(subject, old, FileRights::NONE, new, FileRights::CREATE, false)
+        moved(
+            subject,
+            old,
+            FileRights::NONE,
+            new,
+            FileRights::CREATE,
+            false,
+        )
     })
 }
 
@@ -147,7 +163,11 @@ fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32)
     // SAFETY: the hook's argument; a name that is free has no inode.
     let replaced: *const Inode = unsafe { load(new, &DENTRY_INODE) };
     let leave = if exchange { both } else { FileRights::DELETE };
-    let arrive = if replaced.is_null() { FileRights::CREATE } else { both };
+    let arrive = if replaced.is_null() {
+        FileRights::CREATE
+    } else {
+        both
+    };
     moved(subject, old, leave, new, arrive, exchange)
 }
 
@@ -161,9 +181,13 @@ fn path_truncate(ctx: LsmContext) -> i32 {
 #[lsm(hook = "file_truncate")]
 fn file_truncate(ctx: LsmContext) -> i32 {
     guard(|subject| {
+        let truncated: *const File = ctx.arg(0);
         // SAFETY: the hook's argument.
-        let dentry: *const Dentry = unsafe { load(ctx.arg::<*const File>(0), &FILE_DENTRY) };
-        if is_anonymous(dentry) { 0 } else { file(subject, dentry, FileRights::WRITE) }
+        let dentry: *const Dentry = unsafe { load(truncated, &FILE_DENTRY) };
+        match place_of(truncated, dentry) {
+            Place::Named => file(subject, dentry, FileRights::WRITE),
+            Place::Anonymous | Place::Layer => 0,
+        }
     })
 }
 
@@ -183,8 +207,13 @@ fn path_chown(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn at_path(ctx: &LsmContext, wanted: FileRights) -> i32 {
     guard(|subject| {
+        let path: *const Path = ctx.arg(0);
         // SAFETY: the hook's argument.
-        let dentry: *const Dentry = unsafe { load(ctx.arg::<*const Path>(0), &PATH_DENTRY) };
-        if is_anonymous(dentry) { 0 } else { file(subject, dentry, wanted) }
+        let (mount, dentry): (*const VfsMount, *const Dentry) =
+            unsafe { (load(path, &PATH_MOUNT), load(path, &PATH_DENTRY)) };
+        match place(mount, dentry) {
+            Place::Named => file(subject, dentry, wanted),
+            Place::Anonymous | Place::Layer => 0,
+        }
     })
 }

@@ -31,7 +31,10 @@ fn task_alloc(ctx: LsmContext) -> i32 {
         let child: *const Task = ctx.arg(0);
         let flags: u64 = ctx.arg(1);
         if flags & CLONE_INTO_CGROUP != 0 {
-            let detail = Detail { words: [0; 2], extra: 0 };
+            let detail = Detail {
+                words: [0; 2],
+                extra: 0,
+            };
             let reason = Reason::SelfProtection;
             let result = refuse(subject, Right::CgroupEnter, reason, NO_RULE, detail, EPERM);
             if result != 0 {

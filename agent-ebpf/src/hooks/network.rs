@@ -14,9 +14,7 @@ use agent_abi::{
     net::{NetEntry, NetKey, POLICY_BITS},
 };
 use aya_ebpf::{
-    btf_maps::lpm_trie::Key,
-    helpers::generated::bpf_probe_read_kernel,
-    macros::lsm,
+    btf_maps::lpm_trie::Key, helpers::generated::bpf_probe_read_kernel, macros::lsm,
     programs::LsmContext,
 };
 
@@ -52,8 +50,18 @@ fn socket_create(ctx: LsmContext) -> i32 {
         if kernel != 0 || is_ordinary(family, kind, protocol) {
             return 0;
         }
-        let detail = Detail { words: [family, kind], extra: protocol << 16 };
-        refuse(subject, Right::NetSocket, Reason::NotGranted, NO_RULE, detail, EACCES)
+        let detail = Detail {
+            words: [family, kind],
+            extra: protocol << 16,
+        };
+        refuse(
+            subject,
+            Right::NetSocket,
+            Reason::NotGranted,
+            NO_RULE,
+            detail,
+            EACCES,
+        )
     })
 }
 
@@ -126,7 +134,12 @@ fn destination(
     if family != AF_INET && family != AF_INET6 {
         return 0;
     }
-    let mut raw = Address { family: 0, port: [0; 2], v4: [0; 4], v6: [0; 16] };
+    let mut raw = Address {
+        family: 0,
+        port: [0; 2],
+        v4: [0; 4],
+        v6: [0; 16],
+    };
     // SAFETY: a kernel address that holds a `sockaddr_storage`, larger than what is read.
     unsafe {
         bpf_probe_read_kernel(
@@ -145,7 +158,12 @@ fn destination(
         return 0; // too short: the protocol answers EINVAL
     }
     let address = normalised(&raw, v6);
-    judge(subject, address, u16::from_be_bytes(raw.port), protocol as u8)
+    judge(
+        subject,
+        address,
+        u16::from_be_bytes(raw.port),
+        protocol as u8,
+    )
 }
 
 /// The address as 16 bytes: IPv4 mapped, and the unspecified address as the loopback that it
@@ -184,7 +202,10 @@ const fn second_half(address: &[u8; 16]) -> [u8; 8] {
 #[inline(always)]
 fn judge(subject: &Subject, address: [u8; 16], port: u16, protocol: u8) -> i32 {
     let matched = subject.image.and_then(|image| {
-        let key = NetKey { policy: image.header.policy.to_be_bytes(), address };
+        let key = NetKey {
+            policy: image.header.policy.to_be_bytes(),
+            address,
+        };
         lookup(&Key::new(POLICY_BITS + 128, key), port, protocol)
     });
     let rule = match matched {
@@ -195,7 +216,11 @@ fn judge(subject: &Subject, address: [u8; 16], port: u16, protocol: u8) -> i32 {
         Some(entry) => entry.rule,
         None => NO_RULE,
     };
-    let reason = if rule == NO_RULE { Reason::NoRule } else { Reason::Rule };
+    let reason = if rule == NO_RULE {
+        Reason::NoRule
+    } else {
+        Reason::Rule
+    };
     let detail = Detail {
         words: [
             u64::from_ne_bytes(first_half(&address)),

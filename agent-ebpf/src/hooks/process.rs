@@ -27,7 +27,10 @@ const CAP_OPT_NOAUDIT: u32 = 2;
 fn target(task: *const Task, extra: u64) -> Detail {
     // SAFETY: a hook's argument.
     let id: u32 = unsafe { load(task, &TASK_TGID) };
-    Detail { words: [u64::from(id), extra], extra: 0 }
+    Detail {
+        words: [u64::from(id), extra],
+        extra: 0,
+    }
 }
 
 /// `int task_kill(struct task_struct *, struct kernel_siginfo *, int sig, const struct cred *)`
@@ -40,7 +43,14 @@ fn task_kill(ctx: LsmContext) -> i32 {
             return 0;
         }
         let detail = target(task, u64::from(signal));
-        refuse(subject, Right::ProcessSignal, Reason::OutsideSession, NO_RULE, detail, EPERM)
+        refuse(
+            subject,
+            Right::ProcessSignal,
+            Reason::OutsideSession,
+            NO_RULE,
+            detail,
+            EPERM,
+        )
     })
 }
 
@@ -62,7 +72,14 @@ fn ptrace_access_check(ctx: LsmContext) -> i32 {
         if mode & PTRACE_MODE_NOAUDIT != 0 {
             return refuse_silently(subject, EPERM);
         }
-        refuse(subject, Right::ProcessPtrace, reason, NO_RULE, target(task, u64::from(mode)), EPERM)
+        refuse(
+            subject,
+            Right::ProcessPtrace,
+            reason,
+            NO_RULE,
+            target(task, u64::from(mode)),
+            EPERM,
+        )
     })
 }
 
@@ -75,7 +92,14 @@ fn ptrace_traceme(ctx: LsmContext) -> i32 {
             return 0;
         }
         let detail = target(parent, 0);
-        refuse(subject, Right::ProcessPtrace, Reason::NotGranted, NO_RULE, detail, EPERM)
+        refuse(
+            subject,
+            Right::ProcessPtrace,
+            Reason::NotGranted,
+            NO_RULE,
+            detail,
+            EPERM,
+        )
     })
 }
 
@@ -91,7 +115,14 @@ fn controls(subject: &Subject, task: *const Task) -> i32 {
         return 0;
     }
     let detail = target(task, 0);
-    refuse(subject, Right::ProcessControl, Reason::OutsideSession, NO_RULE, detail, EPERM)
+    refuse(
+        subject,
+        Right::ProcessControl,
+        Reason::OutsideSession,
+        NO_RULE,
+        detail,
+        EPERM,
+    )
 }
 
 /// `int task_setnice(struct task_struct *, int nice)`
@@ -144,7 +175,17 @@ fn capable(ctx: LsmContext) -> i32 {
         if options & CAP_OPT_NOAUDIT != 0 {
             return refuse_silently(subject, EPERM);
         }
-        let detail = Detail { words: [u64::from(capability), 0], extra: 0 };
-        refuse(subject, Right::ProcessCapability, Reason::NotGranted, NO_RULE, detail, EPERM)
+        let detail = Detail {
+            words: [u64::from(capability), 0],
+            extra: 0,
+        };
+        refuse(
+            subject,
+            Right::ProcessCapability,
+            Reason::NotGranted,
+            NO_RULE,
+            detail,
+            EPERM,
+        )
     })
 }

@@ -12,11 +12,7 @@
 //! | `file_ioctl`, `file_ioctl_compat` | never: typing into a terminal (`TIOCSTI`, `TIOCLINUX`) |
 
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_kernel,
-    macros::lsm,
-    programs::LsmContext,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_kernel, macros::lsm, programs::LsmContext};
 
 use crate::{
     decide::{EPERM, refuse},
@@ -32,7 +28,10 @@ fn opened(subject: &Subject, surface: Surface, right: Right, detail: u64) -> i32
     if subject.may(surface) {
         return 0;
     }
-    let detail = Detail { words: [detail, 0], extra: 0 };
+    let detail = Detail {
+        words: [detail, 0],
+        extra: 0,
+    };
     refuse(subject, right, Reason::NotGranted, NO_RULE, detail, EPERM)
 }
 
@@ -105,7 +104,17 @@ fn typing(ctx: &LsmContext) -> i32 {
         return 0;
     }
     guard(|subject| {
-        let detail = Detail { words: [u64::from(command), 0], extra: 0 };
-        refuse(subject, Right::FileIoctl, Reason::SelfProtection, NO_RULE, detail, EPERM)
+        let detail = Detail {
+            words: [u64::from(command), 0],
+            extra: 0,
+        };
+        refuse(
+            subject,
+            Right::FileIoctl,
+            Reason::SelfProtection,
+            NO_RULE,
+            detail,
+            EPERM,
+        )
     })
 }

@@ -27,15 +27,20 @@ fn unix_may_send(ctx: LsmContext) -> i32 {
     guard(|subject| {
         // SAFETY: the hook's argument.
         let other: *const Sock = unsafe { load(ctx.arg::<*const Socket>(1), &SOCKET_SK) };
-        if other.is_null() { 0 } else { peer(subject, other) }
+        if other.is_null() {
+            0
+        } else {
+            peer(subject, other)
+        }
     })
 }
 
 #[inline(always)]
 fn peer(subject: &Subject, other: *const Sock) -> i32 {
     // SAFETY: the helper checks that the socket is a Unix one.
-    let other: *const UnixSock =
-        unsafe { bpf_skc_to_unix_sock(other.cast_mut().cast()) }.cast_const().cast();
+    let other: *const UnixSock = unsafe { bpf_skc_to_unix_sock(other.cast_mut().cast()) }
+        .cast_const()
+        .cast();
     if other.is_null() {
         return unnamed(subject);
     }
@@ -54,6 +59,16 @@ fn peer(subject: &Subject, other: *const Sock) -> i32 {
 
 #[inline(always)]
 fn unnamed(subject: &Subject) -> i32 {
-    let detail = Detail { words: [0; 2], extra: 0 };
-    refuse(subject, Right::UnixConnect, Reason::NotGranted, NO_RULE, detail, EACCES)
+    let detail = Detail {
+        words: [0; 2],
+        extra: 0,
+    };
+    refuse(
+        subject,
+        Right::UnixConnect,
+        Reason::NotGranted,
+        NO_RULE,
+        detail,
+        EACCES,
+    )
 }
