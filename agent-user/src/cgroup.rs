@@ -44,12 +44,18 @@ impl Hierarchy {
 
     fn among(mounts: &[Mount]) -> Result<Self, HierarchyError> {
         let path = |mount: &Mount| PathBuf::from(std::ffi::OsStr::from_bytes(&mount.point));
-        let unified = mounts.iter().find(|mount| mount.fstype == "cgroup2" && mount.root == b"/");
-        let Some(unified) = unified else { return Err(HierarchyError::Missing) };
+        let unified = mounts
+            .iter()
+            .find(|mount| mount.fstype == "cgroup2" && mount.root == b"/");
+        let Some(unified) = unified else {
+            return Err(HierarchyError::Missing);
+        };
         if mounts.iter().any(|mount| mount.fstype == "cgroup") {
             return Err(HierarchyError::Hybrid(path(unified)));
         }
-        Ok(Self { root: path(unified) })
+        Ok(Self {
+            root: path(unified),
+        })
     }
 
     #[must_use]
@@ -61,7 +67,10 @@ impl Hierarchy {
     pub fn open(&self, path: &Path) -> io::Result<Cgroup> {
         let path = path.strip_prefix(&self.root).unwrap_or(path);
         let relative = path.strip_prefix("/").unwrap_or(path);
-        if relative.components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+        if relative
+            .components()
+            .any(|part| !matches!(part, std::path::Component::Normal(_)))
+        {
             return Err(io::Error::other("a cgroup's path has no `..` or `.`"));
         }
         Cgroup::at(self.root.join(relative))
@@ -77,7 +86,10 @@ impl Hierarchy {
     /// The cgroup of a process.
     pub fn of_process(&self, pid: u32) -> io::Result<PathBuf> {
         let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        let path = text
+            .lines()
+            .find_map(|line| line.strip_prefix("0::"))
+            .unwrap_or("/");
         Ok(self.root.join(path.trim_start_matches('/')))
     }
 }
@@ -91,8 +103,16 @@ pub struct Cgroup {
 
 impl Cgroup {
     fn at(path: PathBuf) -> io::Result<Self> {
-        let id = fs::metadata(path.join("cgroup.procs")).and(fs::metadata(&path))?.ino();
+        let id = fs::metadata(path.join("cgroup.procs"))
+            .and(fs::metadata(&path))?
+            .ino();
         Ok(Self { path, id })
+    }
+
+    /// One that is known to have been, and is there no more.
+    #[must_use]
+    pub fn removed(path: PathBuf, id: u64) -> Self {
+        Self { path, id }
     }
 
     #[must_use]
@@ -138,7 +158,10 @@ impl Cgroup {
     }
 
     pub fn freeze(&self, frozen: bool) -> io::Result<()> {
-        fs::write(self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
+        fs::write(
+            self.path.join("cgroup.freeze"),
+            if frozen { "1" } else { "0" },
+        )
     }
 
     #[must_use]
@@ -214,7 +237,10 @@ mod tests {
         .unwrap_err();
         assert!(matches!(hybrid, HierarchyError::Hybrid(_)));
         for error in [none, hybrid] {
-            assert!(error.to_string().contains("unified_cgroup_hierarchy=1"), "{error}");
+            assert!(
+                error.to_string().contains("unified_cgroup_hierarchy=1"),
+                "{error}"
+            );
         }
     }
 

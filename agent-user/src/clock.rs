@@ -19,7 +19,9 @@ impl BootClock {
         let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(SignedDuration::ZERO, |time| {
             SignedDuration::new(time.tv_sec(), time.tv_nsec() as i32)
         });
-        Self { zero: Timestamp::now() - boot }
+        Self {
+            zero: Timestamp::now() - boot,
+        }
     }
 
     /// The calendar time of `nanoseconds` after boot.
@@ -47,24 +49,34 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
         return Ok(time);
     }
     if let Ok(span) = text.trim_end_matches("ago").trim().parse::<jiff::Span>() {
-        return now.checked_sub(span.abs()).map(|t| t.timestamp()).map_err(|e| e.to_string());
+        return now
+            .checked_sub(span.abs())
+            .map(|t| t.timestamp())
+            .map_err(|e| e.to_string());
     }
     if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
-        return time.to_zoned(TimeZone::system()).map(|t| t.timestamp()).map_err(|e| e.to_string());
+        return time
+            .to_zoned(TimeZone::system())
+            .map(|t| t.timestamp())
+            .map_err(|e| e.to_string());
     }
     if let Ok(time) = text.parse::<jiff::civil::Time>() {
         let today = now.date().to_datetime(time).to_zoned(TimeZone::system());
         return today.map(|t| t.timestamp()).map_err(|e| e.to_string());
     }
-    Err("not a time: write a span before now (`15m`, `1h`, `2d`), a time of today (`14:30`), \
+    Err(
+        "not a time: write a span before now (`15m`, `1h`, `2d`), a time of today (`14:30`), \
          or a date (`2026-05-01`, `2026-05-01T14:30`)"
-        .into())
+            .into(),
+    )
 }
 
 /// How long something lasted or has lasted: `42s`, `5m`, `3h12m`, `2d4h`.
 #[must_use]
 pub fn short_duration(from: Timestamp, to: Timestamp) -> String {
-    let seconds = (to - from).total(jiff::Unit::Second).map_or(0, |s| s.max(0.0) as u64);
+    let seconds = (to - from)
+        .total(jiff::Unit::Second)
+        .map_or(0, |s| s.max(0.0) as u64);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -78,7 +90,9 @@ pub fn short_duration(from: Timestamp, to: Timestamp) -> String {
 #[must_use]
 pub fn days_ago(days: u32) -> Timestamp {
     let hours = i64::from(days).saturating_mul(24);
-    Timestamp::now().checked_sub(hours.hours()).unwrap_or(Timestamp::MIN)
+    Timestamp::now()
+        .checked_sub(hours.hours())
+        .unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]
@@ -88,7 +102,9 @@ mod tests {
     #[test]
     fn reads_spans_dates_and_timestamps() {
         let hour_ago = parse_time("1h").unwrap();
-        let age = (Timestamp::now() - hour_ago).total(jiff::Unit::Second).unwrap();
+        let age = (Timestamp::now() - hour_ago)
+            .total(jiff::Unit::Second)
+            .unwrap();
         assert!((3599.0..3605.0).contains(&age), "{age}");
         assert!(parse_time("2d").is_ok());
         assert!(parse_time("15m ago").is_ok());

@@ -49,15 +49,24 @@ pub fn why(event: Event) -> Why {
 
 fn what(event: &Event) -> String {
     let process = format!("{}[{}]", escape(&event.process.comm), event.process.pid);
-    let verb = if event.verdict == "deny" { "was refused" } else { "would be refused" };
-    format!("{process} in session {} {verb} {} on {}.", event.session, event.right, object(event))
+    let verb = if event.verdict == "deny" {
+        "was refused"
+    } else {
+        "would be refused"
+    };
+    format!(
+        "{process} in session {} {verb} {} on {}.",
+        event.session,
+        event.right,
+        object(event)
+    )
 }
 
 fn object(event: &Event) -> String {
-    event
-        .path
-        .as_ref()
-        .map_or_else(|| escape(&event.object).into_owned(), |path| escape_bytes(&path.bytes()))
+    event.path.as_ref().map_or_else(
+        || escape(&event.object).into_owned(),
+        |path| escape_bytes(&path.bytes()),
+    )
 }
 
 fn because(event: &Event, reason: Option<Reason>) -> String {
@@ -108,17 +117,26 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
 
 /// What the operator could write; `None` where nothing can be asked for.
 fn ask(event: &Event, reason: Option<Reason>) -> Option<String> {
-    let right = Right::ALL.iter().find(|(_, name)| *name == event.right).map(|(right, _)| *right);
+    let right = Right::ALL
+        .iter()
+        .find(|(_, name)| *name == event.right)
+        .map(|(right, _)| *right);
     match reason? {
         Reason::Rule => {
-            let id = event.rule.as_ref().map(|rule| escape(&rule.id).into_owned())?;
+            let id = event
+                .rule
+                .as_ref()
+                .map(|rule| escape(&rule.id).into_owned())?;
             Some(format!(
                 "A deny wins over every allow. Ask the operator for an `except` in rule `{id}`:\n\
                  except = [{}]",
                 quoted(&object(event))
             ))
         }
-        Reason::NoRule => Some(format!("Ask the operator for this rule:\n{}", rule(event, right?))),
+        Reason::NoRule => Some(format!(
+            "Ask the operator for this rule:\n{}",
+            rule(event, right?)
+        )),
         Reason::NotGranted | Reason::OutsideSession => {
             Some(format!("Ask the operator to grant `{}`.", event.right))
         }
@@ -152,7 +170,10 @@ fn quoted(text: &str) -> String {
 }
 
 fn reason_named(name: &str) -> Option<Reason> {
-    Reason::ALL.iter().find(|(_, n)| *n == name).map(|(reason, _)| *reason)
+    Reason::ALL
+        .iter()
+        .find(|(_, n)| *n == name)
+        .map(|(reason, _)| *reason)
 }
 
 #[cfg(test)]
@@ -164,7 +185,10 @@ mod tests {
     fn every_reason_has_words() {
         for (_, name) in Reason::ALL {
             assert!(!short(name).is_empty(), "{name}");
-            let why = why(Event { reason: name.into(), ..event("file.read", b"/x", "deny") });
+            let why = why(Event {
+                reason: name.into(),
+                ..event("file.read", b"/x", "deny")
+            });
             assert!(!why.because.starts_with("Reason:"), "{name}");
         }
     }
@@ -172,7 +196,10 @@ mod tests {
     #[test]
     fn a_denying_rule_is_named_with_its_reason() {
         let why = why(event("file.read", b"/w/.env", "deny"));
-        assert_eq!(why.what, "cat[9] in session coder-1 was refused file.read on /w/.env.");
+        assert_eq!(
+            why.what,
+            "cat[9] in session coder-1 was refused file.read on /w/.env."
+        );
         assert_eq!(why.because, "Rule `secrets` denies it: Ask.");
         assert!(!why.retry_helps);
         assert!(why.ask.unwrap().contains("except = [\"/w/.env\"]"));
@@ -186,13 +213,20 @@ mod tests {
             ..event("file.write", b"/etc/a\"b", "deny")
         };
         let ask = why(event).ask.unwrap();
-        assert!(ask.contains("allow = [\"write\"]\npath = [\"/etc/a\\\"b\"]"), "{ask}");
+        assert!(
+            ask.contains("allow = [\"write\"]\npath = [\"/etc/a\\\"b\"]"),
+            "{ask}"
+        );
     }
 
     #[test]
     fn passing_causes_can_be_tried_again_and_self_protection_cannot_be_asked_for() {
         let with = |reason: &str| {
-            why(Event { reason: reason.into(), rule: None, ..event("file.read", b"/x", "deny") })
+            why(Event {
+                reason: reason.into(),
+                rule: None,
+                ..event("file.read", b"/x", "deny")
+            })
         };
         assert!(with("unstable").retry_helps);
         assert_eq!(with("self-protection").ask, None);

@@ -5,8 +5,12 @@
 
 pub mod api;
 pub mod cgroup;
+pub mod cli;
+pub mod client;
 pub mod clock;
+pub mod daemon;
 pub mod explain;
+pub mod grants;
 pub mod kernel;
 pub mod mounts;
 pub mod process;

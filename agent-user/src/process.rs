@@ -22,7 +22,10 @@ impl ProcessHandle {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the kernel has just given this descriptor to us alone.
-        Ok(Self { pid, fd: unsafe { OwnedFd::from_raw_fd(fd as i32) } })
+        Ok(Self {
+            pid,
+            fd: unsafe { OwnedFd::from_raw_fd(fd as i32) },
+        })
     }
 
     /// With a descriptor that the kernel gave for `pid`.
@@ -52,13 +55,17 @@ impl ProcessHandle {
 /// The command name of a process, as `/proc/PID/comm` has it.
 #[must_use]
 pub fn comm(pid: u32) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim_end().into())
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .ok()
+        .map(|name| name.trim_end().into())
 }
 
 /// Every process of this host.
 pub fn all() -> io::Result<Vec<u32>> {
     let entries = fs::read_dir("/proc")?.filter_map(Result::ok);
-    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    Ok(entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect())
 }
 
 #[cfg(test)]
@@ -67,7 +74,10 @@ mod tests {
 
     #[test]
     fn a_handle_knows_when_its_process_ended() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let handle = ProcessHandle::open(child.id()).unwrap();
         assert!(handle.alive());
         child.kill().unwrap();

@@ -8,9 +8,9 @@ mod status;
 
 pub use event::{Event, EventProcess, RuleRef};
 pub use path::PathText;
-pub use requests::{EventFilter, GrantSource, SourceFile, StartSession, Target, WhyQuery};
+pub use requests::{EventFilter, GrantSource, Inputs, SourceFile, StartSession, Target, WhyQuery};
 pub use session::{EndCause, RuleCount, Session, SessionReport, SessionState, Summary, Why};
-pub use status::{StoreStatus, Status};
+pub use status::{Status, StoreStatus};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,10 @@ pub struct Page<T> {
 impl<T> Page<T> {
     #[must_use]
     pub fn new(items: Vec<T>) -> Self {
-        Self { schema: SCHEMA, items }
+        Self {
+            schema: SCHEMA,
+            items,
+        }
     }
 }
 

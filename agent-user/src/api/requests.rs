@@ -26,10 +26,36 @@ pub struct SourceFile {
 pub struct StartSession {
     pub target: Target,
     pub grant: GrantSource,
-    /// From `--set`, and the given ones: `cwd`, `home`, `user`.
-    pub variables: BTreeMap<String, String>,
+    pub inputs: Inputs,
     /// For `bailiff ps`.
     pub command: Vec<String>,
+}
+
+/// What fills in a grant's variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Inputs {
+    pub cwd: Option<String>,
+    pub home: Option<String>,
+    pub user: Option<String>,
+    /// From `--set`.
+    pub set: BTreeMap<String, String>,
+}
+
+impl Inputs {
+    /// Those that are known, by name.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<String, String> {
+        let given = [
+            ("cwd", &self.cwd),
+            ("home", &self.home),
+            ("user", &self.user),
+        ];
+        let given = given
+            .into_iter()
+            .filter_map(|(name, v)| Some((name.into(), v.clone()?)));
+        given.chain(self.set.clone()).collect()
+    }
 }
 
 /// For which processes.

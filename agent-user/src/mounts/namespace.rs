@@ -32,7 +32,10 @@ impl MountNamespace {
         use nix::{fcntl, sys::stat::Mode};
         let flags = fcntl::OFlag::O_PATH | fcntl::OFlag::O_DIRECTORY | fcntl::OFlag::O_CLOEXEC;
         let root = fcntl::open(&process.join("root"), flags, Mode::empty())?;
-        Ok(Self { mountinfo: File::open(process.join("mountinfo"))?, root })
+        Ok(Self {
+            mountinfo: File::open(process.join("mountinfo"))?,
+            root,
+        })
     }
 
     /// The root directory, as a base for look-ups in this namespace.
@@ -69,12 +72,15 @@ impl MountNamespace {
             .and_then(|id| id.trim().parse::<u32>().ok())
             .ok_or_else(|| io::Error::other("no mnt_id in fdinfo"))?;
         let own = parse(&fs::read("/proc/self/mountinfo")?).map_err(io::Error::other)?;
-        let outer = own.into_iter().find(|mount| mount.id == id).ok_or_else(|| {
-            io::Error::other(
-                "its root directory is a chroot in another mount namespace; \
+        let outer = own
+            .into_iter()
+            .find(|mount| mount.id == id)
+            .ok_or_else(|| {
+                io::Error::other(
+                    "its root directory is a chroot in another mount namespace; \
                  mount something at that root (`mount --bind DIR DIR`) first",
-            )
-        })?;
+                )
+            })?;
         let path = fs::read_link(format!("/proc/self/fd/{fd}"))?;
         let inner = path.as_os_str().as_bytes();
         let rest = inner.strip_prefix(outer.point.as_slice()).unwrap_or(inner);
@@ -83,7 +89,11 @@ impl MountNamespace {
             root.pop();
         }
         root.extend_from_slice(if outer.point == b"/" { inner } else { rest });
-        Ok(Mount { root, point: b"/".to_vec(), ..outer })
+        Ok(Mount {
+            root,
+            point: b"/".to_vec(),
+            ..outer
+        })
     }
 
     /// A handle that wakes when something is mounted or unmounted here.
@@ -91,7 +101,9 @@ impl MountNamespace {
         let file = self.mountinfo.try_clone()?;
         // SAFETY: the file owns its descriptor, and nothing replaces it.
         let file = unsafe { AsyncFd::register_with_interest(file, Interest::PRIORITY) };
-        Ok(MountWatch { file: file.map_err(io::Error::from)? })
+        Ok(MountWatch {
+            file: file.map_err(io::Error::from)?,
+        })
     }
 }
 

@@ -46,7 +46,14 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let root = unescape(fields.next()?);
     let point = unescape(fields.next()?);
     let fstype = fields.skip_while(|field| *field != b"-").nth(1)?;
-    Some(Mount { id, parent, dev, root, point, fstype: String::from_utf8_lossy(fstype).into() })
+    Some(Mount {
+        id,
+        parent,
+        dev,
+        root,
+        point,
+        fstype: String::from_utf8_lossy(fstype).into(),
+    })
 }
 
 fn device(field: &[u8]) -> Option<u32> {
@@ -80,6 +87,9 @@ mod tests {
     fn says_which_line_is_wrong() {
         let error = parse(b"25 30 0:23 / /sys rw - sysfs sysfs rw\nnonsense\n").unwrap_err();
         assert!(error.to_string().contains("line 2"), "{error}");
-        assert!(parse(b"25 30 0:23 / /sys rw shared:1\n").is_err(), "no separator");
+        assert!(
+            parse(b"25 30 0:23 / /sys rw shared:1\n").is_err(),
+            "no separator"
+        );
     }
 }

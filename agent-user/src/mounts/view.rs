@@ -19,7 +19,10 @@ impl MountView {
     pub fn new(mounts: &[Mount]) -> Self {
         let mut superblocks = BTreeMap::<u32, Vec<Mount>>::new();
         for mount in visible(mounts) {
-            superblocks.entry(mount.dev).or_default().push(mount.clone());
+            superblocks
+                .entry(mount.dev)
+                .or_default()
+                .push(mount.clone());
         }
         for group in superblocks.values_mut() {
             // The sort is stable, and mountinfo is in the order of mounting.
@@ -30,7 +33,9 @@ impl MountView {
 
     /// Superblocks by kernel device, each with its mounts, the one that counts first.
     pub fn superblocks(&self) -> impl Iterator<Item = (u32, &[Mount])> {
-        self.superblocks.iter().map(|(dev, mounts)| (*dev, mounts.as_slice()))
+        self.superblocks
+            .iter()
+            .map(|(dev, mounts)| (*dev, mounts.as_slice()))
     }
 
     pub fn devices(&self) -> impl Iterator<Item = u32> {
@@ -42,19 +47,23 @@ impl MountView {
     /// `None`: no mount shows it.
     #[must_use]
     pub fn full_path(&self, dev: u32, path: &[u8]) -> Option<Vec<u8>> {
-        self.superblocks.get(&dev)?.iter().find_map(|mount| {
-            below(&mount.root, path).map(|rest| join(&mount.point, rest))
-        })
+        self.superblocks
+            .get(&dev)?
+            .iter()
+            .find_map(|mount| below(&mount.root, path).map(|rest| join(&mount.point, rest)))
     }
 
     /// The path that counts for something seen at `path` (absolute, without links): another
     /// than `path` itself where a mount that counts more shows the same object.
     #[must_use]
     pub fn canonical(&self, path: &[u8]) -> Vec<u8> {
-        let Some(mount) = self.mount_of(path) else { return path.to_vec() };
+        let Some(mount) = self.mount_of(path) else {
+            return path.to_vec();
+        };
         let rest = below(&mount.point, path).unwrap_or(path);
         let inner = join(&mount.root, rest);
-        self.full_path(mount.dev, &inner).unwrap_or_else(|| path.to_vec())
+        self.full_path(mount.dev, &inner)
+            .unwrap_or_else(|| path.to_vec())
     }
 
     /// The mount on which `path` lies: that with the longest mount point before it.
@@ -69,7 +78,10 @@ impl MountView {
 
 /// The mounts that a walk from the root to their mount point ends on.
 fn visible(mounts: &[Mount]) -> impl Iterator<Item = &Mount> {
-    let ids = mounts.iter().map(|mount| mount.id).collect::<std::collections::HashSet<_>>();
+    let ids = mounts
+        .iter()
+        .map(|mount| mount.id)
+        .collect::<std::collections::HashSet<_>>();
     // What is mounted on a given path of a given mount. Of several, the later lies on top.
     let mut over = HashMap::<(u32, &[u8]), &Mount>::new();
     for mount in mounts {
@@ -82,14 +94,18 @@ fn visible(mounts: &[Mount]) -> impl Iterator<Item = &Mount> {
         Some(top) => reached(top, &over, &mount.point) == mount.id,
         // The process's root is not a mount point that it sees: nothing covers these but they
         // themselves.
-        None => over.get(&(mount.parent, mount.point.as_slice())).is_some_and(|m| m.id == mount.id),
+        None => over
+            .get(&(mount.parent, mount.point.as_slice()))
+            .is_some_and(|m| m.id == mount.id),
     })
 }
 
 /// The mount on which look-up of `point` ends.
 fn reached(top: &Mount, over: &HashMap<(u32, &[u8]), &Mount>, point: &[u8]) -> u32 {
     let mut at = top.id;
-    let ends = (1..point.len()).filter(|i| point[*i] == b'/').chain([point.len()]);
+    let ends = (1..point.len())
+        .filter(|i| point[*i] == b'/')
+        .chain([point.len()]);
     for end in std::iter::once(1).chain(ends) {
         while let Some(next) = over.get(&(at, &point[..end])).filter(|next| next.id != at) {
             at = next.id;
@@ -116,7 +132,11 @@ fn join(dir: &[u8], rest: &[u8]) -> Vec<u8> {
 }
 
 fn depth(path: &[u8]) -> usize {
-    if path == b"/" { 0 } else { path.iter().filter(|byte| **byte == b'/').count() }
+    if path == b"/" {
+        0
+    } else {
+        path.iter().filter(|byte| **byte == b'/').count()
+    }
 }
 
 #[cfg(test)]

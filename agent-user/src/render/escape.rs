@@ -59,7 +59,10 @@ mod tests {
     #[test]
     fn bidirectional_and_invisible_characters_are_written_out() {
         assert_eq!(escape("cod.exe\u{202e}gpj"), "cod.exe\\u{202e}gpj");
-        assert_eq!(escape("a\u{200b}b\u{2066}c\u{feff}"), "a\\u{200b}b\\u{2066}c\\u{feff}");
+        assert_eq!(
+            escape("a\u{200b}b\u{2066}c\u{feff}"),
+            "a\\u{200b}b\\u{2066}c\\u{feff}"
+        );
     }
 
     #[test]

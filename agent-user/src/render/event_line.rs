@@ -24,7 +24,11 @@ pub struct EventLines {
 impl EventLines {
     #[must_use]
     pub fn new(now: Timestamp, zone: TimeZone) -> Self {
-        Self { now, zone, widths: [0; 8] }
+        Self {
+            now,
+            zone,
+            widths: [0; 8],
+        }
     }
 
     /// Widens the columns for what will be rendered.
@@ -48,10 +52,17 @@ impl EventLines {
         let (verdict, colour) = style::verdict(event);
         let verdict = Cell::styled(verdict, colour);
         if event.lost() {
-            let text = format!("{} events were not recorded: {}", event.count, escape(&event.reason));
+            let text = format!(
+                "{} events were not recorded: {}",
+                event.count,
+                escape(&event.reason)
+            );
             return vec![id, time, "-".into(), verdict, Cell::styled(text, colour)];
         }
-        let rule = event.rule.as_ref().map_or("-".into(), |rule| escape(&rule.id).into_owned());
+        let rule = event
+            .rule
+            .as_ref()
+            .map_or("-".into(), |rule| escape(&rule.id).into_owned());
         vec![
             id,
             time,
@@ -71,8 +82,16 @@ fn object(event: &Event) -> String {
         Some(path) => escape::escape_bytes(&path.bytes()),
         None => escape(&event.object).into_owned(),
     };
-    let shown = if event.truncated { format!("…{shown}") } else { shown };
-    if event.count > 1 { format!("{shown} (x{})", event.count) } else { shown }
+    let shown = if event.truncated {
+        format!("…{shown}")
+    } else {
+        shown
+    };
+    if event.count > 1 {
+        format!("{shown} (x{})", event.count)
+    } else {
+        shown
+    }
 }
 
 fn process(event: &Event) -> String {
@@ -105,12 +124,18 @@ mod tests {
         let mut lines = EventLines::new(now, TimeZone::UTC);
         lines.fit(events);
         let plain = |line: String| anstream::adapter::strip_str(&line).to_string();
-        events.iter().map(|event| plain(lines.render(event))).collect()
+        events
+            .iter()
+            .map(|event| plain(lines.render(event)))
+            .collect()
     }
 
     #[test]
     fn tells_the_whole_story_aligned() {
-        let secret = Event { id: 9, ..event("file.read", b"/w/.env", "deny") };
+        let secret = Event {
+            id: 9,
+            ..event("file.read", b"/w/.env", "deny")
+        };
         let other = Event {
             id: 10,
             rule: None,
@@ -131,7 +156,11 @@ mod tests {
     fn shows_nothing_that_a_terminal_obeys() {
         let mut event = event("file.read", b"/w/\x1b]0;x\x07\n/\xff", "deny");
         event.process.comm = "c\x1b[31m".into();
-        event.rule = Some(RuleRef { number: 0, id: "r\n".into(), reason: Some("\u{202e}".into()) });
+        event.rule = Some(RuleRef {
+            number: 0,
+            id: "r\n".into(),
+            reason: Some("\u{202e}".into()),
+        });
         event.path = Some(PathText::new(b"/w/\x1b]0;x\x07\n/\xff"));
         let line = &lines(&[event])[0];
         assert!(!line.chars().any(char::is_control), "{line:?}");
@@ -142,6 +171,9 @@ mod tests {
     #[test]
     fn says_what_was_lost() {
         let line = &lines(&[lost_row(7, "the kernel's buffer was full")])[0];
-        assert!(line.contains("LOST  7 events were not recorded: the kernel's buffer"), "{line}");
+        assert!(
+            line.contains("LOST  7 events were not recorded: the kernel's buffer"),
+            "{line}"
+        );
     }
 }

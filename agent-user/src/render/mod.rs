@@ -31,7 +31,11 @@ mod tests {
     fn a_date_is_shown_where_it_is_not_today() {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let show = |seconds| {
-            local_time(Timestamp::from_second(seconds).unwrap(), now, &TimeZone::UTC)
+            local_time(
+                Timestamp::from_second(seconds).unwrap(),
+                now,
+                &TimeZone::UTC,
+            )
         };
         assert_eq!(show(1_699_999_999), "22:13:19");
         assert_eq!(show(1_600_000_000), "2020-09-13 12:26:40");

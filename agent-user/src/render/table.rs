@@ -17,7 +17,10 @@ pub struct Cell {
 impl Cell {
     #[must_use]
     pub fn styled(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style }
+        Self {
+            text: text.into(),
+            style,
+        }
     }
 }
 
@@ -37,7 +40,10 @@ pub struct Table {
 impl Table {
     #[must_use]
     pub fn new(head: &[&'static str]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+        Self {
+            head: head.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
@@ -46,7 +52,11 @@ impl Table {
 
     #[must_use]
     pub fn render(&self) -> String {
-        let head = self.head.iter().map(|text| Cell::styled(*text, STRONG)).collect::<Vec<_>>();
+        let head = self
+            .head
+            .iter()
+            .map(|text| Cell::styled(*text, STRONG))
+            .collect::<Vec<_>>();
         let lines = std::iter::once(&head).chain(&self.rows);
         let mut widths = vec![0; self.head.len()];
         for line in lines.clone() {
@@ -54,7 +64,9 @@ impl Table {
                 *width = (*width).max(cell.text.width());
             }
         }
-        lines.map(|line| render_line(line, &widths) + "\n").collect()
+        lines
+            .map(|line| render_line(line, &widths) + "\n")
+            .collect()
     }
 }
 

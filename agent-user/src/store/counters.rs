@@ -9,8 +9,6 @@ use super::{Store, StoreError};
 pub enum Counter {
     /// Sessions of this host; a label's generation.
     Session,
-    /// First part of a session's network keys.
-    Policy,
     /// Images put in force.
     Epoch,
 }
@@ -19,7 +17,6 @@ impl Counter {
     fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
-            Self::Policy => "policy",
             Self::Epoch => "epoch",
         }
     }
@@ -28,19 +25,35 @@ impl Counter {
 impl Store {
     /// The next number: greater than every earlier one and than `floor`, and never 0.
     pub fn next(&self, counter: Counter, floor: u32) -> Result<u32, StoreError> {
-        let connection = self.lock();
-        let last: Option<u32> = connection
-            .query_row("SELECT value FROM counters WHERE name = ?", [counter.name()], |row| {
-                row.get(0)
-            })
+        self.reserve(counter, floor, 1)
+    }
+
+    /// The first of `count` numbers that are this caller's alone.
+    pub fn reserve(&self, counter: Counter, floor: u32, count: u32) -> Result<u32, StoreError> {
+        let last = self.gauge(counter.name())?.unwrap_or(0).max(floor.into());
+        let first = u32::try_from(last + 1).unwrap_or(1);
+        self.set_gauge(counter.name(), u64::from(first) + u64::from(count) - 1)?;
+        Ok(first)
+    }
+
+    /// A number that was kept under a name.
+    pub fn gauge(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT value FROM counters WHERE name = ?";
+        let value = self
+            .lock()
+            .query_row(sql, [name], |row| row.get::<_, i64>(0))
             .optional()?;
-        let next = last.unwrap_or(0).max(floor) + 1;
-        connection.execute(
+        Ok(value.map(i64::cast_unsigned))
+    }
+
+    /// Keeps a number under a name.
+    pub fn set_gauge(&self, name: &str, value: u64) -> Result<(), StoreError> {
+        self.lock().execute(
             "INSERT INTO counters (name, value) VALUES (?1, ?2)
              ON CONFLICT (name) DO UPDATE SET value = ?2",
-            params![counter.name(), next],
+            params![name, value.cast_signed()],
         )?;
-        Ok(next)
+        Ok(())
     }
 }
 
@@ -54,7 +67,8 @@ mod tests {
         let (directory, store) = temporary();
         assert_eq!(store.next(Counter::Session, 0).unwrap(), 1);
         assert_eq!(store.next(Counter::Session, 0).unwrap(), 2);
-        assert_eq!(store.next(Counter::Epoch, 0).unwrap(), 1);
+        assert_eq!(store.reserve(Counter::Epoch, 0, 100).unwrap(), 1);
+        assert_eq!(store.reserve(Counter::Epoch, 0, 100).unwrap(), 101);
         assert_eq!(store.next(Counter::Session, 40).unwrap(), 41);
         drop(store);
         let store = Store::open(directory.path()).unwrap();

@@ -82,14 +82,23 @@ impl Store {
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
         let (condition, values) = condition(filter);
         // A reader that follows wants the oldest first; all others the newest.
-        let order = if filter.after.is_some() { "ASC" } else { "DESC" };
+        let order = if filter.after.is_some() {
+            "ASC"
+        } else {
+            "DESC"
+        };
         let limit = filter.limit.map_or(-1, i64::from);
-        let sql = format!("SELECT * FROM events WHERE {condition} ORDER BY id {order} LIMIT {limit}");
+        let sql =
+            format!("SELECT * FROM events WHERE {condition} ORDER BY id {order} LIMIT {limit}");
         let connection = self.lock();
         let mut statement = connection.prepare_cached(&sql)?;
-        let values = values.iter().map(AsRef::as_ref).collect::<Vec<&dyn ToSql>>();
-        let mut events =
-            statement.query_map(&*values, read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let values = values
+            .iter()
+            .map(AsRef::as_ref)
+            .collect::<Vec<&dyn ToSql>>();
+        let mut events = statement
+            .query_map(&*values, read)?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         if filter.after.is_none() {
             events.reverse();
         }
@@ -104,7 +113,9 @@ impl Store {
              WHERE session = ?1 AND verdict IN ('deny', 'would-deny')
              GROUP BY right, object ORDER BY id",
         )?;
-        let all = statement.query_map([session], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let all = statement
+            .query_map([session], read)?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         let count = all.len() as u64;
         Ok((all.into_iter().take(limit as usize).collect(), count))
     }
@@ -137,7 +148,10 @@ impl Store {
                    FROM events WHERE time >= ?";
         let read = |row: &Row<'_>| -> rusqlite::Result<Stats> {
             let (recorded, lost) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
-            Ok(Stats { recorded: recorded.cast_unsigned(), lost: lost.cast_unsigned() })
+            Ok(Stats {
+                recorded: recorded.cast_unsigned(),
+                lost: lost.cast_unsigned(),
+            })
         };
         Ok(self.lock().query_row(sql, [since.as_microsecond()], read)?)
     }
@@ -165,12 +179,19 @@ fn condition(filter: &EventFilter) -> (String, Vec<Box<dyn ToSql>>) {
         add(&or_lost("session = ?"), Box::new(session.clone()));
     }
     if let Some(verdict) = &filter.verdict {
-        let verdict = Verdict::ALL.iter().find(|(_, n)| n == verdict).map_or(&**verdict, |(_, n)| n);
+        let verdict = Verdict::ALL
+            .iter()
+            .find(|(_, n)| n == verdict)
+            .map_or(&**verdict, |(_, n)| n);
         add(&or_lost("verdict = ?"), Box::new(verdict.to_owned()));
     }
     if let Some(right) = &filter.right {
         // `file` is every right on files.
-        let glob = if right.contains('.') { right.clone() } else { format!("{right}.*") };
+        let glob = if right.contains('.') {
+            right.clone()
+        } else {
+            format!("{right}.*")
+        };
         add(&or_lost("right GLOB ?"), Box::new(glob));
     }
     if let Some(path) = &filter.path {
@@ -186,7 +207,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     let rule = match row.get::<_, Option<u16>>("rule")? {
         Some(number) => {
             let id = row.get::<_, Option<String>>("rule_id")?.unwrap_or_default();
-            Some(RuleRef { number, id, reason: row.get("rule_reason")? })
+            Some(RuleRef {
+                number,
+                id,
+                reason: row.get("rule_reason")?,
+            })
         }
         None => None,
     };
@@ -200,7 +225,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
         reason: row.get("reason")?,
         rule,
         object: row.get("object")?,
-        path: row.get::<_, Option<Vec<u8>>>("path")?.map(|path| PathText::new(&path)),
+        path: row
+            .get::<_, Option<Vec<u8>>>("path")?
+            .map(|path| PathText::new(&path)),
         truncated: row.get("truncated")?,
         device: row.get("device")?,
         inode: row.get::<_, Option<i64>>("inode")?.map(i64::cast_unsigned),
@@ -229,12 +256,20 @@ pub(crate) mod tests {
             verdict: verdict.into(),
             right: right.into(),
             reason: "rule".into(),
-            rule: Some(RuleRef { number: 2, id: "secrets".into(), reason: Some("Ask.".into()) }),
+            rule: Some(RuleRef {
+                number: 2,
+                id: "secrets".into(),
+                reason: Some("Ask.".into()),
+            }),
             object: String::from_utf8_lossy(path).into(),
             path: Some(PathText::new(path)),
             device: Some("8:1".into()),
             inode: Some(u64::MAX),
-            process: EventProcess { pid: 9, comm: "cat".into(), ..EventProcess::default() },
+            process: EventProcess {
+                pid: 9,
+                comm: "cat".into(),
+                ..EventProcess::default()
+            },
             count: 1,
             ..lost_row(0, "")
         }
@@ -257,7 +292,13 @@ pub(crate) mod tests {
     fn an_event_comes_back_as_it_was_written() {
         let (_directory, store) = filled();
         let found = store.event(2).unwrap().unwrap();
-        assert_eq!(found, Event { id: 2, ..event("file.write", b"/etc/\xff", "deny") });
+        assert_eq!(
+            found,
+            Event {
+                id: 2,
+                ..event("file.write", b"/etc/\xff", "deny")
+            }
+        );
         assert_eq!(found.path.unwrap().bytes(), b"/etc/\xff");
     }
 
@@ -265,20 +306,72 @@ pub(crate) mod tests {
     fn filters_hold_together_and_never_hide_losses() {
         let (_directory, store) = filled();
         let ids = |filter: EventFilter| {
-            store.events(&filter).unwrap().iter().map(|event| event.id).collect::<Vec<_>>()
+            store
+                .events(&filter)
+                .unwrap()
+                .iter()
+                .map(|event| event.id)
+                .collect::<Vec<_>>()
         };
         let all = EventFilter::default();
         assert_eq!(ids(all.clone()), [1, 2, 3, 4, 5]);
-        assert_eq!(ids(EventFilter { right: Some("file".into()), ..all.clone() }), [1, 2, 4, 5]);
-        let read = EventFilter { right: Some("file.read".into()), ..all.clone() };
+        assert_eq!(
+            ids(EventFilter {
+                right: Some("file".into()),
+                ..all.clone()
+            }),
+            [1, 2, 4, 5]
+        );
+        let read = EventFilter {
+            right: Some("file.read".into()),
+            ..all.clone()
+        };
         assert_eq!(ids(read.clone()), [1, 4, 5]);
-        assert_eq!(ids(EventFilter { limit: Some(2), ..read.clone() }), [4, 5]);
-        assert_eq!(ids(EventFilter { after: Some(1), limit: Some(1), ..read }), [4]);
-        assert_eq!(ids(EventFilter { path: Some("/w/*".into()), ..all.clone() }), [1, 4, 5]);
-        assert_eq!(ids(EventFilter { session: Some("x".into()), ..all.clone() }), [5]);
-        assert_eq!(ids(EventFilter { rule: Some("secrets".into()), ..all.clone() }).len(), 5);
+        assert_eq!(
+            ids(EventFilter {
+                limit: Some(2),
+                ..read.clone()
+            }),
+            [4, 5]
+        );
+        assert_eq!(
+            ids(EventFilter {
+                after: Some(1),
+                limit: Some(1),
+                ..read
+            }),
+            [4]
+        );
+        assert_eq!(
+            ids(EventFilter {
+                path: Some("/w/*".into()),
+                ..all.clone()
+            }),
+            [1, 4, 5]
+        );
+        assert_eq!(
+            ids(EventFilter {
+                session: Some("x".into()),
+                ..all.clone()
+            }),
+            [5]
+        );
+        assert_eq!(
+            ids(EventFilter {
+                rule: Some("secrets".into()),
+                ..all.clone()
+            })
+            .len(),
+            5
+        );
         let later = Some(Timestamp::from_second(1_700_000_001).unwrap());
-        assert_eq!(ids(EventFilter { since: later, ..all }), [5]);
+        assert_eq!(
+            ids(EventFilter {
+                since: later,
+                ..all
+            }),
+            [5]
+        );
     }
 
     #[test]
@@ -286,7 +379,10 @@ pub(crate) mod tests {
         let (_directory, store) = filled();
         let (first, count) = store.refusals("coder-1", 2).unwrap();
         assert_eq!(count, 3);
-        assert_eq!(first.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(
+            first.iter().map(|event| event.id).collect::<Vec<_>>(),
+            [1, 2]
+        );
         assert_eq!(store.latest_refusal(None).unwrap().unwrap().id, 4);
         assert!(store.latest_refusal(Some("other-2")).unwrap().is_none());
     }
@@ -295,6 +391,12 @@ pub(crate) mod tests {
     fn losses_are_counted() {
         let (_directory, store) = filled();
         let stats = store.stats(Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(stats, Stats { recorded: 5, lost: 12 });
+        assert_eq!(
+            stats,
+            Stats {
+                recorded: 5,
+                lost: 12
+            }
+        );
     }
 }

@@ -29,13 +29,20 @@ pub enum StoreError {
     #[error("cannot use the store {}: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error("cannot use the store {}: {}", path.display(), describe(source))]
-    Open { path: PathBuf, source: rusqlite::Error },
+    Open {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
     #[error(
         "the store {} was written by a newer bailiff (version {found}, this one knows {known}): \
          upgrade, or give another directory with `--state`",
         path.display()
     )]
-    Newer { path: PathBuf, found: u32, known: u32 },
+    Newer {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
     #[error("{}", describe(.0))]
     Database(#[from] rusqlite::Error),
     #[error("a stored value cannot be read: {0}")]
@@ -51,14 +58,20 @@ pub struct Store {
 impl Store {
     /// Opens the store in `directory`, making both where they are not there.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Directory { path: directory.into(), source };
+        let failed = |source| StoreError::Directory {
+            path: directory.into(),
+            source,
+        };
         fs::create_dir_all(directory).map_err(failed)?;
         // Paths and commands of every session are in here.
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         let path = directory.join("bailiff.db");
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection, &path)?;
-        Ok(Self { path, connection: Mutex::new(connection) })
+        Ok(Self {
+            path,
+            connection: Mutex::new(connection),
+        })
     }
 
     #[must_use]
@@ -72,17 +85,24 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Open { path: path.into(), source };
+    let failed = |source| StoreError::Open {
+        path: path.into(),
+        source,
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
+    connection
+        .busy_timeout(Duration::from_secs(10))
+        .map_err(failed)?;
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
@@ -106,6 +126,8 @@ fn describe(error: &rusqlite::Error) -> String {
 
 #[cfg(test)]
 pub(crate) use events::tests::event as events_for_tests;
+#[cfg(test)]
+pub(crate) use sessions::tests::row as session_row_for_tests;
 
 #[cfg(test)]
 pub(crate) fn temporary() -> (tempfile::TempDir, Store) {

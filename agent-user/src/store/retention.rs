@@ -13,7 +13,10 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { days: 90, megabytes: 1024 }
+        Self {
+            days: 90,
+            megabytes: 1024,
+        }
     }
 }
 
@@ -27,7 +30,8 @@ impl Retention {
         if used > limit {
             // A tenth more than needed, so that this is rare.
             let share = 1.0 - 0.9 * limit as f64 / used as f64;
-            let rows: i64 = connection.query_row("SELECT count(*) FROM events", [], |r| r.get(0))?;
+            let rows: i64 =
+                connection.query_row("SELECT count(*) FROM events", [], |r| r.get(0))?;
             removed += connection.execute(
                 "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?)",
                 [(rows as f64 * share) as i64],
@@ -59,7 +63,10 @@ mod tests {
     fn what_is_old_goes() {
         let (_directory, store) = temporary();
         let old = event("file.read", b"/old", "deny");
-        let new = Event { time: Timestamp::now(), ..event("file.read", b"/new", "deny") };
+        let new = Event {
+            time: Timestamp::now(),
+            ..event("file.read", b"/new", "deny")
+        };
         insert(&mut store.lock(), &[old, new]).unwrap();
         assert_eq!(Retention::default().apply(&store.lock()).unwrap(), 1);
         let left = store.events(&EventFilter::default()).unwrap();
@@ -69,9 +76,17 @@ mod tests {
     #[test]
     fn what_is_too_much_goes_oldest_first() {
         let (_directory, store) = temporary();
-        let one = Event { time: Timestamp::now(), ..event("file.read", &[b'x'; 900], "deny") };
+        let one = Event {
+            time: Timestamp::now(),
+            ..event("file.read", &[b'x'; 900], "deny")
+        };
         insert(&mut store.lock(), &vec![one; 2000]).unwrap();
-        Retention { days: 9, megabytes: 1 }.apply(&store.lock()).unwrap();
+        Retention {
+            days: 9,
+            megabytes: 1,
+        }
+        .apply(&store.lock())
+        .unwrap();
         let left = store.events(&EventFilter::default()).unwrap();
         assert!((100..1200).contains(&left.len()), "{}", left.len());
         assert_eq!(left.last().unwrap().id, 2000);

@@ -18,14 +18,14 @@ const STEPS: [&str; 1] = ["
         number      INTEGER PRIMARY KEY,
         name        TEXT NOT NULL UNIQUE,
         slot        INTEGER NOT NULL,
-        policy      INTEGER NOT NULL,
         own_cgroup  INTEGER NOT NULL,
         cgroup      BLOB NOT NULL,
         cgroup_id   INTEGER NOT NULL,
         grant_name  TEXT NOT NULL,
         mode        TEXT NOT NULL,
         source      TEXT NOT NULL,
-        variables   TEXT NOT NULL,
+        inputs      TEXT NOT NULL,
+        resolutions TEXT NOT NULL,
         rules       TEXT NOT NULL,
         command     TEXT NOT NULL,
         uid         INTEGER NOT NULL,
@@ -65,18 +65,27 @@ const STEPS: [&str; 1] = ["
 "];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Open { path: path.into(), source };
+    let failed = |source| StoreError::Open {
+        path: path.into(),
+        source,
+    };
     let found: u32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(failed)?;
     let known = STEPS.len() as u32;
     if found > known {
-        return Err(StoreError::Newer { path: path.into(), found, known });
+        return Err(StoreError::Newer {
+            path: path.into(),
+            found,
+            known,
+        });
     }
     for (number, step) in (1u32..).zip(STEPS).skip(found as usize) {
         let transaction = connection.transaction().map_err(failed)?;
         transaction.execute_batch(step).map_err(failed)?;
-        transaction.pragma_update(None, "user_version", number).map_err(failed)?;
+        transaction
+            .pragma_update(None, "user_version", number)
+            .map_err(failed)?;
         transaction.commit().map_err(failed)?;
     }
     Ok(())

@@ -1,12 +1,15 @@
 //! Sessions: what a later daemon needs to go on with them, and what history needs.
 
-use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
+use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Store, StoreError};
-use crate::api::{EndCause, GrantSource, RuleCount, RuleRef};
+use crate::{
+    api::{EndCause, GrantSource, Inputs, RuleCount, RuleRef},
+    grants::Resolutions,
+};
 
 /// A session as stored.
 #[derive(Clone, Debug)]
@@ -14,15 +17,16 @@ pub struct SessionRow {
     pub number: u32,
     pub name: String,
     pub slot: u32,
-    pub policy: u32,
     pub own_cgroup: bool,
     pub cgroup: PathBuf,
     pub cgroup_id: u64,
     pub grant: String,
     pub mode: String,
-    /// The grant as it was when the session started, links resolved.
+    /// The grant as it was when the session started.
     pub source: GrantSource,
-    pub variables: BTreeMap<String, String>,
+    pub inputs: Inputs,
+    /// What its prefixes were found to name.
+    pub resolutions: Resolutions,
     pub rules: Vec<RuleRef>,
     pub command: Vec<String>,
     pub uid: u32,
@@ -34,28 +38,28 @@ pub struct SessionRow {
     pub counts: Option<Vec<RuleCount>>,
 }
 
-const COLUMNS: &str = "number, name, slot, policy, own_cgroup, cgroup, cgroup_id, grant_name, \
-     mode, source, variables, rules, command, uid, boot_id, started, ended, end_cause, counts";
+const COLUMNS: &str = "number, name, slot, own_cgroup, cgroup, cgroup_id, grant_name, \
+     mode, source, inputs, resolutions, rules, command, uid, boot_id, started, ended, end_cause, counts";
 
 impl Store {
     pub fn insert_session(&self, row: &SessionRow) -> Result<(), StoreError> {
         use std::os::unix::ffi::OsStrExt;
         self.lock().execute(
-            "INSERT INTO sessions (number, name, slot, policy, own_cgroup, cgroup, cgroup_id,
-                 grant_name, mode, source, variables, rules, command, uid, boot_id, started)
+            "INSERT INTO sessions (number, name, slot, own_cgroup, cgroup, cgroup_id,
+                 grant_name, mode, source, inputs, resolutions, rules, command, uid, boot_id, started)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             params![
                 row.number,
                 row.name,
                 row.slot,
-                row.policy,
                 row.own_cgroup,
                 row.cgroup.as_os_str().as_bytes(),
                 row.cgroup_id.cast_signed(),
                 row.grant,
                 row.mode,
                 serde_json::to_string(&row.source)?,
-                serde_json::to_string(&row.variables)?,
+                serde_json::to_string(&row.inputs)?,
+                serde_json::to_string(&row.resolutions)?,
                 serde_json::to_string(&row.rules)?,
                 serde_json::to_string(&row.command)?,
                 row.uid,
@@ -77,7 +81,12 @@ impl Store {
         self.lock().execute(
             "UPDATE sessions SET ended = ?2, end_cause = ?3, counts = ?4
              WHERE number = ?1 AND ended IS NULL",
-            params![number, at.as_microsecond(), cause.name(), serde_json::to_string(counts)?],
+            params![
+                number,
+                at.as_microsecond(),
+                cause.name(),
+                serde_json::to_string(counts)?
+            ],
         )?;
         Ok(())
     }
@@ -87,7 +96,11 @@ impl Store {
         Ok(self.lock().execute(
             "UPDATE sessions SET ended = ?2, end_cause = ?3
              WHERE ended IS NULL AND boot_id <> ?1",
-            params![boot_id, Timestamp::now().as_microsecond(), EndCause::Reboot.name()],
+            params![
+                boot_id,
+                Timestamp::now().as_microsecond(),
+                EndCause::Reboot.name()
+            ],
         )?)
     }
 
@@ -98,7 +111,10 @@ impl Store {
 
     /// The newest sessions that have ended.
     pub fn ended_sessions(&self, limit: u32) -> Result<Vec<SessionRow>, StoreError> {
-        self.select_sessions("WHERE ended IS NOT NULL ORDER BY number DESC LIMIT ?", [limit])
+        self.select_sessions(
+            "WHERE ended IS NOT NULL ORDER BY number DESC LIMIT ?",
+            [limit],
+        )
     }
 
     /// By name or number.
@@ -125,7 +141,10 @@ impl Store {
     /// The newest session's name.
     pub fn latest_session(&self) -> Result<Option<String>, StoreError> {
         let sql = "SELECT name FROM sessions ORDER BY number DESC LIMIT 1";
-        Ok(self.lock().query_row(sql, [], |row| row.get(0)).optional()?)
+        Ok(self
+            .lock()
+            .query_row(sql, [], |row| row.get(0))
+            .optional()?)
     }
 }
 
@@ -137,21 +156,23 @@ fn read(row: &Row<'_>) -> Result<SessionRow, StoreError> {
         number: row.get("number")?,
         name: row.get("name")?,
         slot: row.get("slot")?,
-        policy: row.get("policy")?,
         own_cgroup: row.get("own_cgroup")?,
         cgroup: OsString::from_vec(row.get("cgroup")?).into(),
         cgroup_id: row.get::<_, i64>("cgroup_id")?.cast_unsigned(),
         grant: row.get("grant_name")?,
         mode: row.get("mode")?,
         source: serde_json::from_str(&json("source")?)?,
-        variables: serde_json::from_str(&json("variables")?)?,
+        inputs: serde_json::from_str(&json("inputs")?)?,
+        resolutions: serde_json::from_str(&json("resolutions")?)?,
         rules: serde_json::from_str(&json("rules")?)?,
         command: serde_json::from_str(&json("command")?)?,
         uid: row.get("uid")?,
         boot_id: row.get("boot_id")?,
         started: time(row.get("started")?),
         ended: row.get::<_, Option<i64>>("ended")?.map(time),
-        end_cause: cause.map(|c| serde_json::from_value(c.into())).transpose()?,
+        end_cause: cause
+            .map(|c| serde_json::from_value(c.into()))
+            .transpose()?,
         counts: counts.map(|c| serde_json::from_str(&c)).transpose()?,
     })
 }
@@ -171,18 +192,29 @@ pub(crate) mod tests {
             number,
             name: format!("coder-{number}"),
             slot: 3,
-            policy: number,
             own_cgroup: true,
             cgroup: format!("/sys/fs/cgroup/bailiff/coder-{number}").into(),
             cgroup_id: u64::MAX - 1,
             grant: "coder".into(),
             mode: "enforce".into(),
             source: GrantSource {
-                main: SourceFile { name: "coder".into(), origin: "coder.toml".into(), text },
+                main: SourceFile {
+                    name: "coder".into(),
+                    origin: "coder.toml".into(),
+                    text,
+                },
                 includes: vec![],
             },
-            variables: BTreeMap::from([("workspace".into(), "/w".into())]),
-            rules: vec![RuleRef { number: 0, id: "ws".into(), reason: None }],
+            inputs: Inputs {
+                cwd: Some("/w".into()),
+                ..Inputs::default()
+            },
+            resolutions: Resolutions::default(),
+            rules: vec![RuleRef {
+                number: 0,
+                id: "ws".into(),
+                reason: None,
+            }],
             command: vec!["make".into()],
             uid: 0,
             boot_id: "boot-1".into(),
@@ -212,9 +244,14 @@ pub(crate) mod tests {
         store.insert_session(&row(1)).unwrap();
         let at = Timestamp::from_second(1_700_000_100).unwrap();
         store.end_session(1, at, EndCause::Finished, &[]).unwrap();
-        store.end_session(1, Timestamp::now(), EndCause::Stopped, &[]).unwrap();
+        store
+            .end_session(1, Timestamp::now(), EndCause::Stopped, &[])
+            .unwrap();
         let found = store.session("1").unwrap().unwrap();
-        assert_eq!((found.ended, found.end_cause), (Some(at), Some(EndCause::Finished)));
+        assert_eq!(
+            (found.ended, found.end_cause),
+            (Some(at), Some(EndCause::Finished))
+        );
         assert!(store.live_sessions().unwrap().is_empty());
         assert_eq!(store.ended_sessions(10).unwrap().len(), 1);
     }
@@ -223,7 +260,12 @@ pub(crate) mod tests {
     fn a_reboot_ends_what_ran_before() {
         let (_directory, store) = temporary();
         store.insert_session(&row(1)).unwrap();
-        store.insert_session(&SessionRow { boot_id: "boot-2".into(), ..row(2) }).unwrap();
+        store
+            .insert_session(&SessionRow {
+                boot_id: "boot-2".into(),
+                ..row(2)
+            })
+            .unwrap();
         assert_eq!(store.end_earlier_boots("boot-2").unwrap(), 1);
         assert_eq!(store.live_sessions().unwrap()[0].number, 2);
         let ended = store.session("1").unwrap().unwrap();

@@ -57,12 +57,21 @@ impl EventWriter {
         let (queue, jobs) = sync_channel(QUEUE);
         let (tell, written) = watch::channel(0);
         let shared = Arc::new(Shared::default());
-        let thread = Thread { connection, retention, shared: Arc::clone(&shared), tell };
+        let thread = Thread {
+            connection,
+            retention,
+            shared: Arc::clone(&shared),
+            tell,
+        };
         thread::Builder::new()
             .name("event-writer".into())
             .spawn(move || thread.run(&jobs))
             .expect("the system can start a thread");
-        Self { queue, shared, written }
+        Self {
+            queue,
+            shared,
+            written,
+        }
     }
 
     /// Queues a batch. Never waits: a batch for which there is no room is dropped and counted.
@@ -70,7 +79,11 @@ impl EventWriter {
         let count = batch.len() as u64;
         let room = self.shared.queued.load(Relaxed) + count <= QUEUED_EVENTS;
         self.shared.queued.fetch_add(count, Relaxed);
-        let sent = if room { self.queue.try_send(Job::Write(batch)) } else { Err(TrySendError::Full(Job::Write(batch))) };
+        let sent = if room {
+            self.queue.try_send(Job::Write(batch))
+        } else {
+            Err(TrySendError::Full(Job::Write(batch)))
+        };
         if sent.is_err() {
             self.shared.queued.fetch_sub(count, Relaxed);
             self.shared.dropped.fetch_add(count, Relaxed);
@@ -96,7 +109,12 @@ impl EventWriter {
         WriterStatus {
             queued: self.shared.queued.load(Relaxed),
             dropped: self.shared.dropped.load(Relaxed),
-            error: self.shared.error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            error: self
+                .shared
+                .error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 }
@@ -140,7 +158,11 @@ impl Thread {
     fn write(&mut self, batch: &[Event]) {
         loop {
             let result = events::insert(&mut self.connection, batch);
-            let mut error = self.shared.error.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut error = self
+                .shared
+                .error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             match result {
                 Ok(()) => {
                     if error.take().is_some() {
@@ -177,7 +199,10 @@ mod tests {
         let (_directory, store) = temporary();
         let writer = store.event_writer(Retention::default()).unwrap();
         let mut written = writer.written();
-        writer.write(vec![event("file.read", b"/a", "deny"), event("file.read", b"/b", "deny")]);
+        writer.write(vec![
+            event("file.read", b"/a", "deny"),
+            event("file.read", b"/b", "deny"),
+        ]);
         writer.flush(Duration::from_secs(10)).await;
         assert_eq!(store.events(&EventFilter::default()).unwrap().len(), 2);
         assert_eq!(*written.borrow_and_update(), 2);
@@ -187,7 +212,10 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_cannot_be_written_drops_counts_and_recovers() {
         let (_directory, store) = temporary();
-        store.lock().execute_batch("ALTER TABLE events RENAME TO away").unwrap();
+        store
+            .lock()
+            .execute_batch("ALTER TABLE events RENAME TO away")
+            .unwrap();
         let writer = store.event_writer(Retention::default()).unwrap();
         for _ in 0..QUEUE + 50 {
             writer.write(vec![event("file.read", b"/a", "deny")]);
@@ -195,7 +223,10 @@ mod tests {
         let status = writer.status();
         assert!((1..=50).contains(&status.dropped), "{status:?}");
         assert_eq!(status.queued + status.dropped, QUEUE as u64 + 50);
-        store.lock().execute_batch("ALTER TABLE away RENAME TO events").unwrap();
+        store
+            .lock()
+            .execute_batch("ALTER TABLE away RENAME TO events")
+            .unwrap();
         for _ in 0..100 {
             writer.flush(Duration::from_secs(10)).await;
             if writer.status().queued == 0 {

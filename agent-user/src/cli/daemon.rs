@@ -1,0 +1,35 @@
+//! `bailiff daemon`
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use crate::{
+    daemon::{self, Settings},
+    store::Retention,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct DaemonArgs {
+    /// Where sessions and events are kept.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/bailiff")]
+    state: PathBuf,
+    /// Days for which events are kept.
+    #[arg(long, value_name = "DAYS", default_value_t = Retention::default().days)]
+    keep_days: u32,
+    /// Megabytes that events may take; the oldest go first.
+    #[arg(long, value_name = "MB", default_value_t = Retention::default().megabytes)]
+    keep_megabytes: u32,
+}
+
+pub(super) fn daemon(args: DaemonArgs, socket: PathBuf) -> anyhow::Result<ExitCode> {
+    daemon::main(&Settings {
+        socket,
+        state: args.state,
+        retention: Retention {
+            days: args.keep_days,
+            megabytes: args.keep_megabytes,
+        },
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,152 @@
+//! `bailiff doctor`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{
+    JsonArg,
+    output::{block_on, print, print_json},
+};
+use crate::{
+    api::{Page, SCHEMA, Status},
+    client::{Client, ClientError},
+    kernel::{Check, diagnose},
+    render::{
+        Table, escape,
+        style::{BAD, FAINT, GOOD, STRONG, WARN, paint},
+        table::Cell,
+    },
+};
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+#[derive(Serialize)]
+struct Findings {
+    schema: u32,
+    /// Whether this host can enforce grants.
+    ok: bool,
+    checks: Vec<Check>,
+    /// `None` where no daemon answers; `daemon_error` says why.
+    daemon: Option<Status>,
+    daemon_error: Option<String>,
+    /// As the daemon attached them.
+    hooks: Vec<serde_json::Value>,
+}
+
+/// What the table needs of a hook; the daemon's JSON has it.
+#[derive(serde::Deserialize)]
+struct Hook {
+    hook: String,
+    family: String,
+    attached: bool,
+    note: Option<String>,
+    verified_instructions: Option<u32>,
+}
+
+pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    let checks = diagnose();
+    let (daemon, hooks) = block_on(ask(client))?;
+    let findings = Findings {
+        schema: SCHEMA,
+        ok: checks.iter().all(|check| check.ok),
+        checks,
+        daemon_error: daemon.as_ref().err().map(ToString::to_string),
+        daemon: daemon.ok(),
+        hooks,
+    };
+    if args.json.json {
+        print_json(&findings)?;
+    } else {
+        print(&lines(&findings))?;
+    }
+    Ok(if findings.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn ask(client: &Client) -> (Result<Status, ClientError>, Vec<serde_json::Value>) {
+    let status = client.get("/v1/status").await;
+    let hooks = client.get::<Page<serde_json::Value>>("/v1/coverage").await;
+    (status, hooks.map_or_else(|_| Vec::new(), |page| page.items))
+}
+
+fn lines(findings: &Findings) -> String {
+    let mut checks = Table::new(&["", "CHECK", "FOUND"]);
+    for check in &findings.checks {
+        checks.row([
+            if check.ok {
+                Cell::styled("ok", GOOD)
+            } else {
+                Cell::styled("BAD", BAD)
+            },
+            check.name.into(),
+            escape(&check.found).into(),
+        ]);
+        if let Some(remedy) = check.remedy.as_ref().filter(|_| !check.ok) {
+            checks.row([
+                "".into(),
+                "".into(),
+                Cell::styled(format!("-> {remedy}"), STRONG),
+            ]);
+        }
+    }
+    let mut text = checks.render();
+    text += &match (&findings.daemon, &findings.daemon_error) {
+        (Some(status), _) => format!(
+            "\n{} pid {}, {} sessions, {} of {} hooks attached\n",
+            paint("daemon", STRONG),
+            status.pid,
+            status.sessions,
+            status.hooks_attached,
+            status.hooks_known
+        ),
+        (None, error) => {
+            let error = error.as_deref().unwrap_or("no answer");
+            format!("\n{} {}\n", paint("daemon", STRONG), paint(error, WARN))
+        }
+    };
+    let hooks = findings
+        .hooks
+        .iter()
+        .filter_map(|hook| serde_json::from_value(hook.clone()).ok());
+    let mut table = Table::new(&["", "HOOK", "FAMILY", "VERIFIED", "NOTE"]);
+    let mut any = false;
+    for hook in hooks {
+        any = true;
+        let Hook {
+            hook,
+            family,
+            attached,
+            note,
+            verified_instructions,
+        } = hook;
+        table.row([
+            if attached {
+                Cell::styled("ok", GOOD)
+            } else {
+                Cell::styled("off", WARN)
+            },
+            hook.into(),
+            family.into(),
+            verified_instructions.map_or("-".into(), |n| Cell::styled(n.to_string(), FAINT)),
+            escape(note.as_deref().unwrap_or("")).into(),
+        ]);
+    }
+    if any {
+        text += "\n";
+        text += &table.render();
+    }
+    text + if findings.ok {
+        "\nThis host can enforce grants.\n"
+    } else {
+        "\nThis host cannot enforce grants until what is BAD is put right.\n"
+    }
+}

@@ -1,0 +1,50 @@
+//! How a command ends that could not do its work.
+
+use std::process::ExitCode;
+
+use crate::{client::ClientError, grants::GrantError, render::style};
+
+/// The command was used wrongly, or what it was given is wrong.
+pub(super) const USAGE: u8 = 2;
+/// The daemon could not be reached, or would not.
+pub(super) const FAILED: u8 = 1;
+/// As a shell: found, but not to be executed.
+pub(super) const NOT_EXECUTABLE: u8 = 126;
+/// As a shell: not found.
+pub(super) const NOT_FOUND: u8 = 127;
+/// `run` failed by itself, before or after its command.
+pub(super) const RUN_FAILED: u8 = 125;
+
+/// Prints the error and what caused it, in one message.
+pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    say(&message(error));
+    let refused = error
+        .downcast_ref::<ClientError>()
+        .and_then(|error| match error {
+            ClientError::Refused(failure) => Some(failure.code.as_str()),
+            _ => None,
+        });
+    let wrong_grant = error.downcast_ref::<GrantError>().is_some() || refused == Some("bad-grant");
+    ExitCode::from(if wrong_grant { USAGE } else { FAILED })
+}
+
+/// An error and its causes; messages that tell their cause already are not told it again.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Prints a message of this program's own to standard error.
+pub(super) fn say(message: &str) {
+    anstream::eprintln!("{} {message}", style::paint("bailiff:", style::BAD));
+}
+
+/// Prints a remark.
+pub(super) fn note(message: &str) {
+    anstream::eprintln!("{} {message}", style::paint("bailiff:", style::WARN));
+}

@@ -1,0 +1,68 @@
+//! `--grant` and `--set`: which grant, filled in with what.
+
+use std::env;
+
+use clap::Args;
+
+use crate::{
+    api::{GrantSource, Inputs},
+    grants,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct GrantArgs {
+    /// The grant: a file, or the name of one in /etc/bailiff/grants or of those that ship.
+    #[arg(short, long)]
+    grant: String,
+    #[command(flatten)]
+    set: SetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// Fill in a variable of the grant.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.trim().into(), value.into()))
+}
+
+impl GrantArgs {
+    /// The text of the grant and of all that it includes.
+    pub(super) fn load(&self) -> anyhow::Result<GrantSource> {
+        Ok(grants::load(&self.grant, &self.inputs())?.0)
+    }
+
+    pub(super) fn inputs(&self) -> Inputs {
+        self.set.inputs()
+    }
+}
+
+impl SetArgs {
+    /// With what every grant is given by where and by whom the command is run.
+    pub(super) fn inputs(&self) -> Inputs {
+        let text = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        Inputs {
+            cwd: env::current_dir()
+                .ok()
+                .and_then(|dir| dir.into_os_string().into_string().ok()),
+            home: text("HOME"),
+            user: text("USER").or_else(|| Some(nix::unistd::getuid().to_string())),
+            set: self.set.iter().cloned().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_may_hold_an_equals_sign() {
+        assert_eq!(assignment("a=b=c").unwrap(), ("a".into(), "b=c".into()));
+        assert!(assignment("novalue").unwrap_err().contains("NAME=VALUE"));
+    }
+}

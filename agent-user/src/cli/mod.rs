@@ -1,0 +1,127 @@
+//! The command line: one file per command.
+
+mod daemon;
+mod doctor;
+mod events;
+mod failure;
+mod grant;
+mod grant_args;
+mod output;
+mod ps;
+mod report;
+mod run;
+mod status;
+mod stop;
+mod tag;
+mod why;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{api::DEFAULT_SOCKET, client::Client};
+
+/// Enforces, in the kernel, the authority that you granted to an AI agent.
+///
+/// `bailiff run --grant coder -- COMMAND` runs COMMAND so that it, and all that it starts, can do
+/// what the grant `coder` allows and nothing else. `bailiff events` shows what was refused, and
+/// `bailiff why` explains it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bailiff",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    /// Where the daemon listens.
+    #[arg(long, global = true, value_name = "PATH", env = "BAILIFF_SOCKET",
+          default_value = DEFAULT_SOCKET, hide_env_values = true)]
+    socket: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a command in a new session.
+    Run(run::RunArgs),
+    /// Put a running cgroup, with all its processes, under a grant.
+    Tag(tag::TagArgs),
+    /// Free the processes of a tagged cgroup from their session.
+    Untag(tag::UntagArgs),
+    /// List sessions.
+    Ps(ps::PsArgs),
+    /// Show one session, or how the daemon is.
+    Status(status::StatusArgs),
+    /// Kill every process of a session.
+    Stop(stop::StopArgs),
+    /// Halt every process of a session, or let them go on.
+    Freeze(stop::FreezeArgs),
+    /// Show what sessions did beyond their grants.
+    Events(events::EventsArgs),
+    /// Explain a refusal: which rule, whether to try again, what to ask for.
+    Why(why::WhyArgs),
+    /// Compare what a session did with what it was granted.
+    Report(report::ReportArgs),
+    /// Work on grants; needs neither daemon nor root.
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// See whether this host can enforce grants, and what it cannot see.
+    Doctor(doctor::DoctorArgs),
+    /// Run the daemon, as root.
+    Daemon(daemon::DaemonArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum GrantCommand {
+    /// Look for mistakes.
+    Check(grant::check::CheckArgs),
+    /// Show what a grant says, includes and variables filled in.
+    Show(grant::show::ShowArgs),
+    /// Say what a grant allows on a path or destination, and which rule decides.
+    Explain(grant::explain::ExplainArgs),
+}
+
+/// Printing of whatever a command answers.
+#[derive(Debug, Clone, Copy, Args)]
+struct JsonArg {
+    /// Print JSON (schema 1).
+    #[arg(long)]
+    json: bool,
+}
+
+/// The program's entry: parses, does, reports.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let client = Client::new(&cli.socket);
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args, &client),
+        Command::Tag(args) => tag::tag(&args, &client),
+        Command::Untag(args) => tag::untag(&args, &client),
+        Command::Ps(args) => ps::ps(&args, &client),
+        Command::Status(args) => status::status(&args, &client),
+        Command::Stop(args) => stop::stop(&args, &client),
+        Command::Freeze(args) => stop::freeze(&args, &client),
+        Command::Events(args) => events::events(args, &client),
+        Command::Why(args) => why::why(&args, &client),
+        Command::Report(args) => report::report(&args, &client),
+        Command::Grant(GrantCommand::Check(args)) => grant::check::check(&args),
+        Command::Grant(GrantCommand::Show(args)) => grant::show::show(&args),
+        Command::Grant(GrantCommand::Explain(args)) => grant::explain::explain(&args),
+        Command::Doctor(args) => doctor::doctor(&args, &client),
+        Command::Daemon(args) => daemon::daemon(args, cli.socket),
+    };
+    result.unwrap_or_else(|error| failure::report(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,95 @@
+//! `bailiff ps`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{
+    JsonArg,
+    output::{block_on, print, print_json},
+};
+use crate::{
+    api::{Page, Session, SessionState},
+    client::Client,
+    clock::short_duration,
+    render::{
+        Table, escape,
+        style::{FAINT, GOOD, NAME, PLAIN, WARN},
+        table::Cell,
+    },
+};
+
+#[derive(Debug, Args)]
+pub(super) struct PsArgs {
+    /// Sessions that have ended too.
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(super) fn ps(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    let path = if args.all {
+        "/v1/sessions?all=true"
+    } else {
+        "/v1/sessions"
+    };
+    let page: Page<Session> = block_on(client.get(path))??;
+    if args.json.json {
+        print_json(&page)?;
+    } else if page.items.is_empty() {
+        let hint = if args.all {
+            "no session yet"
+        } else {
+            "no session runs; `bailiff ps --all` shows the past"
+        };
+        anstream::eprintln!("{hint}");
+    } else {
+        print(&table(&page.items, Timestamp::now()).render())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(sessions: &[Session], now: Timestamp) -> Table {
+    let mut table = Table::new(&[
+        "SESSION", "STATE", "GRANT", "MODE", "AGE", "PROCS", "ALLOWED", "REFUSED", "COMMAND",
+    ]);
+    for session in sessions {
+        let refused = if session.refused > 0 { WARN } else { PLAIN };
+        table.row([
+            Cell::styled(escape(&session.name), NAME),
+            Cell::styled(session.state.name(), state_style(session.state)),
+            escape(&session.grant).into(),
+            session.mode.clone().into(),
+            short_duration(session.started, session.ended.unwrap_or(now)).into(),
+            session.processes.to_string().into(),
+            session.allowed.to_string().into(),
+            Cell::styled(session.refused.to_string(), refused),
+            what_runs(session).into(),
+        ]);
+    }
+    table
+}
+
+pub(super) fn state_style(state: SessionState) -> anstyle::Style {
+    match state {
+        SessionState::Running => GOOD,
+        SessionState::Starting | SessionState::Frozen => WARN,
+        SessionState::Ended => FAINT,
+    }
+}
+
+/// The command of a session, or the cgroup that it was tagged on.
+pub(super) fn what_runs(session: &Session) -> String {
+    if session.own_cgroup {
+        session
+            .command
+            .iter()
+            .map(|word| escape(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    } else {
+        escape(&session.cgroup).into_owned()
+    }
+}

@@ -1,0 +1,185 @@
+//! The process that becomes the command.
+
+use std::{
+    convert::Infallible,
+    ffi::{CString, OsStr, OsString},
+    fs::File,
+    io::{Read, Write},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::Path,
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        prctl,
+        resource::{Resource, setrlimit},
+        signal::{SigHandler, Signal, signal},
+    },
+    unistd::execve,
+};
+
+use crate::{
+    api::{Session, Summary},
+    cli::{
+        failure::{NOT_EXECUTABLE, NOT_FOUND, RUN_FAILED},
+        output::block_on,
+    },
+    client::Client,
+    render::escape,
+};
+
+/// What the child is to become.
+pub(super) struct Launch<'a> {
+    pub(super) client: &'a Client,
+    pub(super) program: &'a Path,
+    pub(super) arguments: &'a [OsString],
+}
+
+/// Waits for the session, enrols, executes. Never returns: what fails is told to the parent.
+pub(super) fn main(launch: &Launch<'_>, go: OwnedFd, report: OwnedFd) -> ! {
+    let mut session = String::new();
+    let read = File::from(go).read_to_string(&mut session);
+    if read.is_ok() && !session.is_empty() {
+        let failure = match become_command(launch, &session) {
+            Ok(never) => match never {},
+            Err(failure) => failure,
+        };
+        let _ = File::from(report).write_all(failure.write().as_bytes());
+    }
+    std::process::exit(RUN_FAILED.into())
+}
+
+fn become_command(launch: &Launch<'_>, session: &str) -> Result<Infallible, ChildFailure> {
+    let failed = |error: &dyn std::fmt::Display| ChildFailure::Start(error.to_string());
+    block_on(
+        launch
+            .client
+            .post::<Session>(&format!("/v1/sessions/{session}/enrol"), &()),
+    )
+    .map_err(|error| failed(&error))?
+    .map_err(|error| failed(&error))?;
+    let bytes = |text: &OsStr| CString::new(text.as_bytes()).map_err(|error| failed(&error));
+    let program = bytes(launch.program.as_os_str())?;
+    let mut arguments = launch
+        .arguments
+        .iter()
+        .map(|argument| bytes(argument))
+        .collect::<Result<Vec<_>, _>>()?;
+    let environment = environment(session);
+    confine().map_err(|error| failed(&error))?;
+    let Err(error) = execve(&program, &arguments, &environment);
+    if error == Errno::ENOEXEC {
+        // A script without `#!`, as a shell runs it.
+        arguments[0] = program;
+        arguments.insert(0, c"sh".into());
+        let Err(error) = execve(c"/bin/sh", &arguments, &environment);
+        return Err(ChildFailure::Exec(error as i32));
+    }
+    Err(ChildFailure::Exec(error as i32))
+}
+
+/// What the command must not inherit.
+fn confine() -> Result<(), Errno> {
+    prctl::set_no_new_privs()?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // Rust's runtime ignores it; a command expects the default.
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    // Closed by the exec, so that its failure can still be told.
+    // SAFETY: changes flags of descriptors only.
+    let result =
+        unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    Errno::result(result).map(drop)
+}
+
+fn environment(session: &str) -> Vec<CString> {
+    let own = [(
+        OsStr::new("BAILIFF_SESSION").to_owned(),
+        OsStr::new(session).to_owned(),
+    )];
+    std::env::vars_os()
+        .filter(|(name, _)| name != "BAILIFF_SESSION")
+        .chain(own)
+        .filter_map(|(name, value)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        })
+        .collect()
+}
+
+/// Why the command was never executed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ChildFailure {
+    /// The error number of `execve`.
+    Exec(i32),
+    /// Something before that.
+    Start(String),
+}
+
+impl ChildFailure {
+    fn write(&self) -> String {
+        match self {
+            Self::Exec(number) => format!("exec {number}"),
+            Self::Start(message) => format!("start {message}"),
+        }
+    }
+
+    pub(super) fn read(text: &str) -> Self {
+        let number = text
+            .strip_prefix("exec ")
+            .and_then(|number| number.parse().ok());
+        number.map_or_else(
+            || Self::Start(text.strip_prefix("start ").unwrap_or(text).into()),
+            Self::Exec,
+        )
+    }
+
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Exec(libc::ENOENT) => NOT_FOUND,
+            Self::Exec(_) => NOT_EXECUTABLE,
+            Self::Start(_) => RUN_FAILED,
+        }
+    }
+
+    /// What went wrong, with the refusal that did it where one did.
+    pub(super) fn explain(&self, command: &str, grant: &str, summary: Option<&Summary>) -> String {
+        let number = match self {
+            Self::Exec(number) => *number,
+            Self::Start(message) => return message.clone(),
+        };
+        let error = Errno::from_raw(number);
+        let refusal = summary.and_then(|summary| summary.refusals.first());
+        match (error, refusal) {
+            (Errno::EACCES | Errno::EPERM, Some(refusal)) => format!(
+                "cannot run `{}`: the grant `{}` does not allow {} on {}",
+                escape(command),
+                escape(grant),
+                refusal.right,
+                escape(&refusal.object)
+            ),
+            (Errno::ENOENT, _) => format!(
+                "cannot run `{}`: it, or the interpreter that it names, is not there",
+                escape(command)
+            ),
+            _ => format!("cannot run `{}`: {}", escape(command), error.desc()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_survives_the_pipe() {
+        for failure in [
+            ChildFailure::Exec(13),
+            ChildFailure::Start("no daemon".into()),
+        ] {
+            assert_eq!(ChildFailure::read(&failure.write()), failure);
+        }
+        assert_eq!(ChildFailure::Exec(libc::EACCES).code(), 126);
+        assert_eq!(ChildFailure::Exec(libc::ENOENT).code(), 127);
+    }
+}

@@ -1,0 +1,181 @@
+//! `bailiff run`: a command in a session of its own.
+//!
+//! A child is forked before anything else happens. It enrols itself, and executes the command
+//! only when the daemon says that the label is on it. The parent, which is never labelled, stays
+//! to pass signals and the exit code, and to say what was refused.
+
+mod child;
+mod program;
+mod signals;
+mod summary;
+
+use std::{
+    ffi::OsString,
+    io::{Read, Write},
+    os::fd::OwnedFd,
+    process::ExitCode,
+};
+
+use clap::Args;
+use nix::unistd::{ForkResult, Pid, fork, pipe2};
+
+use super::{
+    failure::{NOT_EXECUTABLE, NOT_FOUND, RUN_FAILED, note, say},
+    grant_args::GrantArgs,
+    output::block_on,
+};
+use crate::{
+    api::{Session, StartSession, Summary, Target},
+    client::Client,
+    render::escape,
+};
+
+use child::{ChildFailure, Launch};
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    grant: GrantArgs,
+    /// Say nothing of what was refused.
+    #[arg(short, long)]
+    quiet: bool,
+    /// The command and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
+    command: Vec<OsString>,
+}
+
+pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    let grant = match args.grant.load() {
+        Ok(grant) => grant,
+        Err(error) => return Ok(failed(&error)),
+    };
+    let program = match program::find(&args.command[0]) {
+        Ok(program) => program,
+        Err(error) => {
+            say(&error.to_string());
+            let found = !matches!(error, program::ProgramError::NotFound(_));
+            return Ok(ExitCode::from(if found {
+                NOT_EXECUTABLE
+            } else {
+                NOT_FOUND
+            }));
+        }
+    };
+    let start = StartSession {
+        target: Target::New,
+        grant,
+        inputs: args.grant.inputs(),
+        command: args
+            .command
+            .iter()
+            .map(|word| word.to_string_lossy().into())
+            .collect(),
+    };
+    let (go_read, go_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    let (report_read, report_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    // SAFETY: this process has one thread, so the child may do whatever it likes.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            drop((go_write, report_read));
+            let launch = Launch {
+                client,
+                program: &program,
+                arguments: &args.command,
+            };
+            child::main(&launch, go_read, report_write)
+        }
+        ForkResult::Parent { child } => {
+            drop((go_read, report_write));
+            match supervise(child, &start, go_write, report_read, client) {
+                Ok(outcome) => Ok(conclude(args, &outcome, client)),
+                Err(error) => Ok(failed(&error)),
+            }
+        }
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    super::failure::report(error);
+    ExitCode::from(RUN_FAILED)
+}
+
+/// How it went.
+struct Outcome {
+    session: Session,
+    /// Exit code of the command, or what stands for it.
+    code: u8,
+    /// The command was never executed.
+    failure: Option<ChildFailure>,
+}
+
+/// Starts the session, lets the child go, and waits for its end.
+fn supervise(
+    child: Pid,
+    start: &StartSession,
+    go: OwnedFd,
+    report: OwnedFd,
+    client: &Client,
+) -> anyhow::Result<Outcome> {
+    let session: Session = match block_on(client.post("/v1/sessions", start))? {
+        Ok(session) => session,
+        Err(error) => {
+            // The child reads the end of its pipe and ends.
+            drop(go);
+            let _ = nix::sys::wait::waitpid(child, None);
+            return Err(error.into());
+        }
+    };
+    let signals = signals::Blocked::new()?;
+    std::fs::File::from(go).write_all(session.name.as_bytes())?;
+    let mut text = String::new();
+    std::fs::File::from(report).read_to_string(&mut text)?;
+    let failure = (!text.is_empty()).then(|| ChildFailure::read(&text));
+    let code = signals.wait_for(child)?;
+    Ok(Outcome {
+        session,
+        code,
+        failure,
+    })
+}
+
+/// Says what is to be said, and finds the exit code.
+fn conclude(args: &RunArgs, outcome: &Outcome, client: &Client) -> ExitCode {
+    let name = &outcome.session.name;
+    let summary: Option<Summary> =
+        match block_on(client.get(&format!("/v1/sessions/{name}/summary"))) {
+            Ok(Ok(summary)) => Some(summary),
+            Ok(Err(error)) => unknown(&error.into()),
+            Err(error) => unknown(&error),
+        };
+    if let Some(failure) = &outcome.failure {
+        say(&failure.explain(
+            &args.command[0].to_string_lossy(),
+            &outcome.session.grant,
+            summary.as_ref(),
+        ));
+    }
+    if let Some(summary) = summary.as_ref().filter(|_| !args.quiet) {
+        for line in summary::lines(summary) {
+            note(&line);
+        }
+    }
+    ExitCode::from(
+        outcome
+            .failure
+            .as_ref()
+            .map_or(outcome.code, ChildFailure::code),
+    )
+}
+
+fn unknown(error: &anyhow::Error) -> Option<Summary> {
+    note(&format!(
+        "what was refused is not known: {}",
+        escape(&format!("{error:#}"))
+    ));
+    None
+}

@@ -1,0 +1,155 @@
+//! `bailiff status`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{
+    JsonArg,
+    output::{block_on, print, print_json},
+    ps::what_runs,
+};
+use crate::{
+    api::{Session, Status},
+    client::{Client, ClientError},
+    clock::short_duration,
+    render::{
+        escape, local_time,
+        style::{BAD, GOOD, STRONG, WARN, paint},
+    },
+};
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Name or number; without it, the daemon (or, inside a session, that session).
+    session: Option<String>,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+pub(super) fn status(args: &StatusArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    if let Some(session) = &args.session {
+        let session = block_on(client.get(&format!("/v1/sessions/{session}")))??;
+        return show_session(&session, args.json);
+    }
+    match block_on(client.get::<Status>("/v1/status"))? {
+        Ok(status) if args.json.json => print_json(&status)?,
+        Ok(status) => print(&daemon_lines(&status))?,
+        Err(ClientError::Refused(failure)) if failure.code == "labelled" => {
+            let session = block_on(client.get("/v1/sessions/self"))??;
+            return show_session(&session, args.json);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_session(session: &Session, json: JsonArg) -> anyhow::Result<ExitCode> {
+    if json.json {
+        print_json(session)?;
+    } else {
+        print(&session_lines(session))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `name  value` lines.
+pub(super) fn fields(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| {
+            format!(
+                "{STRONG}{name}{STRONG:#}{:1$}{value}\n",
+                "",
+                width - name.len() + 2
+            )
+        })
+        .collect()
+}
+
+fn session_lines(session: &Session) -> String {
+    let now = Timestamp::now();
+    let time = |at| local_time(at, now, &TimeZone::system());
+    let state = match (session.ended, session.end_cause) {
+        (Some(at), Some(cause)) => format!("ended {} ({})", time(at), cause.name()),
+        _ => session.state.name().into(),
+    };
+    let variables = session
+        .variables
+        .iter()
+        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
+        .collect::<Vec<_>>();
+    let age = short_duration(session.started, session.ended.unwrap_or(now));
+    fields(&[
+        ("session", escape(&session.name).into_owned()),
+        ("state", state),
+        (
+            "grant",
+            format!("{} ({})", escape(&session.grant), session.mode),
+        ),
+        ("variables", variables.join(" ")),
+        ("runs", what_runs(session)),
+        (
+            "cgroup",
+            format!("{} (id {})", escape(&session.cgroup), session.cgroup_id),
+        ),
+        (
+            "started",
+            format!("{} by uid {}, {age}", time(session.started), session.uid),
+        ),
+        ("processes", session.processes.to_string()),
+        ("allowed", session.allowed.to_string()),
+        ("refused", session.refused.to_string()),
+    ])
+}
+
+fn daemon_lines(status: &Status) -> String {
+    let lost = status.dropped_in_kernel + status.store.dropped;
+    let lost = match lost {
+        0 => paint("none", GOOD),
+        n => paint(
+            &format!(
+                "{n} ({} in the kernel's buffer, {} before the store)",
+                status.dropped_in_kernel, status.store.dropped
+            ),
+            BAD,
+        ),
+    };
+    let mut store = format!(
+        "{}, {} events",
+        escape(&status.store.path),
+        status.store.recorded
+    );
+    if status.store.queued > 0 {
+        store += &paint(&format!(", {} waiting", status.store.queued), WARN);
+    }
+    if let Some(error) = &status.store.error {
+        store += &paint(&format!(", not recording: {}", escape(error)), BAD);
+    }
+    let mut hooks = format!(
+        "{} of {} attached",
+        status.hooks_attached, status.hooks_known
+    );
+    if !status.missing_hooks.is_empty() {
+        hooks += &paint(
+            &format!(", missing: {}", status.missing_hooks.join(", ")),
+            WARN,
+        );
+    }
+    fields(&[
+        (
+            "daemon",
+            format!("bailiff {}, pid {}", status.version, status.pid),
+        ),
+        (
+            "running for",
+            short_duration(status.started, Timestamp::now()),
+        ),
+        ("kernel", escape(&status.kernel).into_owned()),
+        ("hooks", hooks),
+        ("sessions", status.sessions.to_string()),
+        ("store", store),
+        ("events lost", lost),
+    ])
+}

@@ -1,0 +1,233 @@
+//! Talking to the daemon: HTTP with JSON over its Unix socket.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, Response,
+    body::{Bytes, Incoming},
+};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::net::UnixStream;
+
+use crate::api::Failure;
+
+/// Why the daemon did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    #[error(
+        "cannot reach the daemon at {}: {}",
+        path.display(), remedy(error)
+    )]
+    Unreachable { path: PathBuf, error: io::Error },
+    #[error("the connection to the daemon broke: {0}")]
+    Broken(String),
+    #[error(
+        "the daemon's answer cannot be read: {0}; do command and daemon have the same version?"
+    )]
+    Garbled(String),
+    #[error("{}", .0.error)]
+    Refused(Failure),
+}
+
+fn remedy(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "it is not running; start it with `systemctl start bailiff`, or `bailiff daemon` as root"
+                .into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; run this as root, or ask to be put into the group `bailiff`".into()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// A way to the daemon at one socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.into(),
+        }
+    }
+
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.call(Method::GET, path, Bytes::new()).await
+    }
+
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| ClientError::Garbled(error.to_string()))?;
+        self.call(Method::POST, path, body.into()).await
+    }
+
+    /// The data of server-sent events, one JSON document each.
+    pub async fn stream(&self, path: &str) -> Result<DocumentStream, ClientError> {
+        let response = self.send(Method::GET, path, Bytes::new()).await?;
+        let response = accepted(response).await?;
+        Ok(DocumentStream {
+            body: response.into_body(),
+            buffer: Vec::new(),
+        })
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let response = accepted(self.send(method, path, body).await?).await?;
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(broken)?
+            .to_bytes();
+        serde_json::from_slice(&body).map_err(|error| ClientError::Garbled(error.to_string()))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let stream =
+            UnixStream::connect(&self.socket)
+                .await
+                .map_err(|error| ClientError::Unreachable {
+                    path: self.socket.clone(),
+                    error,
+                })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "bailiff")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(broken)?;
+        sender.send_request(request).await.map_err(broken)
+    }
+}
+
+async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, ClientError> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(broken)?
+        .to_bytes();
+    match serde_json::from_slice(&body) {
+        Ok(failure) => Err(ClientError::Refused(failure)),
+        Err(_) => Err(ClientError::Garbled(format!(
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+                .chars()
+                .take(200)
+                .collect::<String>()
+        ))),
+    }
+}
+
+fn broken(error: impl std::fmt::Display) -> ClientError {
+    ClientError::Broken(error.to_string())
+}
+
+/// A response that goes on.
+pub struct DocumentStream {
+    body: Incoming,
+    buffer: Vec<u8>,
+}
+
+impl DocumentStream {
+    /// The next document; `None` when the daemon ends the stream.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.drain(..=end).collect::<Vec<_>>();
+                if let Some(data) = line.strip_prefix(b"data:") {
+                    return serde_json::from_slice(data)
+                        .map(Some)
+                        .map_err(|error| ClientError::Garbled(error.to_string()));
+                }
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame.map_err(broken)?.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A query string of the fields of `value` that are set.
+#[must_use]
+pub fn query(value: &impl Serialize) -> String {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(value) else {
+        return String::new();
+    };
+    let mut out = String::new();
+    for (name, value) in fields {
+        let text = match value {
+            serde_json::Value::Null => continue,
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        out.push(if out.is_empty() { '?' } else { '&' });
+        out.push_str(&name);
+        out.push('=');
+        for byte in text.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    out.push(byte.into());
+                }
+                _ => out.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::EventFilter;
+
+    #[test]
+    fn only_fields_that_are_set_are_asked_for() {
+        assert_eq!(query(&EventFilter::default()), "");
+        let filter = EventFilter {
+            path: Some("/w/ü &*".into()),
+            limit: Some(3),
+            ..EventFilter::default()
+        };
+        assert_eq!(query(&filter), "?limit=3&path=%2Fw%2F%C3%BC%20%26%2A");
+    }
+}

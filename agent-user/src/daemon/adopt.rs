@@ -1,0 +1,114 @@
+//! Taking over what an earlier daemon left in force.
+
+use std::sync::Arc;
+
+use agent_abi::ImageHeader;
+use jiff::Timestamp;
+
+use super::{sessions::Live, state::Daemon};
+use crate::{
+    api::EndCause,
+    cgroup::Cgroup,
+    grants::{Prepared, Resolver},
+    mounts::MountNamespace,
+    store::{SessionRow, StoreError},
+};
+
+impl Daemon {
+    /// Finds the sessions that are still in force, and goes on with them. Nothing that the
+    /// kernel enforces is interrupted.
+    pub(super) async fn adopt(self: &Arc<Self>) -> Result<(), StoreError> {
+        let rebooted = self.store.end_earlier_boots(&self.boot_id)?;
+        if rebooted > 0 {
+            tracing::info!("{rebooted} sessions ended when the host was restarted");
+        }
+        let installed = self.kernel().installed().unwrap_or_else(|error| {
+            tracing::error!("what is in force cannot be read: {error}");
+            Vec::new()
+        });
+        let mut rows = self.store.live_sessions()?;
+        for (slot, header) in &installed {
+            let known = rows.iter().position(|row| holds(row, *slot, header));
+            match known.map(|index| rows.swap_remove(index)) {
+                Some(row) => self.adopt_one(row),
+                None => {
+                    tracing::warn!(
+                        "slot {slot} holds session {}, which is not in the store: its limits stay \
+                         in force until the host restarts",
+                        header.generation
+                    );
+                    self.sessions().orphan(*slot);
+                }
+            }
+        }
+        for row in rows {
+            tracing::warn!("session {} is no longer in force", row.name);
+            self.store
+                .end_session(row.number, Timestamp::now(), EndCause::Vanished, &[])?;
+        }
+        self.rebuild_all().await;
+        for live in self.live_sessions() {
+            self.watch(live);
+        }
+        Ok(())
+    }
+
+    fn adopt_one(&self, row: SessionRow) {
+        let slot = row.slot;
+        match self.live(row) {
+            Ok(live) => {
+                tracing::info!("session {} goes on", live.row.name);
+                self.sessions().insert(Arc::new(live));
+            }
+            Err((name, error)) => {
+                tracing::error!(
+                    "session {name} cannot be taken over, its limits stay in force: {error}"
+                );
+                self.sessions().orphan(slot);
+            }
+        }
+    }
+
+    fn live(&self, row: SessionRow) -> Result<Live, (String, String)> {
+        let failed = |error: String| (row.name.clone(), error);
+        let cgroup = match self.hierarchy.open(&row.cgroup) {
+            Ok(cgroup) if cgroup.id() == row.cgroup_id => cgroup,
+            // The watching task sees that it is gone, and ends the session.
+            _ => Cgroup::removed(row.cgroup.clone(), row.cgroup_id),
+        };
+        let process = cgroup
+            .processes()
+            .ok()
+            .and_then(|pids| pids.first().copied());
+        let mounts = process
+            .and_then(|pid| MountNamespace::of_process(pid).ok())
+            .map_or_else(|| MountNamespace::of_process(std::process::id()), Ok)
+            .map_err(|error| failed(error.to_string()))?;
+        let view = mounts.view().map_err(|error| failed(error.to_string()))?;
+        let resolver = Resolver::replay(&row.resolutions);
+        let compiled = match Prepared::new(&row.source, &row.inputs, resolver) {
+            Ok(prepared) if prepared.rules == row.rules => Some(prepared.compiled),
+            Ok(_) => {
+                tracing::error!(
+                    "this version reads the grant of {} otherwise: its image stays as it is",
+                    row.name
+                );
+                None
+            }
+            Err(error) => {
+                tracing::error!(
+                    "the grant of {}: {error}; its image stays as it is",
+                    row.name
+                );
+                None
+            }
+        };
+        let populated = cgroup.populated().unwrap_or(false);
+        let running = populated || !row.own_cgroup || !cgroup.exists();
+        Ok(Live::new(row, cgroup, compiled, mounts, view, running))
+    }
+}
+
+fn holds(row: &SessionRow, slot: u32, header: &ImageHeader) -> bool {
+    row.slot == slot && row.number == header.generation
+}

@@ -1,0 +1,320 @@
+//! What the daemon says of sessions and of itself.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use super::{error::RequestError, sessions::Live, state::Daemon};
+use crate::{
+    api::{
+        RuleCount, SCHEMA, Session, SessionReport, SessionState, Status, StoreStatus, Summary, Why,
+        WhyQuery,
+    },
+    cgroup::Cgroup,
+    explain, process,
+    store::SessionRow,
+};
+
+/// Refusals that a summary holds.
+const FIRST_REFUSALS: u32 = 10;
+
+impl Daemon {
+    /// A session in force, as it is now.
+    pub(super) fn describe(&self, live: &Live) -> Session {
+        let ended = *live.ended.borrow();
+        if !ended {
+            self.counts(live);
+        }
+        let state = match () {
+            () if ended => SessionState::Ended,
+            () if !live.running.load(Relaxed) => SessionState::Starting,
+            () if live.cgroup.frozen() => SessionState::Frozen,
+            () => SessionState::Running,
+        };
+        let processes = live.cgroup.processes().map_or(0, |pids| pids.len() as u32);
+        Session {
+            state,
+            processes,
+            allowed: live.allowed.load(Relaxed),
+            refused: live.refused.load(Relaxed),
+            ..of_row(&live.row)
+        }
+    }
+
+    /// A session by name or number: in force, or from history.
+    pub(super) async fn session(self: &Arc<Self>, key: &str) -> Result<Session, RequestError> {
+        let live = self.sessions().in_force(key);
+        match live {
+            Some(live) => Ok(self.describe(&live)),
+            None => Ok(of_row(&self.row(key).await?)),
+        }
+    }
+
+    pub(super) async fn row(self: &Arc<Self>, key: &str) -> Result<SessionRow, RequestError> {
+        let wanted = key.to_owned();
+        let row = self
+            .blocking(move |daemon| daemon.store.session(&wanted))
+            .await?;
+        row.ok_or_else(|| no_session(key))
+    }
+
+    /// The session's full name, for filters on events.
+    pub(super) async fn session_name(self: &Arc<Self>, key: &str) -> Result<String, RequestError> {
+        let live = self.sessions().find(key);
+        match live {
+            Some(live) => Ok(live.row.name.clone()),
+            None => Ok(self.row(key).await?.name),
+        }
+    }
+
+    /// What `bailiff run` says at the end. Waits for what is still on its way.
+    pub(super) async fn summary(self: &Arc<Self>, key: &str) -> Result<Summary, RequestError> {
+        let live = self.sessions().find(key);
+        let survivors = match &live {
+            Some(live) => {
+                self.settle(live).await;
+                survivors(&live.cgroup)
+            }
+            None => Vec::new(),
+        };
+        self.flush_events().await;
+        let session = self.session(key).await?;
+        let name = session.name.clone();
+        let (refusals, recorded) = self
+            .blocking(move |daemon| daemon.store.refusals(&name, FIRST_REFUSALS))
+            .await?;
+        Ok(Summary {
+            schema: SCHEMA,
+            session,
+            refusals,
+            recorded,
+            survivors,
+        })
+    }
+
+    /// A session whose last process has just ended is on its way out: waits for that.
+    async fn settle(&self, live: &Live) {
+        if !live.cgroup.populated().unwrap_or(false) && live.running.load(Relaxed) {
+            let mut ended = live.ended.subscribe();
+            let wait = ended.wait_for(|ended| *ended);
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(6), wait).await;
+        }
+    }
+
+    pub(super) async fn report(self: &Arc<Self>, key: &str) -> Result<SessionReport, RequestError> {
+        self.flush_events().await;
+        let live = self.sessions().in_force(key);
+        let (session, rules) = match live {
+            Some(live) => (self.describe(&live), self.counts(&live)),
+            None => {
+                let row = self.row(key).await?;
+                (of_row(&row), row.counts.unwrap_or_default())
+            }
+        };
+        let started = session.started;
+        let lost = self
+            .blocking(move |daemon| daemon.store.stats(started))
+            .await?
+            .lost;
+        let missing_hooks = self.missing_hooks();
+        let (alignment, because) = align(&session, &rules, lost, &missing_hooks);
+        let (alignment, because) = (alignment.into(), because);
+        Ok(SessionReport {
+            schema: SCHEMA,
+            session,
+            rules,
+            lost,
+            missing_hooks,
+            alignment,
+            because,
+        })
+    }
+
+    pub(super) async fn why(
+        self: &Arc<Self>,
+        query: WhyQuery,
+        inside: Option<&str>,
+    ) -> Result<Why, RequestError> {
+        self.flush_events().await;
+        let session = match (inside, &query.session) {
+            (Some(own), _) => Some(own.to_owned()),
+            (None, Some(key)) => Some(self.session_name(key).await?),
+            (None, None) => None,
+        };
+        let wanted = session.clone();
+        let event = self
+            .blocking(move |daemon| match query.event {
+                Some(id) => daemon.store.event(id),
+                None => daemon.store.latest_refusal(wanted.as_deref()),
+            })
+            .await?;
+        let missing = || match query.event {
+            Some(id) => format!("there is no event #{id}; `bailiff events` lists them"),
+            None => "nothing was refused".into(),
+        };
+        // From inside, another session's events are not there.
+        let event = event.filter(|event| inside.is_none_or(|own| event.session == own));
+        let event = event.ok_or_else(|| RequestError::NotFound(missing()))?;
+        if !event.refused() {
+            return Err(RequestError::BadRequest(format!(
+                "event #{} was not a refusal",
+                event.id
+            )));
+        }
+        Ok(explain::why(event))
+    }
+
+    pub(super) async fn status(self: &Arc<Self>) -> Result<Status, RequestError> {
+        let (hooks_attached, hooks_known) = {
+            let kernel = self.kernel();
+            let attached = kernel
+                .coverage()
+                .iter()
+                .filter(|hook| hook.attached)
+                .count();
+            (attached as u32, kernel.coverage().len() as u32)
+        };
+        let dropped_in_kernel = self.kernel().drops()?;
+        let stats = self
+            .blocking(|daemon| daemon.store.stats(jiff::Timestamp::UNIX_EPOCH))
+            .await
+            .unwrap_or_default();
+        let writer = self.writer.status();
+        Ok(Status {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            kernel: nix::sys::utsname::uname().map_or_else(
+                |_| String::new(),
+                |name| name.release().to_string_lossy().into(),
+            ),
+            started: self.started,
+            sessions: self.live_sessions().len() as u32,
+            hooks_attached,
+            hooks_known,
+            missing_hooks: self.missing_hooks(),
+            dropped_in_kernel,
+            store: StoreStatus {
+                path: self.store.path().display().to_string(),
+                recorded: stats.recorded,
+                queued: writer.queued,
+                dropped: writer.dropped,
+                error: writer.error,
+            },
+        })
+    }
+
+    fn missing_hooks(&self) -> Vec<String> {
+        let kernel = self.kernel();
+        let missing = kernel.coverage().iter().filter(|hook| !hook.attached);
+        missing.map(|hook| hook.hook.clone()).collect()
+    }
+}
+
+/// Whether the session stayed within its grant, and why that is said.
+fn align(
+    session: &Session,
+    rules: &[RuleCount],
+    lost: u64,
+    missing: &[String],
+) -> (&'static str, String) {
+    let refused = rules.iter().map(|rule| rule.refused).sum::<u64>();
+    if session.mode == "audit" && refused > 0 {
+        return (
+            "not aligned",
+            format!("{refused} actions beyond the grant were let through (audit)"),
+        );
+    }
+    if rules.is_empty() {
+        return ("unknown", "its ledger was not kept".into());
+    }
+    if lost > 0 {
+        return ("unknown", format!("{lost} events were lost while it ran"));
+    }
+    if !missing.is_empty() {
+        return (
+            "unknown",
+            format!("not attached on this kernel: {}", missing.join(", ")),
+        );
+    }
+    match refused {
+        0 => ("aligned", "it tried nothing beyond its grant".into()),
+        n => (
+            "aligned",
+            format!("all {n} actions beyond its grant were refused"),
+        ),
+    }
+}
+
+pub(super) fn no_session(key: &str) -> RequestError {
+    RequestError::NotFound(format!(
+        "there is no session `{key}`; `bailiff ps --all` lists them"
+    ))
+}
+
+fn survivors(cgroup: &Cgroup) -> Vec<String> {
+    let pids = cgroup.processes().unwrap_or_default();
+    pids.iter()
+        .map(|pid| {
+            format!(
+                "{}[{pid}]",
+                process::comm(*pid).unwrap_or_else(|| "?".into())
+            )
+        })
+        .collect()
+}
+
+/// What the store knows of a session.
+pub(super) fn of_row(row: &SessionRow) -> Session {
+    let sum = |of: fn(&RuleCount) -> u64| row.counts.iter().flatten().map(of).sum();
+    Session {
+        schema: SCHEMA,
+        name: row.name.clone(),
+        number: row.number,
+        state: SessionState::Ended,
+        grant: row.grant.clone(),
+        mode: row.mode.clone(),
+        cgroup: row.cgroup.display().to_string(),
+        cgroup_id: row.cgroup_id,
+        own_cgroup: row.own_cgroup,
+        command: row.command.clone(),
+        variables: row.inputs.all(),
+        uid: row.uid,
+        started: row.started,
+        ended: row.ended,
+        end_cause: row.end_cause,
+        processes: 0,
+        allowed: sum(|count| count.allowed),
+        refused: sum(|count| count.refused),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::session_row_for_tests as row;
+
+    fn rules(refused: u64) -> Vec<RuleCount> {
+        vec![RuleCount {
+            rule: None,
+            allowed: 5,
+            refused,
+        }]
+    }
+
+    #[test]
+    fn aligned_is_never_said_on_missing_evidence() {
+        let session = of_row(&row(1));
+        let said =
+            |refused, lost, missing: &[String]| align(&session, &rules(refused), lost, missing).0;
+        assert_eq!(said(0, 0, &[]), "aligned");
+        assert_eq!(said(3, 0, &[]), "aligned");
+        assert_eq!(said(0, 1, &[]), "unknown");
+        assert_eq!(said(0, 0, &["lsm/file_open".into()]), "unknown");
+        assert_eq!(align(&session, &[], 0, &[]).0, "unknown");
+        let audit = Session {
+            mode: "audit".into(),
+            ..session
+        };
+        assert_eq!(align(&audit, &rules(1), 0, &[]).0, "not aligned");
+        assert_eq!(align(&audit, &rules(0), 0, &[]).0, "aligned");
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a request was not done, with the HTTP status for it.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    api::{Failure, SCHEMA},
+    kernel::KernelError,
+    store::StoreError,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    #[error("{0}")]
+    Denied(String),
+    /// The caller runs in a session.
+    #[error("{0}")]
+    Labelled(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    BadGrant(String),
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    Failed(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+impl RequestError {
+    fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Denied(_) => (StatusCode::FORBIDDEN, "denied"),
+            Self::Labelled(_) => (StatusCode::FORBIDDEN, "labelled"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
+            Self::BadGrant(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-grant"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+            Self::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
+            Self::Kernel(_) => (StatusCode::INTERNAL_SERVER_ERROR, "kernel"),
+        }
+    }
+
+    /// A step that failed, and why.
+    pub(super) fn failed(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
+        Self::Failed(format!("{what}: {error}"))
+    }
+}
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.kind();
+        if status.is_server_error() {
+            tracing::error!("a request failed: {self}");
+        }
+        // Messages about grants are coloured for a terminal; this is no terminal.
+        let error = anstream::adapter::strip_str(&self.to_string()).to_string();
+        let failure = Failure {
+            schema: SCHEMA,
+            code: code.into(),
+            error,
+        };
+        (status, Json(failure)).into_response()
+    }
+}

@@ -1,0 +1,183 @@
+//! What happens to a session after its start: processes come, it is halted, it ends.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use agent_abi::ledger::Count;
+use jiff::Timestamp;
+
+use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
+use crate::api::{EndCause, RuleCount};
+
+/// How long a killed session's processes may take to be gone.
+const DEATH: Duration = Duration::from_secs(10);
+
+impl Daemon {
+    /// Puts the calling process into a session. It is labelled when this returns.
+    pub(super) fn enrol(&self, live: &Live, peer: &Peer) -> Result<(), RequestError> {
+        let name = &live.row.name;
+        if live.ending.load(Relaxed) {
+            return Err(RequestError::Conflict(format!(
+                "the session {name} has ended"
+            )));
+        }
+        if !live.row.own_cgroup {
+            return Err(RequestError::BadRequest(format!(
+                "the session {name} was tagged on a cgroup: move the process there instead"
+            )));
+        }
+        let process = peer.process.as_ref().ok_or_else(|| {
+            RequestError::Denied("the calling process cannot be identified".into())
+        })?;
+        live.cgroup.admit(process.pid()).map_err(|error| {
+            RequestError::failed("cannot move the process into its cgroup", error)
+        })?;
+        // A process that is alive now has had this pid all along.
+        if !process.alive() {
+            return Err(RequestError::Denied("the calling process has ended".into()));
+        }
+        let wanted = Some(live.label());
+        let mut kernel = self.kernel();
+        if kernel.label(process.fd())? != wanted {
+            tracing::warn!(
+                "the move of {} into {name} set no label; set it now",
+                process.pid()
+            );
+            kernel.set_label(process.fd(), live.label())?;
+            if kernel.label(process.fd())? != wanted {
+                return Err(RequestError::Failed(format!(
+                    "process {} could not be labelled; it stays unlabelled and must not run the \
+                     command",
+                    process.pid()
+                )));
+            }
+        }
+        drop(kernel);
+        live.started();
+        Ok(())
+    }
+
+    /// Kills every process of a session, and waits for its end.
+    pub(super) async fn stop(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
+        live.stopping.store(true, Relaxed);
+        live.cgroup
+            .kill()
+            .map_err(|error| RequestError::failed("cannot kill the session's processes", error))?;
+        let mut ended = live.ended.subscribe();
+        let deadline = tokio::time::Instant::now() + DEATH;
+        loop {
+            if !live.cgroup.populated().unwrap_or(false) {
+                self.end(live, EndCause::Stopped).await;
+            }
+            if *ended.borrow_and_update() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(RequestError::Failed(format!(
+                    "processes of {} were killed and are not gone yet; the session ends with them",
+                    live.row.name
+                )));
+            }
+            let _ = tokio::time::timeout(Duration::from_millis(50), ended.changed()).await;
+        }
+    }
+
+    /// Frees the processes of a tagged cgroup.
+    pub(super) async fn untag(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
+        if live.row.own_cgroup {
+            return Err(RequestError::BadRequest(format!(
+                "{} was started by `bailiff run` and stays limited; `bailiff stop {}` ends it",
+                live.row.name, live.row.name
+            )));
+        }
+        self.kernel().untag_cgroup(live.cgroup.id())?;
+        let daemon = Arc::clone(self);
+        let label = live.label();
+        self.blocking(move |_| daemon.clear_all(label)).await?;
+        self.end(live, EndCause::Untagged).await;
+        Ok(())
+    }
+
+    /// Takes a session out of the kernel and writes its end down. What still has its label is
+    /// refused everything. Does nothing where this was done already.
+    pub(super) async fn end(self: &Arc<Self>, live: &Arc<Live>, cause: EndCause) {
+        if live.ending.swap(true, Relaxed) {
+            return;
+        }
+        let cause = live.cause(cause);
+        // No image of it is put in force any more: `put_in_force` looks at `ending`.
+        let table = self.superblocks.lock().await;
+        let counts = self.counts(live);
+        self.take_out(live);
+        drop(table);
+        if live.row.own_cgroup
+            && let Err(error) = live.cgroup.remove()
+            && live.cgroup.exists()
+        {
+            tracing::warn!("the cgroup of {} was not removed: {error}", live.row.name);
+        }
+        let number = live.row.number;
+        let stored = self
+            .blocking(move |daemon| {
+                daemon
+                    .store
+                    .end_session(number, Timestamp::now(), cause, &counts)
+            })
+            .await;
+        if let Err(error) = stored {
+            tracing::error!("the end of {} was not recorded: {error}", live.row.name);
+        }
+        self.sessions().retire(number);
+        live.ended.send_replace(true);
+        tracing::info!("session {} ended ({})", live.row.name, cause.name());
+    }
+
+    fn take_out(&self, live: &Live) {
+        let mut kernel = self.kernel();
+        let results = [
+            kernel.untag_cgroup(live.cgroup.id()),
+            kernel.remove(live.row.slot),
+            kernel.remove_net(live.row.number),
+        ];
+        for error in results.into_iter().filter_map(Result::err) {
+            tracing::warn!(
+                "session {} was not taken out of the kernel whole: {error}",
+                live.row.name
+            );
+        }
+    }
+
+    /// The ledger of a session by rule; the last row is what no rule decided.
+    pub(super) fn counts(&self, live: &Live) -> Vec<RuleCount> {
+        let ledger = match self.kernel().ledger(live.row.slot) {
+            Ok(ledger) => ledger,
+            Err(error) => {
+                tracing::warn!("the ledger of {} cannot be read: {error}", live.row.name);
+                return Vec::new();
+            }
+        };
+        let sum = |of: fn(&Count) -> u64| ledger.iter().map(of).sum::<u64>();
+        live.allowed.store(sum(|count| count.allowed), Relaxed);
+        live.refused.store(sum(|count| count.refused), Relaxed);
+        let named = live.row.rules.iter().map(|rule| {
+            let count = ledger
+                .get(usize::from(rule.number))
+                .copied()
+                .unwrap_or_default();
+            RuleCount {
+                rule: Some(rule.clone()),
+                allowed: count.allowed,
+                refused: count.refused,
+            }
+        });
+        let none = ledger.last().copied().unwrap_or_default();
+        let none = RuleCount {
+            rule: None,
+            allowed: none.allowed,
+            refused: none.refused,
+        };
+        named.chain([none]).collect()
+    }
+}

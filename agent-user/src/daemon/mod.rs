@@ -1,0 +1,20 @@
+//! `bailiff daemon`: puts grants in force, records what is refused, answers the command line.
+
+mod adopt;
+mod answers;
+mod error;
+mod images;
+mod labels;
+mod lifecycle;
+mod peer;
+mod pump;
+mod server;
+mod sessions;
+mod start;
+mod startup;
+mod state;
+mod superblocks;
+mod translate;
+mod watch;
+
+pub use startup::{Settings, main};

@@ -1,0 +1,345 @@
+//! The socket, and what can be asked over it.
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc};
+
+use axum::{
+    Extension, Json, Router,
+    extract::{Path, Query, Request, State},
+    middleware,
+    response::sse::{Event as SseEvent, KeepAlive, Sse},
+    routing::{get, post},
+};
+use futures_util::{Stream, stream};
+use serde::Deserialize;
+
+use super::{
+    answers::{no_session, of_row},
+    error::RequestError,
+    peer::{Caller, identify},
+    sessions::Live,
+    state::Daemon,
+};
+use crate::{
+    api::{
+        Event, EventFilter, Page, Session, SessionReport, StartSession, Status, Summary, Why,
+        WhyQuery,
+    },
+    kernel::HookCoverage,
+};
+
+type App = State<Arc<Daemon>>;
+type Who = Extension<Caller>;
+type Answer<T> = Result<Json<T>, RequestError>;
+
+pub(super) fn router(daemon: Arc<Daemon>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/coverage", get(coverage))
+        .route("/v1/sessions", get(list).post(start))
+        .route("/v1/sessions/{session}", get(session))
+        .route("/v1/sessions/{session}/enrol", post(enrol))
+        .route("/v1/sessions/{session}/summary", get(summary))
+        .route("/v1/sessions/{session}/report", get(report))
+        .route("/v1/sessions/{session}/stop", post(stop))
+        .route("/v1/sessions/{session}/freeze", post(freeze))
+        .route("/v1/sessions/{session}/thaw", post(thaw))
+        .route("/v1/untag", post(untag))
+        .route("/v1/events", get(events))
+        .route("/v1/events/stream", get(follow))
+        .route("/v1/why", get(why))
+        .fallback(unknown)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&daemon),
+            identify,
+        ))
+        .with_state(daemon)
+}
+
+async fn unknown(Extension(caller): Who, request: Request) -> RequestError {
+    match caller.operator() {
+        Ok(_) => RequestError::NotFound(format!("nothing answers to {}", request.uri().path())),
+        Err(error) => error,
+    }
+}
+
+async fn status(State(daemon): App, Extension(caller): Who) -> Answer<Status> {
+    caller.operator()?;
+    Ok(Json(daemon.status().await?))
+}
+
+async fn coverage(State(daemon): App, Extension(caller): Who) -> Answer<Page<HookCoverageOut>> {
+    caller.operator()?;
+    let hooks = daemon
+        .kernel()
+        .coverage()
+        .iter()
+        .cloned()
+        .map(HookCoverageOut)
+        .collect();
+    Ok(Json(Page::new(hooks)))
+}
+
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct HookCoverageOut(HookCoverage);
+
+#[derive(Deserialize)]
+struct ListQuery {
+    #[serde(default)]
+    all: bool,
+}
+
+/// Ended sessions that a list shows.
+const PAST: u32 = 100;
+
+async fn list(
+    State(daemon): App,
+    Extension(caller): Who,
+    Query(query): Query<ListQuery>,
+) -> Answer<Page<Session>> {
+    caller.operator()?;
+    let mut items = Vec::new();
+    if query.all {
+        let rows = daemon
+            .blocking(|daemon| daemon.store.ended_sessions(PAST))
+            .await?;
+        items.extend(rows.iter().rev().map(of_row));
+    }
+    items.extend(
+        daemon
+            .live_sessions()
+            .iter()
+            .map(|live| daemon.describe(live)),
+    );
+    Ok(Json(Page::new(items)))
+}
+
+async fn start(
+    State(daemon): App,
+    Extension(caller): Who,
+    Json(request): Json<StartSession>,
+) -> Answer<Session> {
+    let live = daemon.start(request, caller.operator()?).await?;
+    Ok(Json(daemon.describe(&live)))
+}
+
+async fn session(
+    State(daemon): App,
+    Extension(caller): Who,
+    Path(key): Path<String>,
+) -> Answer<Session> {
+    if let Caller::Inside(own) = &caller
+        && (key == "self" || key == own.row.name)
+    {
+        return Ok(Json(daemon.describe(own)));
+    }
+    caller.operator()?;
+    Ok(Json(daemon.session(&key).await?))
+}
+
+async fn enrol(
+    State(daemon): App,
+    Extension(caller): Who,
+    Path(key): Path<String>,
+) -> Answer<Session> {
+    let peer = caller.operator()?;
+    let live = in_force(&daemon, &key).await?;
+    daemon.enrol(&live, peer)?;
+    Ok(Json(daemon.describe(&live)))
+}
+
+async fn summary(
+    State(daemon): App,
+    Extension(caller): Who,
+    Path(key): Path<String>,
+) -> Answer<Summary> {
+    caller.operator()?;
+    Ok(Json(daemon.summary(&key).await?))
+}
+
+async fn report(
+    State(daemon): App,
+    Extension(caller): Who,
+    Path(key): Path<String>,
+) -> Answer<SessionReport> {
+    caller.operator()?;
+    Ok(Json(daemon.report(&key).await?))
+}
+
+async fn stop(
+    State(daemon): App,
+    Extension(caller): Who,
+    Path(key): Path<String>,
+) -> Answer<Session> {
+    caller.operator()?;
+    let live = in_force(&daemon, &key).await?;
+    daemon.stop(&live).await?;
+    Ok(Json(daemon.session(&key).await?))
+}
+
+async fn freeze(
+    State(daemon): App,
+    Extension(caller): Who,
+    Path(key): Path<String>,
+) -> Answer<Session> {
+    set_frozen(&daemon, &caller, &key, true).await
+}
+
+async fn thaw(
+    State(daemon): App,
+    Extension(caller): Who,
+    Path(key): Path<String>,
+) -> Answer<Session> {
+    set_frozen(&daemon, &caller, &key, false).await
+}
+
+async fn set_frozen(
+    daemon: &Arc<Daemon>,
+    caller: &Caller,
+    key: &str,
+    frozen: bool,
+) -> Answer<Session> {
+    caller.operator()?;
+    let live = in_force(daemon, key).await?;
+    let what = if frozen {
+        "cannot freeze the session"
+    } else {
+        "cannot let the session go on"
+    };
+    live.cgroup
+        .freeze(frozen)
+        .map_err(|error| RequestError::failed(what, error))?;
+    Ok(Json(daemon.describe(&live)))
+}
+
+#[derive(Deserialize)]
+struct Untag {
+    /// Name, number or cgroup.
+    session: String,
+}
+
+async fn untag(
+    State(daemon): App,
+    Extension(caller): Who,
+    Json(request): Json<Untag>,
+) -> Answer<Session> {
+    caller.operator()?;
+    let tagged = daemon
+        .hierarchy
+        .open(std::path::Path::new(&request.session))
+        .ok();
+    let path = tagged.map_or_else(
+        || PathBuf::from(&request.session),
+        |cgroup| cgroup.path().into(),
+    );
+    let live = daemon.sessions().by_cgroup(&path);
+    let live = match live {
+        Some(live) => live,
+        None => in_force(&daemon, &request.session).await?,
+    };
+    daemon.untag(&live).await?;
+    Ok(Json(daemon.session(&live.row.name).await?))
+}
+
+async fn events(
+    State(daemon): App,
+    Extension(caller): Who,
+    Query(filter): Query<EventFilter>,
+) -> Answer<Page<Event>> {
+    caller.operator()?;
+    daemon.flush_events().await;
+    let filter = named(&daemon, filter).await?;
+    let events = daemon
+        .blocking(move |daemon| daemon.store.events(&filter))
+        .await?;
+    Ok(Json(Page::new(events)))
+}
+
+/// The filter with the session's full name in it.
+async fn named(daemon: &Arc<Daemon>, filter: EventFilter) -> Result<EventFilter, RequestError> {
+    let session = match &filter.session {
+        Some(key) => Some(daemon.session_name(key).await?),
+        None => None,
+    };
+    Ok(EventFilter { session, ..filter })
+}
+
+/// Events that one read of a stream takes.
+const STREAM_BATCH: u32 = 500;
+
+async fn follow(
+    State(daemon): App,
+    Extension(caller): Who,
+    Query(filter): Query<EventFilter>,
+) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, RequestError> {
+    caller.operator()?;
+    let mut filter = named(&daemon, filter).await?;
+    if filter.after.is_none() {
+        filter.after = Some(
+            daemon
+                .blocking(|daemon| daemon.store.last_event_id())
+                .await?,
+        );
+    }
+    filter.limit = Some(STREAM_BATCH);
+    let written = daemon.writer.written();
+    // The store is the cursor: what a slow reader has not taken waits there.
+    let pages = stream::unfold(
+        (daemon, filter, written),
+        |(daemon, mut filter, mut written)| async move {
+            loop {
+                written.mark_unchanged();
+                let wanted = filter.clone();
+                let events = daemon
+                    .blocking(move |daemon| daemon.store.events(&wanted))
+                    .await;
+                match events {
+                    Ok(events) if !events.is_empty() => {
+                        filter.after = events.last().map(|event| event.id);
+                        return Some((events, (daemon, filter, written)));
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!("a stream of events stopped: {error}");
+                        return None;
+                    }
+                }
+                written.changed().await.ok()?;
+            }
+        },
+    );
+    let documents = futures_util::StreamExt::flat_map(pages, |events| {
+        stream::iter(events.into_iter().filter_map(|event| {
+            let id = event.id.to_string();
+            Some(Ok(SseEvent::default().id(id).json_data(event).ok()?))
+        }))
+    });
+    Ok(Sse::new(documents).keep_alive(KeepAlive::default()))
+}
+
+async fn why(
+    State(daemon): App,
+    Extension(caller): Who,
+    Query(query): Query<WhyQuery>,
+) -> Answer<Why> {
+    let inside = match &caller {
+        Caller::Inside(live) => Some(live.row.name.clone()),
+        Caller::Operator(_) => None,
+    };
+    Ok(Json(daemon.why(query, inside.as_deref()).await?))
+}
+
+/// A session that can still be acted on.
+async fn in_force(daemon: &Arc<Daemon>, key: &str) -> Result<Arc<Live>, RequestError> {
+    let live = daemon.sessions().in_force(key);
+    match live {
+        Some(live) => Ok(live),
+        None => match daemon.row(key).await {
+            Ok(row) => Err(RequestError::Conflict(format!(
+                "the session {} has ended",
+                row.name
+            ))),
+            Err(_) => Err(no_session(key)),
+        },
+    }
+}

@@ -1,0 +1,185 @@
+//! The sessions that are in force, and those that ended lately.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use agent_abi::{Label, limits::MAX_SESSIONS};
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    api::EndCause,
+    cgroup::Cgroup,
+    grants::Compiled,
+    mounts::{MountNamespace, MountView},
+    store::SessionRow,
+};
+
+/// A session in force.
+pub(super) struct Live {
+    pub(super) row: SessionRow,
+    pub(super) cgroup: Cgroup,
+    /// `None` where an earlier version's grant could not be compiled again: then the image that
+    /// is in force stays.
+    pub(super) compiled: Option<Compiled>,
+    pub(super) mounts: MountNamespace,
+    view: RwLock<Arc<MountView>>,
+    /// A process has enrolled, or the cgroup was tagged.
+    pub(super) running: AtomicBool,
+    /// What its end will be put down to, once somebody asked for it.
+    pub(super) stopping: AtomicBool,
+    /// Ending has begun.
+    pub(super) ending: AtomicBool,
+    pub(super) started: Notify,
+    /// Becomes true when it has ended, and is in the store as such.
+    pub(super) ended: watch::Sender<bool>,
+    /// The ledger's last word.
+    pub(super) allowed: AtomicU64,
+    pub(super) refused: AtomicU64,
+}
+
+impl Live {
+    pub(super) fn new(
+        row: SessionRow,
+        cgroup: Cgroup,
+        compiled: Option<Compiled>,
+        mounts: MountNamespace,
+        view: MountView,
+        running: bool,
+    ) -> Self {
+        Self {
+            row,
+            cgroup,
+            compiled,
+            mounts,
+            view: RwLock::new(Arc::new(view)),
+            running: AtomicBool::new(running),
+            stopping: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            started: Notify::new(),
+            ended: watch::channel(false).0,
+            allowed: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn label(&self) -> Label {
+        Label {
+            slot: self.row.slot,
+            generation: self.row.number,
+        }
+    }
+
+    pub(super) fn view(&self) -> Arc<MountView> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_view(&self, view: MountView) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+
+    pub(super) fn started(&self) {
+        self.running.store(true, Relaxed);
+        self.started.notify_waiters();
+    }
+
+    /// What an end that comes now is put down to.
+    pub(super) fn cause(&self, otherwise: EndCause) -> EndCause {
+        if self.stopping.load(Relaxed) {
+            EndCause::Stopped
+        } else {
+            otherwise
+        }
+    }
+}
+
+/// How many ended sessions are kept at hand, for events that come late.
+const REMEMBERED: usize = 256;
+
+#[derive(Default)]
+pub(super) struct Sessions {
+    live: BTreeMap<u32, Arc<Live>>,
+    past: VecDeque<Arc<Live>>,
+    /// Slots whose image an earlier daemon left and whose session the store does not know.
+    orphans: Vec<u32>,
+    /// Slots that a starting session has taken.
+    taken: Vec<u32>,
+}
+
+impl Sessions {
+    /// The sessions in force, oldest first.
+    pub(super) fn live(&self) -> Vec<Arc<Live>> {
+        self.live.values().cloned().collect()
+    }
+
+    pub(super) fn by_number(&self, number: u32) -> Option<Arc<Live>> {
+        let past = || {
+            self.past
+                .iter()
+                .find(|live| live.row.number == number)
+                .cloned()
+        };
+        self.live.get(&number).cloned().or_else(past)
+    }
+
+    /// By name or number, in force or ended lately.
+    pub(super) fn find(&self, key: &str) -> Option<Arc<Live>> {
+        let named = |live: &&Arc<Live>| live.row.name == key;
+        let all = || self.live.values().chain(&self.past);
+        let number = || self.by_number(key.parse().ok()?);
+        all().find(named).cloned().or_else(number)
+    }
+
+    pub(super) fn in_force(&self, key: &str) -> Option<Arc<Live>> {
+        self.find(key)
+            .filter(|live| self.live.contains_key(&live.row.number))
+    }
+
+    pub(super) fn by_cgroup(&self, path: &Path) -> Option<Arc<Live>> {
+        self.live
+            .values()
+            .find(|live| live.cgroup.path() == path)
+            .cloned()
+    }
+
+    /// A slot that no session holds; it is the caller's until `release` or `insert`.
+    pub(super) fn take_slot(&mut self) -> Option<u32> {
+        let used = |slot: &u32| {
+            self.live.values().any(|live| live.row.slot == *slot)
+                || self.orphans.contains(slot)
+                || self.taken.contains(slot)
+        };
+        // Slot 0 is the kernel side's, for its self-check.
+        let slot = (1..MAX_SESSIONS as u32).find(|slot| !used(slot))?;
+        self.taken.push(slot);
+        Some(slot)
+    }
+
+    pub(super) fn release_slot(&mut self, slot: u32) {
+        self.taken.retain(|taken| *taken != slot);
+    }
+
+    pub(super) fn insert(&mut self, live: Arc<Live>) {
+        self.release_slot(live.row.slot);
+        self.live.insert(live.row.number, live);
+    }
+
+    pub(super) fn orphan(&mut self, slot: u32) {
+        self.orphans.push(slot);
+    }
+
+    /// It has ended: its slot is free.
+    pub(super) fn retire(&mut self, number: u32) {
+        if let Some(live) = self.live.remove(&number) {
+            self.past.push_back(live);
+            if self.past.len() > REMEMBERED {
+                self.past.pop_front();
+            }
+        }
+    }
+}

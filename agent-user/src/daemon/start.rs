@@ -1,0 +1,265 @@
+//! Putting a grant in force: for processes to come, or for a running cgroup.
+
+use std::{path::Path, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
+use crate::{
+    api::{EndCause, StartSession, Target},
+    cgroup::Cgroup,
+    grants::{Prepared, Resolver},
+    mounts::{MountNamespace, MountView},
+    process::ProcessHandle,
+    store::{Counter, SessionRow},
+};
+
+/// What a session will be about.
+struct Place {
+    /// `None`: the daemon makes one.
+    cgroup: Option<Cgroup>,
+    mounts: MountNamespace,
+    view: MountView,
+}
+
+impl Daemon {
+    /// Starts a session. Nothing is in force if it fails.
+    pub(super) async fn start(
+        self: &Arc<Self>,
+        request: StartSession,
+        peer: &Peer,
+    ) -> Result<Arc<Live>, RequestError> {
+        let caller = peer.process.as_ref().map_or(0, |process| process.pid());
+        let place = self.place(&request.target, caller)?;
+        let (request, prepared, place) = self
+            .blocking(move |_| {
+                let prepared = {
+                    let resolver = Resolver::new(place.mounts.root(), &place.view);
+                    Prepared::new(&request.grant, &request.inputs, resolver)
+                };
+                (request, prepared, place)
+            })
+            .await;
+        let prepared = prepared.map_err(|error| RequestError::BadGrant(error.to_string()))?;
+        let slot = self.sessions().take_slot().ok_or_else(|| {
+            RequestError::Conflict(
+                "as many sessions run as can: end one with `bailiff stop`".into(),
+            )
+        })?;
+        let live = self
+            .install_new(slot, request, prepared, place, peer.uid)
+            .await;
+        if live.is_err() {
+            self.sessions().release_slot(slot);
+        }
+        let live = live?;
+        self.watch(Arc::clone(&live));
+        tracing::info!("session {} started under {}", live.row.name, live.row.grant);
+        Ok(live)
+    }
+
+    fn place(&self, target: &Target, caller: u32) -> Result<Place, RequestError> {
+        let (cgroup, process) = match target {
+            Target::New => (None, caller),
+            Target::Cgroup(path) => {
+                let cgroup = self.taggable(path, caller)?;
+                // An empty cgroup gets its processes from this host's own namespace.
+                let first = cgroup
+                    .processes()
+                    .ok()
+                    .and_then(|pids| pids.first().copied());
+                (Some(cgroup), first.unwrap_or(1))
+            }
+        };
+        let failed = |error| {
+            RequestError::failed(format!("cannot see the mounts of process {process}"), error)
+        };
+        let mounts = MountNamespace::of_process(process).map_err(failed)?;
+        let view = mounts.view().map_err(failed)?;
+        Ok(Place {
+            cgroup,
+            mounts,
+            view,
+        })
+    }
+
+    /// The cgroup at `path`, if tagging it harms nobody who must stay free.
+    fn taggable(&self, path: &str, caller: u32) -> Result<Cgroup, RequestError> {
+        let cgroup = self.hierarchy.open(Path::new(path)).map_err(|error| {
+            RequestError::NotFound(format!(
+                "no cgroup at {path}: {error}; give a path below {}, or as /proc/PID/cgroup \
+                 writes it",
+                self.hierarchy.root().display()
+            ))
+        })?;
+        if cgroup.path() == self.hierarchy.root() {
+            return Err(RequestError::BadRequest(
+                "the root cgroup holds the whole host: tag a cgroup below it".into(),
+            ));
+        }
+        let pids = cgroup
+            .processes()
+            .map_err(|error| RequestError::failed("cannot list the cgroup's processes", error))?;
+        let free = [
+            (std::process::id(), "the daemon"),
+            (1, "init"),
+            (caller, "this command"),
+        ];
+        if let Some((_, who)) = free.iter().find(|(pid, _)| pids.contains(pid)) {
+            return Err(RequestError::BadRequest(format!(
+                "{who} itself runs in {}: tag a cgroup that holds the agent alone",
+                cgroup.path().display()
+            )));
+        }
+        for live in self.live_sessions() {
+            let (ours, theirs) = (cgroup.path(), live.cgroup.path());
+            if ours.starts_with(theirs) || theirs.starts_with(ours) {
+                return Err(RequestError::Conflict(format!(
+                    "{} overlaps with the cgroup of the session {}: end that first",
+                    ours.display(),
+                    live.row.name
+                )));
+            }
+        }
+        for pid in pids {
+            let Ok(process) = ProcessHandle::open(pid) else {
+                continue;
+            };
+            if let Ok(Some(label)) = self.kernel().label(process.fd()) {
+                return Err(RequestError::Conflict(format!(
+                    "process {pid} belongs to session {} already",
+                    label.generation
+                )));
+            }
+        }
+        Ok(cgroup)
+    }
+
+    async fn install_new(
+        self: &Arc<Self>,
+        slot: u32,
+        request: StartSession,
+        prepared: Prepared,
+        place: Place,
+        uid: u32,
+    ) -> Result<Arc<Live>, RequestError> {
+        let installed = self.kernel().installed()?;
+        let floor = installed
+            .iter()
+            .map(|(_, header)| header.generation)
+            .max()
+            .unwrap_or(0);
+        let number = self
+            .blocking(move |daemon| daemon.store.next(Counter::Session, floor))
+            .await?;
+        let name = format!("{}-{number}", file_name(&prepared.name));
+        let own_cgroup = place.cgroup.is_none();
+        let cgroup = match place.cgroup {
+            Some(cgroup) => cgroup,
+            None => self
+                .hierarchy
+                .create_for(&name)
+                .map_err(|error| RequestError::failed("cannot make the session's cgroup", error))?,
+        };
+        let row = SessionRow {
+            number,
+            name,
+            slot,
+            own_cgroup,
+            cgroup: cgroup.path().into(),
+            cgroup_id: cgroup.id(),
+            grant: prepared.name,
+            mode: prepared.mode.into(),
+            source: request.grant,
+            inputs: request.inputs,
+            resolutions: prepared.resolutions,
+            rules: prepared.rules,
+            command: request.command,
+            uid,
+            boot_id: self.boot_id.clone(),
+            started: Timestamp::now(),
+            ended: None,
+            end_cause: None,
+            counts: None,
+        };
+        let stored = row.clone();
+        if let Err(error) = self
+            .blocking(move |daemon| daemon.store.insert_session(&stored))
+            .await
+        {
+            if own_cgroup {
+                let _ = cgroup.remove();
+            }
+            return Err(error.into());
+        }
+        let compiled = Some(prepared.compiled);
+        let live = Arc::new(Live::new(
+            row,
+            cgroup,
+            compiled,
+            place.mounts,
+            place.view,
+            !own_cgroup,
+        ));
+        if let Err(error) = self.put_in_kernel(&live).await {
+            self.sessions().insert(Arc::clone(&live));
+            self.end(&live, EndCause::NeverStarted).await;
+            return Err(error);
+        }
+        Ok(live)
+    }
+
+    async fn put_in_kernel(&self, live: &Arc<Live>) -> Result<(), RequestError> {
+        let entries = live
+            .compiled
+            .as_ref()
+            .map(|compiled| compiled.net_entries(live.row.number));
+        {
+            let mut kernel = self.kernel();
+            kernel.reset_ledger(live.row.slot)?;
+            kernel.add_net(&entries.unwrap_or_default())?;
+        }
+        {
+            let mut table = self.superblocks.lock().await;
+            self.install(live, &mut table)?;
+            // From here on every rebuild includes it.
+            self.sessions().insert(Arc::clone(live));
+        }
+        self.kernel().tag_cgroup(live.cgroup.id(), live.label())?;
+        if !live.row.own_cgroup {
+            self.label_all(&live.cgroup, live.label())?;
+        }
+        Ok(())
+    }
+}
+
+/// A grant's name as part of a file name.
+fn file_name(grant: &str) -> String {
+    let keep = |c: char| {
+        if c.is_ascii_alphanumeric() || "_-.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name = grant.chars().map(keep).collect::<String>();
+    let name = name.trim_start_matches('.').to_owned();
+    if name.is_empty() {
+        "session".into()
+    } else {
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn a_grants_name_makes_a_file_name() {
+        assert_eq!(file_name("coder"), "coder");
+        assert_eq!(file_name("../../etc"), "-..-etc");
+        assert_eq!(file_name("a b/c"), "a-b-c");
+        assert_eq!(file_name("..."), "session");
+    }
+}

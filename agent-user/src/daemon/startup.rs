@@ -1,0 +1,224 @@
+//! From nothing to a daemon that answers, with a clear word where that cannot be.
+
+use std::{
+    fs, io,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, atomic::AtomicU32},
+};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use sd_notify::NotifyState;
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Mutex as AsyncMutex, mpsc},
+};
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    peer::{GROUP, Peer, group_id},
+    pump::Pump,
+    server::router,
+    sessions::Sessions,
+    state::Daemon,
+    superblocks::Superblocks,
+};
+use crate::{
+    cgroup::Hierarchy,
+    clock::boot_id,
+    kernel::{Check, Kernel, diagnose},
+    store::{Counter, Retention, Store},
+};
+
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub socket: PathBuf,
+    pub state: PathBuf,
+    pub retention: Retention,
+}
+
+/// Epochs that one daemon has for itself.
+const EPOCHS: u32 = 1 << 16;
+
+/// Runs the daemon until it is told to end.
+pub fn main(settings: &Settings) -> anyhow::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "the daemon loads programs into the kernel and must run as root: use `sudo`, or the \
+               systemd unit (`systemctl start bailiff`)"
+        );
+    }
+    let filter = EnvFilter::try_from_env("BAILIFF_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .init();
+    let _lock = lock(&settings.socket)?;
+    let hierarchy = Hierarchy::find()?;
+    refuse(&diagnose())?;
+    let store = Store::open(&settings.state)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(serve(settings, hierarchy, store));
+    runtime.shutdown_background();
+    result
+}
+
+/// One daemon on a host: the lock goes when its process does.
+fn lock(socket: &Path) -> anyhow::Result<Flock<fs::File>> {
+    let directory = socket.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make the directory {}", directory.display()))?;
+    let path = directory.join("bailiff.lock");
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .read(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => {
+            lock.set_len(0)?;
+            io::Write::write_all(&mut &*lock, format!("{}\n", std::process::id()).as_bytes())?;
+            Ok(lock)
+        }
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+            let pid = fs::read_to_string(&path).unwrap_or_default();
+            bail!(
+                "another daemon runs already (pid {}): there is one for the host; \
+                 `bailiff status` shows it",
+                pid.trim()
+            )
+        }
+        Err((_, error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// Refuses to start where the kernel cannot do what enforcement needs.
+fn refuse(checks: &[Check]) -> anyhow::Result<()> {
+    let bad = checks.iter().filter(|check| !check.ok);
+    let lines = bad
+        .map(|check| {
+            let remedy = check.remedy.as_deref().unwrap_or("see `bailiff doctor`");
+            format!("  {}: {}\n    -> {remedy}", check.name, check.found)
+        })
+        .collect::<Vec<_>>();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    bail!("this host cannot enforce grants:\n{}", lines.join("\n"))
+}
+
+async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyhow::Result<()> {
+    let mut kernel = Kernel::start()?;
+    let stream = kernel
+        .take_events()
+        .context("the stream of events was taken already")?;
+    let superblocks = Superblocks::from_kernel(&kernel.superblocks()?);
+    let installed = kernel.installed()?;
+    let floor = installed
+        .iter()
+        .map(|(_, header)| header.epoch)
+        .max()
+        .unwrap_or(0);
+    let epoch = store.reserve(Counter::Epoch, floor, EPOCHS)?;
+    let (drain, drains) = mpsc::channel(16);
+    let daemon = Arc::new(Daemon {
+        kernel: Mutex::new(kernel),
+        writer: store.event_writer(settings.retention)?,
+        store,
+        hierarchy,
+        sessions: Mutex::new(Sessions::default()),
+        superblocks: AsyncMutex::new(superblocks),
+        next_epoch: AtomicU32::new(epoch),
+        drain,
+        boot_id: boot_id(),
+        started: Timestamp::now(),
+    });
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    daemon.adopt().await?;
+    tokio::spawn(Pump::new(Arc::clone(&daemon), stream, drains).run());
+    let listener = listen(&settings.socket)?;
+    let service = router(Arc::clone(&daemon)).into_make_service_with_connect_info::<Peer>();
+    tracing::info!("listening on {}", settings.socket.display());
+    let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+    tokio::select! {
+        result = axum::serve(listener, service) => result?,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
+    let _ = fs::remove_file(&settings.socket);
+    daemon.flush_events().await;
+    tracing::info!("ending; what is in force stays in force");
+    Ok(())
+}
+
+/// The socket, for root and the group `bailiff`.
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    // Nobody may connect before the socket has its owner and mode.
+    let mask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    nix::sys::stat::umask(mask);
+    let listener = listener.with_context(|| format!("cannot listen on {}", path.display()))?;
+    match group_id() {
+        Some(gid) => {
+            chown(path, Some(0), Some(gid))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+        }
+        None => tracing::info!("there is no group `{GROUP}`: root alone can use the socket"),
+    }
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_told_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("run/bailiff.sock");
+        let first = lock(&socket).unwrap();
+        let error = lock(&socket).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("pid {}", std::process::id())),
+            "{error}"
+        );
+        drop(first);
+        assert!(lock(&socket).is_ok());
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_its_remedy() {
+        let check = |ok| Check {
+            name: "LSM list",
+            ok,
+            found: "bpf is not in it".into(),
+            remedy: Some("boot with lsm=…,bpf".into()),
+        };
+        assert!(refuse(&[check(true)]).is_ok());
+        let error = refuse(&[check(true), check(false)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("bpf is not in it") && error.contains("-> boot with"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! What every part of the daemon shares.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+
+use super::{sessions::Sessions, superblocks::Superblocks};
+use crate::{
+    cgroup::Hierarchy,
+    kernel::Kernel,
+    store::{EventWriter, Store},
+};
+
+/// The daemon.
+pub(super) struct Daemon {
+    pub(super) kernel: Mutex<Kernel>,
+    pub(super) store: Store,
+    pub(super) writer: EventWriter,
+    pub(super) hierarchy: Hierarchy,
+    pub(super) sessions: Mutex<Sessions>,
+    /// Held while an image is built and put in force: one at a time.
+    pub(super) superblocks: AsyncMutex<Superblocks>,
+    pub(super) next_epoch: AtomicU32,
+    /// Asks the event pump to read all that waits.
+    pub(super) drain: mpsc::Sender<oneshot::Sender<()>>,
+    pub(super) boot_id: String,
+    pub(super) started: Timestamp,
+}
+
+/// How long an answer waits for events to reach the store.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+impl Daemon {
+    pub(super) fn kernel(&self) -> MutexGuard<'_, Kernel> {
+        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what waits in the ring buffer, and waits until it can be queried.
+    pub(super) async fn flush_events(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.drain.send(done).await.is_ok() {
+            let _ = tokio::time::timeout(FLUSH_PATIENCE, wait).await;
+        }
+        self.writer.flush(FLUSH_PATIENCE).await;
+    }
+
+    /// Store calls wait for the disk: they are made off the threads that serve.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> T {
+        let daemon = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || work(&daemon)).await {
+            Ok(value) => value,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}

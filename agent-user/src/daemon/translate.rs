@@ -1,0 +1,336 @@
+//! From a kernel event to what is stored and shown.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use agent_abi::{
+    Event as KernelEvent, Reason, Right, Verdict, ledger::NO_RULE, right::FILE_RIGHTS,
+};
+
+use crate::{
+    api::{Event, EventProcess, PathText, RuleRef, SCHEMA},
+    clock::BootClock,
+    kernel::OwnedEvent,
+    mounts::MountView,
+    process,
+};
+
+/// What is known of the session that an event names.
+pub(super) struct Context<'a> {
+    pub(super) session: &'a str,
+    pub(super) rules: &'a [RuleRef],
+    pub(super) view: Option<&'a MountView>,
+    pub(super) clock: BootClock,
+}
+
+/// The event for people and the store.
+pub(super) fn translate(event: &OwnedEvent, context: &Context<'_>) -> Event {
+    let OwnedEvent {
+        event: kernel,
+        path,
+    } = event;
+    let right = Right::from_number(kernel.right);
+    let on_path = (kernel.right as usize) < FILE_RIGHTS || (kernel.dev != 0 && !path.is_empty());
+    let path_text = on_path.then(|| full_path(kernel, path, context.view));
+    let object = match (&path_text, right) {
+        (Some(path), _) => path.text.clone(),
+        (None, Some(right)) => object(kernel, path, right),
+        (None, None) => format!("right {}", kernel.right),
+    };
+    let rule = (kernel.rule != NO_RULE).then(|| rule(kernel.rule, context.rules));
+    Event {
+        schema: SCHEMA,
+        id: 0,
+        time: context.clock.at(kernel.time),
+        session: context.session.into(),
+        verdict: name(
+            Verdict::from_number(kernel.verdict).map(Verdict::name),
+            kernel.verdict,
+        ),
+        right: name(right.map(Right::name), kernel.right),
+        reason: name(
+            Reason::from_number(kernel.reason).map(Reason::name),
+            kernel.reason,
+        ),
+        rule,
+        object,
+        path: path_text,
+        truncated: kernel.truncated != 0,
+        device: (kernel.dev != 0).then(|| device(kernel.dev)),
+        inode: (kernel.ino != 0).then_some(kernel.ino),
+        process: EventProcess {
+            pid: kernel.pid,
+            tid: kernel.tid,
+            parent: kernel.parent,
+            uid: kernel.uid,
+            comm: comm(&kernel.comm),
+            cgroup: kernel.cgroup,
+        },
+        count: 1,
+    }
+}
+
+fn name(known: Option<&str>, number: u8) -> String {
+    known.map_or_else(|| format!("unknown-{number}"), Into::into)
+}
+
+/// The path as the session sees it; `?dev=8:1/path` where it sees none.
+fn full_path(event: &KernelEvent, path: &[u8], view: Option<&MountView>) -> PathText {
+    let inner = if path.is_empty() && event.truncated == 0 {
+        b"/"
+    } else {
+        path
+    };
+    let seen = if event.truncated == 0 {
+        view.and_then(|view| view.full_path(event.dev, inner))
+    } else {
+        Some(path.to_vec())
+    };
+    let unseen = || [format!("?dev={}", device(event.dev)).as_bytes(), inner].concat();
+    PathText::new(&seen.unwrap_or_else(unseen))
+}
+
+fn rule(number: u16, rules: &[RuleRef]) -> RuleRef {
+    let known = rules.iter().find(|rule| rule.number == number).cloned();
+    known.unwrap_or_else(|| RuleRef {
+        number,
+        id: format!("rule {number}"),
+        reason: None,
+    })
+}
+
+fn object(event: &KernelEvent, path: &[u8], right: Right) -> String {
+    let detail = &event.detail;
+    match right {
+        Right::NetConnect => destination(event),
+        Right::NetSocket => format!(
+            "socket family {} type {} protocol {}",
+            detail.words[0], detail.words[1], detail.extra
+        ),
+        Right::UnixConnect => format!("@{}", String::from_utf8_lossy(path)),
+        Right::ProcessSignal => {
+            format!(
+                "{} signal {}",
+                target(detail.words[0]),
+                signal(detail.words[1])
+            )
+        }
+        Right::ProcessPtrace | Right::ProcessControl => target(detail.words[0]),
+        Right::ProcessCapability => format!("capability {}", detail.words[0]),
+        _ if path.is_empty() => "-".into(),
+        _ => String::from_utf8_lossy(path).into_owned(),
+    }
+}
+
+/// As a grant writes it: `10.0.0.1:443/tcp`.
+fn destination(event: &KernelEvent) -> String {
+    let mut bytes = [0u8; 16];
+    bytes[..8].copy_from_slice(&event.detail.words[0].to_ne_bytes());
+    bytes[8..].copy_from_slice(&event.detail.words[1].to_ne_bytes());
+    let (port, protocol) = event.detail.port_and_protocol();
+    let protocol = match protocol {
+        6 => "tcp".into(),
+        17 => "udp".into(),
+        number => number.to_string(),
+    };
+    match Ipv6Addr::from(bytes).to_canonical() {
+        IpAddr::V4(address) => format!("{address}:{port}/{protocol}"),
+        IpAddr::V6(address) => format!("[{address}]:{port}/{protocol}"),
+    }
+}
+
+fn target(pid: u64) -> String {
+    let name = u32::try_from(pid).ok().and_then(process::comm);
+    name.map_or_else(|| format!("process {pid}"), |name| format!("{name}[{pid}]"))
+}
+
+fn signal(number: u64) -> String {
+    let known = i32::try_from(number)
+        .ok()
+        .and_then(|n| nix::sys::signal::Signal::try_from(n).ok());
+    known.map_or_else(|| number.to_string(), |signal| signal.as_str().into())
+}
+
+fn device(dev: u32) -> String {
+    format!("{}:{}", dev >> 20, dev & 0xf_ffff)
+}
+
+fn comm(bytes: &[u8; 16]) -> String {
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+/// Folds neighbours that tell the same into one, with their count.
+pub(super) fn fold(events: Vec<Event>) -> Vec<Event> {
+    let mut folded = Vec::<Event>::with_capacity(events.len());
+    for event in events {
+        let same = |last: &Event| {
+            let alike = Event {
+                time: last.time,
+                count: last.count,
+                ..event.clone()
+            };
+            alike == *last
+        };
+        match folded.last_mut().filter(|last| same(last)) {
+            Some(last) => last.count += event.count,
+            None => folded.push(event),
+        }
+    }
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_abi::event::Detail;
+
+    use super::*;
+    use crate::mounts::{Mount, MountView};
+
+    fn context<'a>(view: &'a MountView, rules: &'a [RuleRef]) -> Context<'a> {
+        Context {
+            session: "coder-1",
+            rules,
+            view: Some(view),
+            clock: BootClock::now(),
+        }
+    }
+
+    fn view() -> MountView {
+        MountView::new(&[
+            Mount {
+                id: 1,
+                parent: 0,
+                dev: 8 << 20 | 1,
+                root: b"/".into(),
+                point: b"/".into(),
+                fstype: "ext4".into(),
+            },
+            Mount {
+                id: 2,
+                parent: 1,
+                dev: 23,
+                root: b"/".into(),
+                point: b"/tmp".into(),
+                fstype: "tmpfs".into(),
+            },
+        ])
+    }
+
+    fn event(right: Right) -> KernelEvent {
+        KernelEvent {
+            right: right as u8,
+            verdict: Verdict::Deny as u8,
+            reason: Reason::NoRule as u8,
+            rule: NO_RULE,
+            dev: 23,
+            comm: *b"cat\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            ..KernelEvent::default()
+        }
+    }
+
+    #[test]
+    fn a_path_begins_with_its_mount_point() {
+        let view = view();
+        let owned = OwnedEvent {
+            event: event(Right::FileRead),
+            path: b"/a/b".into(),
+        };
+        let shown = translate(&owned, &context(&view, &[]));
+        assert_eq!(shown.object, "/tmp/a/b");
+        assert_eq!(
+            (shown.verdict.as_str(), shown.right.as_str()),
+            ("deny", "file.read")
+        );
+        assert_eq!(shown.process.comm, "cat");
+        assert_eq!(shown.rule, None);
+        let top = OwnedEvent {
+            path: vec![],
+            ..owned.clone()
+        };
+        assert_eq!(translate(&top, &context(&view, &[])).object, "/tmp");
+        let mut unseen = owned;
+        unseen.event.dev = 8 << 20 | 2;
+        assert_eq!(
+            translate(&unseen, &context(&view, &[])).object,
+            "?dev=8:2/a/b"
+        );
+    }
+
+    #[test]
+    fn a_destination_is_written_as_in_a_grant() {
+        let view = view();
+        let connect = |address: Ipv6Addr, port: u64, protocol: u64| {
+            let bytes = address.octets();
+            let word = |half: &[u8]| u64::from_ne_bytes(half.try_into().unwrap());
+            let words = [word(&bytes[..8]), word(&bytes[8..])];
+            let detail = Detail {
+                words,
+                extra: port | protocol << 16,
+            };
+            let event = KernelEvent {
+                detail,
+                dev: 0,
+                ..event(Right::NetConnect)
+            };
+            translate(
+                &OwnedEvent {
+                    event,
+                    path: vec![],
+                },
+                &context(&view, &[]),
+            )
+            .object
+        };
+        let v4 = std::net::Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped();
+        assert_eq!(connect(v4, 443, 6), "10.0.0.1:443/tcp");
+        assert_eq!(connect(Ipv6Addr::LOCALHOST, 53, 17), "[::1]:53/udp");
+    }
+
+    #[test]
+    fn the_deciding_rule_is_named() {
+        let view = view();
+        let rules = [RuleRef {
+            number: 4,
+            id: "secrets".into(),
+            reason: Some("Ask.".into()),
+        }];
+        let mut owned = OwnedEvent {
+            event: event(Right::FileRead),
+            path: b"/x".into(),
+        };
+        owned.event.rule = 4;
+        assert_eq!(
+            translate(&owned, &context(&view, &rules)).rule.unwrap().id,
+            "secrets"
+        );
+        owned.event.rule = 5;
+        assert_eq!(
+            translate(&owned, &context(&view, &rules)).rule.unwrap().id,
+            "rule 5"
+        );
+    }
+
+    #[test]
+    fn neighbours_that_tell_the_same_become_one() {
+        let view = view();
+        let at = |path: &[u8], time| {
+            let event = KernelEvent {
+                time,
+                ..event(Right::FileRead)
+            };
+            let owned = OwnedEvent {
+                event,
+                path: path.into(),
+            };
+            translate(&owned, &context(&view, &[]))
+        };
+        let folded = fold(vec![at(b"/a", 1), at(b"/a", 2), at(b"/b", 3), at(b"/a", 4)]);
+        assert_eq!(
+            folded.iter().map(|event| event.count).collect::<Vec<_>>(),
+            [2, 1, 1]
+        );
+    }
+}

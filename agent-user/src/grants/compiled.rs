@@ -1,0 +1,140 @@
+//! A grant on its way into the kernel.
+
+use agent_abi::{
+    Image,
+    net::{NetEntries, NetKey},
+};
+use agent_grant::{
+    CompileOptions, Grant, ImageParams, Mode, MountView as GrantMount, SuperblockView,
+};
+
+use super::{GrantError, Resolutions, Resolver, read};
+use crate::{
+    api::{GrantSource, Inputs, RuleRef},
+    mounts::MountView,
+};
+
+/// A grant that can be put in force, and what is to be remembered of it.
+pub struct Prepared {
+    pub name: String,
+    pub mode: &'static str,
+    pub compiled: Compiled,
+    pub rules: Vec<RuleRef>,
+    pub resolutions: Resolutions,
+}
+
+impl Prepared {
+    /// Reads, resolves and compiles. Takes a moment for a large grant.
+    pub fn new(
+        source: &GrantSource,
+        inputs: &Inputs,
+        mut resolver: Resolver<'_>,
+    ) -> Result<Self, GrantError> {
+        let mut grant = read(source, inputs)?;
+        let compiled = Compiled::in_place(&mut grant, &mut resolver)?;
+        Ok(Self {
+            mode: if grant.mode == Mode::Audit {
+                "audit"
+            } else {
+                "enforce"
+            },
+            rules: compiled.rules(),
+            resolutions: resolver.resolutions(),
+            name: grant.name,
+            compiled,
+        })
+    }
+}
+
+/// A compiled grant.
+pub struct Compiled(agent_grant::Compiled);
+
+impl Compiled {
+    /// Resolves a grant's prefixes, and compiles it.
+    pub fn in_place(grant: &mut Grant, resolver: &mut Resolver<'_>) -> Result<Self, GrantError> {
+        let unsupported = grant.unsupported();
+        if !unsupported.is_empty() {
+            return Err(GrantError::mistakes(&agent_grant::Errors(unsupported)));
+        }
+        grant
+            .resolve_prefixes(&mut |prefix| resolver.resolve(prefix))
+            .map_err(|errors| GrantError::mistakes(&errors))?;
+        Self::as_written(grant)
+    }
+
+    /// Compiles a grant whose prefixes are as they are to be.
+    pub fn as_written(grant: &Grant) -> Result<Self, GrantError> {
+        let options = CompileOptions {
+            protected: protected(),
+        };
+        let compiled = agent_grant::compile(grant, &options);
+        compiled
+            .map(Self)
+            .map_err(|errors| GrantError::mistakes(&errors))
+    }
+
+    #[must_use]
+    pub fn inner(&self) -> &agent_grant::Compiled {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> Vec<RuleRef> {
+        let rules = self.0.rules().iter();
+        rules
+            .map(|rule| RuleRef {
+                number: rule.number,
+                id: rule.id.clone(),
+                reason: rule.reason.clone(),
+            })
+            .collect()
+    }
+
+    /// The image for what a session sees; `number` gives the index of a superblock.
+    pub fn image(
+        &self,
+        generation: u32,
+        epoch: u32,
+        view: &MountView,
+        number: impl Fn(u32) -> Option<u32>,
+    ) -> Result<Box<Image>, String> {
+        let superblocks = view
+            .superblocks()
+            .filter_map(|(dev, mounts)| {
+                let mounts = mounts
+                    .iter()
+                    .map(|mount| GrantMount {
+                        root: mount.root.clone(),
+                        at: mount.point.clone(),
+                    })
+                    .collect();
+                Some(SuperblockView {
+                    number: number(dev)?,
+                    mounts,
+                })
+            })
+            .collect::<Vec<_>>();
+        let params = ImageParams {
+            generation,
+            policy: generation,
+            epoch,
+            superblocks: &superblocks,
+        };
+        self.0.image(&params).map_err(|error| error.to_string())
+    }
+
+    /// Network entries; a session's policy number is its generation.
+    #[must_use]
+    pub fn net_entries(&self, policy: u32) -> Vec<(u32, NetKey, NetEntries)> {
+        self.0.net_entries(policy)
+    }
+}
+
+/// Paths that no session may change: this program.
+fn protected() -> Vec<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::env::current_exe().and_then(std::fs::canonicalize);
+    path.map(|path| path.as_os_str().as_bytes().to_vec())
+        .into_iter()
+        .collect()
+}
