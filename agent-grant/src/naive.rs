@@ -158,6 +158,26 @@ pub struct NaiveRule {
     pub except: Vec<String>,
 }
 
+/// Whether one of the paths of a rule matches that does not begin with `**`.
+#[must_use]
+pub fn matches_anchored(rule: &NaiveRule, path: &[u8]) -> bool {
+    let mut alternatives = Vec::new();
+    rule.paths
+        .iter()
+        .for_each(|p| without_braces(p.as_bytes(), &mut alternatives));
+    alternatives.iter().any(|pattern| {
+        !(pattern == b"/**" || pattern.starts_with(b"/**/"))
+            && matches(&String::from_utf8_lossy(pattern), path)
+    }) && !rule.except.iter().any(|pattern| matches(pattern, path))
+}
+
+/// Whether a rule matches a path.
+#[must_use]
+pub fn rule_matches(rule: &NaiveRule, path: &[u8]) -> bool {
+    rule.paths.iter().any(|pattern| matches(pattern, path))
+        && !rule.except.iter().any(|pattern| matches(pattern, path))
+}
+
 /// Whether right number `right` is allowed on a path, and the rule that decides: the first
 /// denying rule that matches, else the first allowing one.
 #[must_use]
@@ -165,10 +185,7 @@ pub fn decide(rules: &[NaiveRule], path: &[u8], right: usize) -> (bool, Option<u
     assert!(right < FILE_RIGHTS);
     let first = |allow: bool| {
         rules.iter().find(|rule| {
-            rule.allow == allow
-                && rule.rights.0 & (1 << right) != 0
-                && rule.paths.iter().any(|pattern| matches(pattern, path))
-                && !rule.except.iter().any(|pattern| matches(pattern, path))
+            rule.allow == allow && rule.rights.0 & (1 << right) != 0 && rule_matches(rule, path)
         })
     };
     if let Some(rule) = first(false) {

@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::{
     classes::byte_classes,
     dfa::{Dfa, Label},
-    nfa::{Move, Nfa},
+    nfa::{Move, Nfa, State},
 };
 use crate::{glob::ByteSet, model::Effect};
 
@@ -21,8 +21,9 @@ pub(crate) const MAX_SUBSETS: usize = 1 << 18;
 /// How exactly refusals are attributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribution {
-    /// Every refusal names the denying rule, also where nothing is allowed anyway.
-    Everywhere,
+    /// A refusal names a denying rule where one makes the difference, and also where nothing is
+    /// allowed anyway if one of its patterns that do not begin with `**` matches.
+    Anchored,
     /// Where nothing below can be allowed, no rule is named: fewer states.
     WhereAllowed,
 }
@@ -90,12 +91,13 @@ impl<'n> Builder<'n> {
 /// What a subset holds of one rule.
 #[derive(Clone, Copy, Default)]
 struct Seen {
-    path: bool,
     except: bool,
     /// Every path from here on matches one of the rule's patterns.
     absorbed: bool,
     /// Every path from here on is carved out.
     voided: bool,
+    /// Some of its patterns still matter.
+    kept: bool,
 }
 
 struct Builder<'n> {
@@ -215,7 +217,6 @@ impl Builder<'_> {
                 seen.except = true;
                 seen.voided |= state.absorbs;
             } else {
-                seen.path = true;
                 seen.absorbed |= state.absorbs;
             }
         }
@@ -238,29 +239,54 @@ impl Builder<'_> {
                 first[right] = first[right].min(state.rule);
             });
         }
-        let mut alive = false;
-        subset.retain(|id| {
+        // Rights that something may still allow, the rules that it takes included.
+        let mut alive = FileRights::NONE;
+        for id in subset.iter() {
             let state = &nfa.states[*id as usize];
+            let rule = nfa.rules[usize::from(state.rule)];
             let seen = scratch[usize::from(state.rule)];
-            let redundant = seen.absorbed && !state.except && !state.absorbs;
-            if seen.voided || !seen.path || redundant {
+            if rule.effect == Effect::Allow && !state.except && !seen.voided {
+                for_each_right(rule.rights, |right| {
+                    if denied[right] == NO_RULE && allowed[right] >= state.rule {
+                        alive = alive.union(FileRights(1 << right));
+                    }
+                });
+            }
+        }
+        let mut matters = |state: &State| {
+            let rule = nfa.rules[usize::from(state.rule)];
+            let seen = &mut scratch[usize::from(state.rule)];
+            let redundant = seen.absorbed && !state.absorbs;
+            if seen.voided || redundant {
                 return false;
             }
-            let rule = nfa.rules[usize::from(state.rule)];
             let mut matters = false;
             for_each_right(rule.rights, |right| {
                 matters |= match rule.effect {
-                    Effect::Deny => denied[right] >= state.rule,
+                    // A floating denial is followed only where there is something to deny.
+                    Effect::Deny => {
+                        let to_deny = alive.0 & (1 << right) != 0;
+                        denied[right] >= state.rule && (state.absorbs || !state.floating || to_deny)
+                    }
                     Effect::Allow => denied[right] == NO_RULE && allowed[right] >= state.rule,
                 };
             });
-            alive |= matters && rule.effect == Effect::Allow;
+            seen.kept |= matters;
             matters
+        };
+        subset.retain(|id| {
+            let state = &nfa.states[*id as usize];
+            state.except || matters(state)
+        });
+        subset.retain(|id| {
+            let state = &nfa.states[*id as usize];
+            let seen = scratch[usize::from(state.rule)];
+            !state.except || (seen.kept && !seen.voided)
         });
         for seen in scratch.iter_mut() {
             *seen = Seen::default();
         }
-        if !alive && self.attribution == Attribution::WhereAllowed {
+        if alive.is_empty() && self.attribution == Attribution::WhereAllowed {
             subset.clear();
         }
     }

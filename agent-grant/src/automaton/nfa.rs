@@ -34,6 +34,8 @@ pub(crate) enum Move {
 pub(crate) struct State {
     pub(crate) rule: u16,
     pub(crate) except: bool,
+    /// Of a pattern that begins with `**`, and so goes along everywhere.
+    pub(crate) floating: bool,
     /// Index of the entry that it came from.
     pub(crate) entry: u32,
     /// Whether a path that ends here matches.
@@ -80,6 +82,7 @@ impl Nfa {
         self.states.push(State {
             rule: entry.rule,
             except: entry.except,
+            floating: entry.glob.components.first() == Some(&Component::Any),
             entry: index,
             accepts: false,
             absorbs: false,

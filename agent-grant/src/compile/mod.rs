@@ -11,7 +11,7 @@ use agent_abi::limits::MAX_RULES;
 
 pub use decide::TestOutcome;
 pub use image::{ImageError, ImageParams, MountView, SuperblockView};
-pub use refer::Refer;
+pub use refer::{Refer, rights_permit_move};
 
 use crate::{
     automaton::{Attribution, Dfa, Entry, Nfa, RuleRights, determinize, minimize},
@@ -60,8 +60,8 @@ pub struct Compiled {
     pub dfa: Dfa,
     /// The refer relation between its states.
     pub refer: Refer,
-    /// Whether refusals name a denying rule everywhere. If not, the automaton was too large, and
-    /// below directories where nothing is allowed no rule is named.
+    /// Whether refusals name a denying rule also where nothing is allowed anyway (by patterns that
+    /// do not begin with `**`). If not, the automaton was too large for that.
     pub attributes_all: bool,
     pub(crate) source: Vec<Rule>,
     pub(crate) tests: Vec<Test>,
@@ -158,11 +158,11 @@ fn automaton(rules: &[Rule]) -> Result<(Dfa, bool), Errors> {
     }
     let nfa = Nfa::new(rights, &entries);
     // Exact attribution costs states; a grant that only fits without it is still a good grant.
-    for attribution in [Attribution::Everywhere, Attribution::WhereAllowed] {
+    for attribution in [Attribution::Anchored, Attribution::WhereAllowed] {
         if let Ok(dfa) = determinize(&nfa, attribution) {
             let dfa = minimize(&dfa);
             if image::fits(&dfa) {
-                return Ok((dfa, attribution == Attribution::Everywhere));
+                return Ok((dfa, attribution == Attribution::Anchored));
             }
         }
     }

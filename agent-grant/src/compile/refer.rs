@@ -1,8 +1,12 @@
 //! The refer rule: may an object with this name get that one?
 //!
-//! A move must not give any right, neither to the object nor to anything below it. States are
-//! first merged by what they allow here and on every path from here (the quotient); of those,
-//! objects are told apart only by their own rights and by what follows a slash (the class).
+//! A move must not give any right, neither to the object nor to anything below it. Nor may it
+//! evade a refusal to make: where the new path lacks write, create or attr, an object whose old
+//! path has it could have been made there and moved in (a hook prepared in `x/hooks`, then
+//! `mv x .git`). Making it in place is refused, so moving it there is.
+//!
+//! States are first merged by what they allow here and on every path from here (the quotient); of
+//! those, objects are told apart only by their own rights and by what follows a slash (the class).
 
 use agent_abi::FileRights;
 use rustc_hash::FxHashMap;
@@ -11,6 +15,16 @@ use crate::automaton::{Dfa, partition};
 
 /// Quotients larger than this get no relation: it grows with the square.
 const MAX_QUOTIENT: usize = 3072;
+
+/// Rights by which an object becomes what it is: a move must keep them as they are.
+const MAKING: FileRights =
+    FileRights(FileRights::WRITE.0 | FileRights::CREATE.0 | FileRights::ATTR.0);
+
+/// Whether a path with rights `new` may take what has a path with rights `old`.
+#[must_use]
+pub fn rights_permit_move(new: FileRights, old: FileRights) -> bool {
+    old.contains(new) && new.contains(FileRights(old.0 & MAKING.0))
+}
 
 /// The relation between classes of states.
 #[derive(Clone, Debug)]
@@ -59,14 +73,14 @@ impl Refer {
             .collect();
         let classes = members.len();
         let allowed = (quotient.states() <= MAX_QUOTIENT).then(|| {
-            let gains = quotient.gains();
+            let bars = quotient.bars();
             let n = quotient.states();
             let pairs = members
                 .iter()
                 .flat_map(|new| members.iter().map(move |old| (new, old)));
             pairs
                 .map(|(new, old)| {
-                    old.0.contains(new.0) && !gains[new.1 as usize * n + old.1 as usize]
+                    rights_permit_move(new.0, old.0) && !bars[new.1 as usize * n + old.1 as usize]
                 })
                 .collect()
         });
@@ -152,37 +166,36 @@ impl Quotient {
         quotient
     }
 
-    /// `gains[new * states + old]`: some name read from both, and what follows it, has a right in
-    /// `new` that it lacks in `old`. The least fixpoint, so the relation "gains nothing" is the
-    /// greatest.
-    fn gains(&self) -> Vec<bool> {
+    /// `bars[new * states + old]`: some name read from both, or what follows it, has rights that
+    /// forbid the move. The least fixpoint, so the relation "nothing forbids it" is the greatest.
+    fn bars(&self) -> Vec<bool> {
         let n = self.states();
-        let mut gains = vec![false; n * n];
+        let mut bars = vec![false; n * n];
         loop {
             let mut changed = false;
             // Deep states first: most chains are settled in one sweep.
-            for new in (1..n).rev() {
+            for new in (0..n).rev() {
                 for old in (0..n).rev() {
-                    if new != old && !gains[new * n + old] && self.step(&gains, new, old) {
-                        gains[new * n + old] = true;
+                    if new != old && !bars[new * n + old] && self.step(&bars, new, old) {
+                        bars[new * n + old] = true;
                         changed = true;
                     }
                 }
             }
             if !changed {
-                return gains;
+                return bars;
             }
         }
     }
 
-    fn step(&self, gains: &[bool], new: usize, old: usize) -> bool {
+    fn step(&self, bars: &[bool], new: usize, old: usize) -> bool {
         let n = self.states();
         let bad = |new: u32, old: u32| {
             let (a, b) = (new as usize, old as usize);
             a != b
-                && (!self.rights[b].contains(self.rights[a])
-                    || gains[self.slash[a] as usize * n + self.slash[b] as usize]
-                    || gains[a * n + b])
+                && (!rights_permit_move(self.rights[a], self.rights[b])
+                    || bars[self.slash[a] as usize * n + self.slash[b] as usize]
+                    || bars[a * n + b])
         };
         let (mut left, mut right) = (
             self.others[new].iter().peekable(),
