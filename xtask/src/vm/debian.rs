@@ -5,7 +5,7 @@ use crate::{cache, exec, paths, tools};
 use anyhow::{Context, Result};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SUITE: &str = "trixie";
@@ -14,6 +14,14 @@ const SECURITY_SUITE: &str = "trixie-security";
 /// What agents use and what scenarios need; a VM has no network to fetch more.
 const PACKAGES: &[&str] = &[
     "acl",
+    "bpftool",
+    "bubblewrap",
+    "file",
+    "fuse3",
+    "jq",
+    "patch",
+    "ripgrep",
+    "xz-utils",
     "apparmor",
     "attr",
     "bash",
@@ -30,6 +38,7 @@ const PACKAGES: &[&str] = &[
     "libc6-dev",
     "libcap2-bin",
     "make",
+    "mount",
     "netcat-openbsd",
     "nodejs",
     "openssh-client",
@@ -85,7 +94,7 @@ fn key() -> u64 {
     hasher.finish()
 }
 
-fn build(image: &std::path::Path) -> Result<()> {
+fn build(image: &Path) -> Result<()> {
     let list = cache::with_suffix(image, ".sources");
     fs::write(&list, sources(&mirror()?, &[SUITE], &[SECURITY_SUITE]))?;
     let mke2fs = tools::find("mke2fs").context("mke2fs is missing")?;
@@ -97,20 +106,27 @@ fn build(image: &std::path::Path) -> Result<()> {
         command.arg(format!("--dpkgopt=path-exclude={path}"));
     }
     command.arg(format!("--customize-hook={FINISH}"));
-    // In a hook, since only there a caller who is not root sees the files as root's.
-    command.arg(format!(
-        "--customize-hook={} -q -F -t ext4 -m 0 -d \"$1\" '{}' {MEBIBYTES}M",
-        mke2fs.display(),
-        image.display()
-    ));
+    command.arg(format!("--customize-hook={}", pack(&mke2fs, image)));
     command.args([SUITE, "/dev/null"]).arg(&list);
     let built = exec::read(&mut command);
     fs::remove_file(&list)?;
     built.map(|_| ())
 }
 
+/// Makes the image in a hook, since only there a caller who is not root sees the files as root's.
+/// The bind mount shows them without the /proc, /sys and /dev that hooks have below the root.
+fn pack(mke2fs: &Path, image: &Path) -> String {
+    format!(
+        "set -e; bare=$(mktemp -d); mount --bind \"$1\" \"$bare\"; \
+         {} -q -F -t ext4 -m 0 -d \"$bare\" '{}' {MEBIBYTES}M; \
+         umount \"$bare\"; rmdir \"$bare\"",
+        mke2fs.display(),
+        image.display()
+    )
+}
+
 /// Roots for former lists of packages.
-fn remove_others(image: &std::path::Path) -> Result<()> {
+fn remove_others(image: &Path) -> Result<()> {
     for entry in fs::read_dir(image.parent().context("image without a folder")?)? {
         let path = entry?.path();
         if path != image {

@@ -9,23 +9,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use vm_init::frame::PORT;
 
-/// The disks' names inside the VM: NVMe is built into every kernel of the matrix.
-pub(super) const ROOT_DEVICE: &str = "/dev/nvme0n1";
+/// The disks' serial numbers, by which process 1 finds them.
+pub(super) const ROOT_DISK: &str = "root";
+pub(super) const MODULES_DISK: &str = "modules";
 
 /// The disks of one run.
 pub(super) struct Disks<'a> {
     pub(super) root: Option<&'a Path>,
-    pub(super) modules: Option<&'a Path>,
-}
-
-impl Disks<'_> {
-    pub(super) fn modules_device(&self) -> &'static str {
-        if self.root.is_some() {
-            "/dev/nvme1n1"
-        } else {
-            "/dev/nvme0n1"
-        }
-    }
+    pub(super) modules: &'a Path,
 }
 
 /// Starts QEMU; the socket is the host's end of the port to process 1.
@@ -60,6 +51,9 @@ fn arguments(vm: &Vm, initramfs: &Path, console: &Path, disks: &Disks<'_>) -> Ve
     ]);
     add(&["-machine", "pc,vmport=off,usb=off", "-cpu", "max"]);
     add(match vm.accelerator {
+        Accelerator::Tcg if std::env::var_os("TCG_SINGLE").is_some() => {
+            &["-accel", "tcg,thread=single"]
+        }
         Accelerator::Tcg => &["-accel", "tcg,thread=multi"],
         Accelerator::Kvm => &["-accel", "kvm"],
     });
@@ -84,14 +78,16 @@ fn arguments(vm: &Vm, initramfs: &Path, console: &Path, disks: &Disks<'_>) -> Ve
         "-device",
         &format!("virtserialport,chardev=port,name={PORT}"),
     ]);
-    for (name, disk) in [("root", disks.root), ("modules", disks.modules)] {
-        if let Some(disk) = disk {
-            let file = escaped(disk);
-            // What the VM writes goes to a temporary file and is forgotten.
-            let options = "if=none,format=raw,snapshot=on,cache=unsafe";
-            add(&["-drive", &format!("id={name},file={file},{options}")]);
-            add(&["-device", &format!("nvme,drive={name},serial={name}")]);
-        }
+    for (serial, disk) in [(ROOT_DISK, disks.root), (MODULES_DISK, Some(disks.modules))] {
+        let Some(disk) = disk else { continue };
+        // NVMe is built into every kernel of the matrix. What the VM writes goes to a temporary
+        // file and is forgotten.
+        let options = "if=none,format=raw,snapshot=on,cache=unsafe";
+        add(&[
+            "-drive",
+            &format!("id={serial},file={},{options}", escaped(disk)),
+        ]);
+        add(&["-device", &format!("nvme,drive={serial},serial={serial}")]);
     }
     add(&["-append", &command_line(vm)]);
     arguments.extend(["-kernel".into(), vm.kernel.image().into_os_string()]);

@@ -1,6 +1,6 @@
 //! One run: boot, hand over the job, carry the streams, gather the evidence.
 
-use super::qemu::{Disks, ROOT_DEVICE};
+use super::qemu::{Disks, MODULES_DISK, ROOT_DISK};
 use super::{End, Input, Outcome, Output, Root, Vm};
 use super::{console, debian, disk, initramfs, qemu, terminal};
 use anyhow::{Context, Result};
@@ -32,11 +32,11 @@ pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
     let modules = disk::modules(&vm.kernel)?;
     let disks = Disks {
         root: root.as_deref(),
-        modules: Some(&modules),
+        modules: &modules,
     };
     let job = Job {
-        root: root.is_some().then(|| ROOT_DEVICE.into()),
-        modules: Some(disks.modules_device().into()),
+        root: root.is_some().then(|| ROOT_DISK.into()),
+        modules: Some(MODULES_DISK.into()),
         argv,
         env: vm.env.clone(),
         terminal: (vm.input == Input::Terminal).then(terminal::size),

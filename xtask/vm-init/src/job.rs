@@ -6,9 +6,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Job {
-    /// The block device that holds the root file system; none means: stay in the initramfs.
+    /// Serial number of the disk with the root file system; none means: stay in the initramfs.
     pub root: Option<OsString>,
-    /// The block device that holds `/lib/modules`.
+    /// Serial number of the disk with `/lib/modules`.
     pub modules: Option<OsString>,
     /// Program and arguments; none means an interactive shell.
     pub argv: Vec<OsString>,
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn argv_survives_exactly() {
         let job = Job {
-            root: Some("/dev/nvme0n1".into()),
+            root: Some("root".into()),
             modules: None,
             argv: ["sh", "-c", "echo \"$1\"\n", "", "a b", "é"]
                 .map(OsString::from)

@@ -51,8 +51,8 @@ fn serve(port: &mut std::fs::File) -> Result<i32> {
     );
     let job = Job::decode(&first.payload)?;
     let payload = payload::open()?;
-    if let Some(device) = &job.root {
-        root::switch_to(device)?;
+    if let Some(disk) = &job.root {
+        root::switch_to(disk)?;
     }
     root::mount_all(job.modules.as_deref())?;
     payload::install(&payload)?;

@@ -1,12 +1,12 @@
 //! Mounts: what process 1 itself needs, the switch to a disk, and what every command finds.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::unistd::{chdir, chroot};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const NO_SUID: MsFlags = MsFlags::MS_NOSUID;
@@ -45,11 +45,11 @@ pub(crate) fn mount_early() -> Result<()> {
     mount_table(EARLY)
 }
 
-/// Makes the file system on `device` the root, keeping the mounts of [`mount_early`].
-pub(crate) fn switch_to(device: &OsStr) -> Result<()> {
+/// Makes the file system on the disk the root, keeping the mounts of [`mount_early`].
+pub(crate) fn switch_to(disk: &OsStr) -> Result<()> {
     let new = Path::new("/newroot");
     fs::create_dir_all(new)?;
-    mount_disk(device, new, MsFlags::MS_NOATIME)?;
+    mount_disk(disk, new, MsFlags::MS_NOATIME)?;
     for (target, ..) in EARLY {
         let below = new.join(&target[1..]);
         fs::create_dir_all(&below)?;
@@ -77,10 +77,10 @@ pub(crate) fn mount_all(modules: Option<&OsStr>) -> Result<()> {
             symlink(target, link).with_context(|| format!("link {link}"))?;
         }
     }
-    if let Some(device) = modules {
+    if let Some(disk) = modules {
         let target = Path::new("/usr/lib/modules");
         fs::create_dir_all(target)?;
-        mount_disk(device, target, MsFlags::MS_RDONLY)?;
+        mount_disk(disk, target, MsFlags::MS_RDONLY)?;
     }
     Ok(())
 }
@@ -95,12 +95,25 @@ fn mount_table(table: &[(&str, &str, MsFlags, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// Disks are probed in the background, so the device may appear a moment after boot.
-fn mount_disk(device: &OsStr, target: &Path, flags: MsFlags) -> Result<()> {
+fn mount_disk(serial: &OsStr, target: &Path, flags: MsFlags) -> Result<()> {
+    let device = wait_for_disk(serial)?;
+    mount(Some(&device), target, Some("ext4"), flags, None::<&str>)
+        .with_context(|| format!("mount {} at {}", device.display(), target.display()))
+}
+
+/// Disks are probed in the background: they appear late, and in any order, so that only the serial
+/// number tells which is which.
+fn wait_for_disk(serial: &OsStr) -> Result<PathBuf> {
     let until = Instant::now() + Duration::from_secs(20);
-    while !Path::new(device).exists() && Instant::now() < until {
+    while Instant::now() < until {
+        for disk in fs::read_dir("/sys/block")?.flatten() {
+            let device = Path::new("/dev").join(disk.file_name());
+            let found = fs::read_to_string(disk.path().join("device/serial"));
+            if found.is_ok_and(|found| found.trim() == serial) && device.exists() {
+                return Ok(device);
+            }
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
-    mount(Some(device), target, Some("ext4"), flags, None::<&str>)
-        .with_context(|| format!("mount {} at {}", device.display(), target.display()))
+    bail!("no disk with the serial number {}", serial.display())
 }
