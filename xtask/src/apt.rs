@@ -11,36 +11,58 @@ use std::process::Command;
 use std::time::Duration;
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const SUITES: &[&str] = &[
-    "bookworm",
-    "trixie",
-    "bookworm-backports",
-    "trixie-backports",
-];
-const SECURITY_SUITES: &[&str] = &["bookworm-security", "trixie-security"];
 
 /// After this long the package lists are fetched again.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
 
+/// Suites and the packages installed against which apt resolves dependencies.
 pub(crate) struct Apt {
     folder: PathBuf,
+    scope: Scope,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Every suite that has kernels, and nothing installed: only for looking up and downloading.
+    Kernels,
+    /// This machine's own release with its backports, for installing on this machine.
+    Machine,
 }
 
 impl Apt {
-    /// The private root, with package lists that are at most a day old where the mirror answers.
-    pub(crate) fn open() -> Result<Apt> {
-        let apt = Apt {
-            folder: paths::cache()?.join("apt"),
-        };
-        let _lock = cache::lock("apt")?;
-        let stamp = apt.folder.join("updated");
+    /// For looking up and downloading kernels.
+    pub(crate) fn for_kernels() -> Result<Apt> {
+        let suites = [
+            "bookworm",
+            "trixie",
+            "bookworm-backports",
+            "trixie-backports",
+        ];
+        let security = ["bookworm-security", "trixie-security"];
+        Apt::open("apt-kernels", Scope::Kernels, &suites, &security)
+    }
+
+    /// For installing from the backports to this machine's release, which it may not list.
+    pub(crate) fn for_machine() -> Result<Apt> {
+        let codename = codename()?;
+        let (backports, security) = (backports()?, format!("{codename}-security"));
+        let suites = [codename.as_str(), &backports];
+        Apt::open("apt-machine", Scope::Machine, &suites, &[&security])
+    }
+
+    /// With package lists that are at most a day old where the mirror answers.
+    fn open(name: &str, scope: Scope, suites: &[&str], security: &[&str]) -> Result<Apt> {
+        let folder = paths::cache()?.join(name);
+        let apt = Apt { folder, scope };
+        let _lock = cache::lock(name)?;
+        let stamp = apt.stamp();
         if cache::age(&stamp).is_some_and(|age| age < FRESH) {
             return Ok(apt);
         }
         for folder in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(apt.folder.join(folder))?;
         }
-        fs::write(apt.sources(), sources(&mirror()?, SUITES, SECURITY_SUITES))?;
+        fs::write(apt.sources(), sources(&mirror()?, suites, security))?;
         eprintln!("fetching Debian's package lists");
         match exec::read(apt.command("apt-get").arg("update")) {
             Ok(_) => fs::write(&stamp, "")?,
@@ -57,7 +79,7 @@ impl Apt {
         self.folder.join("updated")
     }
 
-    /// `apt-get` or `apt-cache` on the private root.
+    /// `apt-get` or `apt-cache` with these suites only.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         let mut option = |key: &str, value: &Path| {
@@ -68,9 +90,11 @@ impl Apt {
         };
         option("Dir::Etc::sourcelist", &self.sources());
         option("Dir::Etc::sourceparts", Path::new("-"));
-        option("Dir::State", &self.folder);
+        if self.scope == Scope::Kernels {
+            option("Dir::State", &self.folder);
+            option("Dir::State::status", Path::new("/dev/null"));
+        }
         option("Dir::State::lists", &self.folder.join("lists"));
-        option("Dir::State::status", Path::new("/dev/null"));
         option("Dir::Cache", &self.folder.join("cache"));
         option("APT::Sandbox::User", Path::new("root"));
         option("Acquire::Languages", Path::new("none"));
@@ -93,6 +117,23 @@ impl Apt {
     fn sources(&self) -> PathBuf {
         self.folder.join("debian.sources")
     }
+}
+
+/// The suite with newer versions of some packages for this machine's release.
+pub(crate) fn backports() -> Result<String> {
+    Ok(format!("{}-backports", codename()?))
+}
+
+/// The name of this machine's Debian release.
+fn codename() -> Result<String> {
+    let text = fs::read_to_string("/etc/os-release").context("read /etc/os-release")?;
+    let found = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    Ok(found
+        .context("/etc/os-release names no release")?
+        .trim_matches('"')
+        .to_owned())
 }
 
 /// Deb822 sources for some suites, for this private root or for a root image.

@@ -22,6 +22,16 @@ const fn tool(program: &'static str, package: &'static str, purpose: &'static st
     }
 }
 
+/// To get a kernel.
+pub(crate) const KERNEL: &[Tool] = &[
+    tool("dpkg-deb", "dpkg", "unpacks kernels"),
+    tool(
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+        "tells genuine packages",
+    ),
+];
+
 /// To run a VM.
 pub(crate) const VM: &[Tool] = &[
     tool("qemu-system-x86_64", "qemu-system-x86", "runs the kernels"),
@@ -32,12 +42,6 @@ pub(crate) const VM: &[Tool] = &[
     ),
     tool("xz", "xz-utils", "unpacks kernel modules"),
     tool("zstd", "zstd", "unpacks kernel modules"),
-    tool("dpkg-deb", "dpkg", "unpacks kernels"),
-    tool(
-        "/usr/share/keyrings/debian-archive-keyring.gpg",
-        "debian-archive-keyring",
-        "checks them",
-    ),
     tool("depmod", "kmod", "indexes kernel modules"),
     tool("mke2fs", "e2fsprogs", "makes disk images"),
     tool(
@@ -82,25 +86,32 @@ pub(crate) fn need(tools: &[Tool]) -> Result<()> {
 
 /// Installs Debian packages, with fresh package lists since those on a machine may be old.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
-    let apt = || {
-        let mut command = if nix::unistd::geteuid().is_root() {
-            Command::new("apt-get")
-        } else {
-            let mut command = Command::new("sudo");
-            command.arg("apt-get");
-            command
-        };
-        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
-        command
-    };
-    exec::read(apt().arg("update")).context("renew the package lists")?;
-    exec::read(
-        apt()
-            .args(["install", "-y", "--no-install-recommends"])
-            .args(packages),
-    )
-    .with_context(|| format!("install {}", packages.join(" ")))?;
+    exec::read(as_root(Command::new("apt-get")).args(["-qq", "update"]))
+        .context("renew the package lists")?;
+    install_with(Command::new("apt-get"), packages)
+}
+
+/// Installs Debian packages with an apt that is set up already.
+pub(crate) fn install_with(apt: Command, packages: &[&str]) -> Result<()> {
+    let mut command = as_root(apt);
+    command.args(["-qq", "install", "-y", "--no-install-recommends"]);
+    // Somebody else may be installing something.
+    command.args(["-o", "DPkg::Lock::Timeout=600"]);
+    exec::read(command.args(packages))
+        .with_context(|| format!("install {}", packages.join(" ")))?;
     Ok(())
+}
+
+fn as_root(command: Command) -> Command {
+    let mut command = if nix::unistd::geteuid().is_root() {
+        command
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.arg(command.get_program()).args(command.get_args());
+        sudo
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
 }
 
 /// The program's path: in PATH, or where Debian keeps programs for root.

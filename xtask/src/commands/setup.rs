@@ -15,7 +15,9 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        tools::need(tools::KERNEL)?;
         tools::need(tools::VM)?;
+        vm::update_emulator()?;
         tools::need(tools::DEBIAN_ROOT)?;
         build::set_up()?;
         if self.root {

@@ -46,7 +46,7 @@ impl Available {
 
 /// Every cloud kernel in the index, oldest first.
 pub(crate) fn available() -> Result<Vec<Available>> {
-    let apt = Apt::open()?;
+    let apt = Apt::for_kernels()?;
     let saved = paths::cache()?.join("kernels.json");
     let lists_are_newer = match (cache::age(&saved), cache::age(&apt.stamp())) {
         (Some(saved), Some(lists)) => lists < saved,

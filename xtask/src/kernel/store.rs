@@ -2,7 +2,7 @@
 
 use super::Available;
 use crate::apt::{self, Apt};
-use crate::{cache, exec, paths};
+use crate::{cache, exec, paths, tools};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,10 +49,11 @@ pub(super) fn local_copy(available: &Available) -> Result<Kernel> {
 }
 
 fn fetch(available: &Available, folder: &Path) -> Result<()> {
+    tools::need(tools::KERNEL)?;
     let (debs, tree) = (folder.join("debs"), folder.join("tree"));
     fs::create_dir_all(&debs)?;
     fs::create_dir_all(&tree)?;
-    Apt::open()?.download(&available.packages, &debs)?;
+    Apt::for_kernels()?.download(&available.packages, &debs)?;
     for package in fs::read_dir(&debs)? {
         apt::unpack(&package?.path(), &tree)?;
     }

@@ -9,12 +9,14 @@ mod console;
 mod cpio;
 mod debian;
 mod disk;
+mod emulator;
 mod initramfs;
 mod qemu;
 mod session;
 mod terminal;
 
 pub(crate) use debian::image as debian_image;
+pub(crate) use emulator::update as update_emulator;
 
 use crate::kernel::Kernel;
 use anyhow::{Context, Result, bail};

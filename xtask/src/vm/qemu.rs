@@ -13,24 +13,23 @@ use vm_init::frame::PORT;
 pub(super) const ROOT_DISK: &str = "root";
 pub(super) const MODULES_DISK: &str = "modules";
 
-/// The disks of one run.
-pub(super) struct Disks<'a> {
+/// What one run puts into the machine.
+pub(super) struct Hardware<'a> {
+    pub(super) processors: u32,
+    pub(super) initramfs: &'a Path,
+    /// Gets what the kernel writes to its console.
+    pub(super) console: &'a Path,
     pub(super) root: Option<&'a Path>,
     pub(super) modules: &'a Path,
 }
 
 /// Starts QEMU; the socket is the host's end of the port to process 1.
-pub(super) fn start(
-    vm: &Vm,
-    initramfs: &Path,
-    console: &Path,
-    disks: &Disks<'_>,
-) -> Result<(Child, UnixStream)> {
+pub(super) fn start(vm: &Vm, hardware: &Hardware<'_>) -> Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     // QEMU ends when this process does, however that ends.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
-    command.args(arguments(vm, initramfs, console, disks));
+    command.args(arguments(vm, hardware));
     command
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())
@@ -39,7 +38,7 @@ pub(super) fn start(
     Ok((child, ours))
 }
 
-fn arguments(vm: &Vm, initramfs: &Path, console: &Path, disks: &Disks<'_>) -> Vec<OsString> {
+fn arguments(vm: &Vm, hardware: &Hardware<'_>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
     add(&[
@@ -51,9 +50,8 @@ fn arguments(vm: &Vm, initramfs: &Path, console: &Path, disks: &Disks<'_>) -> Ve
     ]);
     add(&["-machine", "pc,vmport=off,usb=off", "-cpu", "max"]);
     add(match vm.accelerator {
-        Accelerator::Tcg if std::env::var_os("TCG_SINGLE").is_some() => {
-            &["-accel", "tcg,thread=single"]
-        }
+        // Without a word on threads `-icount` stays possible, which wants only one.
+        Accelerator::Tcg if hardware.processors == 1 => &["-accel", "tcg"],
         Accelerator::Tcg => &["-accel", "tcg,thread=multi"],
         Accelerator::Kvm => &["-accel", "kvm"],
     });
@@ -61,11 +59,11 @@ fn arguments(vm: &Vm, initramfs: &Path, console: &Path, disks: &Disks<'_>) -> Ve
         "-m",
         &vm.memory.to_string(),
         "-smp",
-        &vm.processors.to_string(),
+        &hardware.processors.to_string(),
     ]);
     add(&[
         "-chardev",
-        &format!("file,id=console,path={}", escaped(console)),
+        &format!("file,id=console,path={}", escaped(hardware.console)),
     ]);
     add(&["-serial", "chardev:console"]);
     add(&[
@@ -78,7 +76,10 @@ fn arguments(vm: &Vm, initramfs: &Path, console: &Path, disks: &Disks<'_>) -> Ve
         "-device",
         &format!("virtserialport,chardev=port,name={PORT}"),
     ]);
-    for (serial, disk) in [(ROOT_DISK, disks.root), (MODULES_DISK, Some(disks.modules))] {
+    for (serial, disk) in [
+        (ROOT_DISK, hardware.root),
+        (MODULES_DISK, Some(hardware.modules)),
+    ] {
         let Some(disk) = disk else { continue };
         // NVMe is built into every kernel of the matrix. What the VM writes goes to a temporary
         // file and is forgotten.
@@ -91,7 +92,7 @@ fn arguments(vm: &Vm, initramfs: &Path, console: &Path, disks: &Disks<'_>) -> Ve
     }
     add(&["-append", &command_line(vm)]);
     arguments.extend(["-kernel".into(), vm.kernel.image().into_os_string()]);
-    arguments.extend(["-initrd".into(), initramfs.as_os_str().to_owned()]);
+    arguments.extend(["-initrd".into(), hardware.initramfs.as_os_str().to_owned()]);
     arguments.extend(vm.qemu_arguments.iter().cloned());
     arguments
 }

@@ -1,8 +1,8 @@
 //! One run: boot, hand over the job, carry the streams, gather the evidence.
 
-use super::qemu::{Disks, MODULES_DISK, ROOT_DISK};
+use super::qemu::{Hardware, MODULES_DISK, ROOT_DISK};
 use super::{End, Input, Outcome, Output, Root, Vm};
-use super::{console, debian, disk, initramfs, qemu, terminal};
+use super::{console, debian, disk, emulator, initramfs, qemu, terminal};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -30,7 +30,10 @@ pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
         Root::Debian => Some(debian::image()?),
     };
     let modules = disk::modules(&vm.kernel)?;
-    let disks = Disks {
+    let hardware = Hardware {
+        processors: emulator::processors(vm.processors, vm.accelerator)?,
+        initramfs: &image,
+        console: &log,
         root: root.as_deref(),
         modules: &modules,
     };
@@ -42,7 +45,7 @@ pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
         terminal: (vm.input == Input::Terminal).then(terminal::size),
     };
     let started = Instant::now();
-    let (machine, port) = qemu::start(vm, &image, &log, &disks)?;
+    let (machine, port) = qemu::start(vm, &hardware)?;
     let mut machine = Machine { child: machine };
     let follower = vm.show_console.then(|| follow(&log));
     let mut progress = Progress::new(vm, started);
