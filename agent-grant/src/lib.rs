@@ -3,10 +3,12 @@
 //! Pure: no I/O, no privileges, no kernel. [`load`] reads a grant, [`Grant::resolve_prefixes`]
 //! takes the real paths of its patterns.
 
+pub mod algebra;
 pub mod automaton;
 pub mod compile;
 pub mod diagnostic;
 pub mod glob;
+mod graph;
 pub mod interpret;
 pub mod model;
 pub mod naive;
@@ -15,10 +17,12 @@ mod policies;
 pub mod syntax;
 pub mod unix;
 
+pub use algebra::{Comparison, Relation, Witness, compare, intersect, unreachable_rules};
 pub use compile::{
     CompileOptions, Compiled, ImageError, ImageParams, MountView, RuleInfo, SuperblockView,
     TestOutcome, compile,
 };
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
+pub use graph::graph;
 pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, load};
 pub use policies::{shipped, shipped_includes, shipped_names};

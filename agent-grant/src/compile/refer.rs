@@ -53,7 +53,7 @@ impl Refer {
         }
     }
 
-    pub(super) fn of(dfa: &Dfa) -> Self {
+    pub(crate) fn of(dfa: &Dfa) -> Self {
         let quotient = Quotient::of(dfa);
         let mut numbers: FxHashMap<(FileRights, u32), u16> = FxHashMap::default();
         let mut members = Vec::new();

@@ -9,6 +9,7 @@ use std::{
 };
 
 pub use parse::{DestinationError, parse_destination, parse_endpoint};
+pub(crate) use table::first_match;
 pub use table::{NetTable, NetTableError, Node};
 
 /// TCP.

@@ -1,0 +1,69 @@
+//! Comparing and joining budgets.
+
+use crate::model::{Budget, Limits, Then};
+
+/// Names of the limits in which `a` is not within `b`.
+pub(super) fn excess(a: &Limits, b: &Limits) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if let Some(most) = b.lifetime
+        && a.lifetime.is_none_or(|own| own > most)
+    {
+        names.push("lifetime");
+    }
+    for ((name, own), (_, most)) in a.budgets().into_iter().zip(b.budgets()) {
+        if !within(own, most) {
+            names.push(name);
+        }
+    }
+    if let Some(most) = b.refusals {
+        let inside = a.refusals.is_some_and(|own| {
+            own.max <= most.max && (own.then == most.then || own.then == Then::Kill)
+        });
+        if !inside {
+            names.push("refusals");
+        }
+    }
+    names
+}
+
+fn within(own: Option<Budget>, most: Option<Budget>) -> bool {
+    match (own, most) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(own), Some(most)) => own.per == most.per && own.amount <= most.amount,
+    }
+}
+
+/// The stricter of each limit. Budgets over different times have no common one.
+///
+/// # Errors
+/// The name of a limit that cannot be joined.
+pub(super) fn stricter(a: &Limits, b: &Limits) -> Result<Limits, &'static str> {
+    let join = |name: &'static str, a: Option<Budget>, b: Option<Budget>| match (a, b) {
+        (Some(x), Some(y)) if x.per != y.per => Err(name),
+        (Some(x), Some(y)) => Ok(Some(if x.amount <= y.amount { x } else { y })),
+        (one, other) => Ok(one.or(other)),
+    };
+    let refusals = match (a.refusals, b.refusals) {
+        (Some(x), Some(y)) => {
+            let then = if x.then == Then::Kill { x.then } else { y.then };
+            Some(crate::model::Refusals {
+                max: x.max.min(y.max),
+                then,
+            })
+        }
+        (one, other) => one.or(other),
+    };
+    Ok(Limits {
+        lifetime: match (a.lifetime, b.lifetime) {
+            (Some(x), Some(y)) => Some(x.min(y)),
+            (one, other) => one.or(other),
+        },
+        processes: join("processes", a.processes, b.processes)?,
+        deletes: join("deletes", a.deletes, b.deletes)?,
+        bytes_written: join("bytes_written", a.bytes_written, b.bytes_written)?,
+        bytes_out: join("bytes_out", a.bytes_out, b.bytes_out)?,
+        connections: join("connections", a.connections, b.connections)?,
+        refusals,
+    })
+}

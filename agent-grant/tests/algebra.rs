@@ -1,0 +1,217 @@
+//! Laws of the comparison and the intersection.
+
+mod common;
+
+use agent_abi::Right;
+use agent_grant::{
+    Compiled, Relation, Witness, algebra::move_witness, compare, intersect, unreachable_rules,
+};
+use common::{all_paths_below, arb_path, arb_rules, compile_rules, compile_text};
+use proptest::prelude::*;
+
+fn holds(grant: &Compiled, witness: &Witness) -> bool {
+    match witness {
+        Witness::File { path, right } => grant.decide(path, *right).0,
+        Witness::Net(endpoint) => grant.decide_net(*endpoint).0,
+        other => panic!("{other}"),
+    }
+}
+
+fn within(relation: Relation) -> bool {
+    matches!(relation, Relation::Equal | Relation::Narrower)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn comparison_is_an_order_with_true_witnesses(
+        x in arb_rules(3), y in arb_rules(3), z in arb_rules(3),
+    ) {
+        let [x, y, z] = [x, y, z].map(|rules| compile_rules(&rules));
+        prop_assert_eq!(compare(&x, &x).relation, Relation::Equal);
+        let xy = compare(&x, &y);
+        let yx = compare(&y, &x);
+        prop_assert_eq!(&xy.only_first, &yx.only_second);
+        for witness in &xy.only_first {
+            prop_assert!(holds(&x, witness) && !holds(&y, witness), "{}", witness);
+        }
+        for witness in &xy.only_second {
+            prop_assert!(holds(&y, witness) && !holds(&x, witness), "{}", witness);
+        }
+        if within(xy.relation) && within(compare(&y, &z).relation) {
+            prop_assert!(within(compare(&x, &z).relation));
+        }
+        // No path that was not found to differ does.
+        let differs = !matches!(xy.relation, Relation::Equal);
+        for path in all_paths_below() {
+            for (right, _) in Right::ALL.iter().filter(|(r, _)| (*r as usize) < 9) {
+                prop_assert!(differs || x.decide(&path, *right).0 == y.decide(&path, *right).0);
+            }
+        }
+    }
+
+    #[test]
+    fn intersection_is_the_greatest_lower_bound(
+        x in arb_rules(3), y in arb_rules(3), z in arb_rules(2),
+        paths in prop::collection::vec(arb_path(), 1..40),
+    ) {
+        let [x, y, z] = [x, y, z].map(|rules| compile_rules(&rules));
+        let both = intersect(&x, &y).expect("fits");
+        prop_assert!(within(compare(&both, &x).relation));
+        prop_assert!(within(compare(&both, &y).relation));
+        prop_assert_eq!(compare(&both, &intersect(&y, &x).expect("fits")).relation, Relation::Equal);
+        prop_assert_eq!(compare(&intersect(&x, &x).expect("fits"), &x).relation, Relation::Equal);
+        let third = intersect(&both, &z).expect("fits");
+        prop_assert!(within(compare(&third, &both).relation));
+        if within(compare(&z, &x).relation) && within(compare(&z, &y).relation) {
+            prop_assert!(within(compare(&z, &both).relation));
+        }
+        for path in &paths {
+            for (right, _) in Right::ALL.iter().filter(|(r, _)| (*r as usize) < 9) {
+                prop_assert_eq!(
+                    both.decide(path, *right).0,
+                    x.decide(path, *right).0 && y.decide(path, *right).0
+                );
+            }
+        }
+    }
+
+    /// The refer relation refuses a move exactly if some path below forbids it.
+    #[test]
+    fn refer_relation_is_exact(
+        rules in arb_rules(4),
+        moves in prop::collection::vec((arb_path(), arb_path()), 1..12),
+    ) {
+        // The relation also looks at names that never occur (`.`); patterns that tell only those
+        // apart would show it.
+        prop_assume!(rules.iter().flat_map(|r| r.paths.iter().chain(&r.except)).all(|p| !p.contains("[!b")));
+        let grant = compile_rules(&rules);
+        for (new, old) in &moves {
+            let witness = move_witness(&grant, new, old);
+            prop_assert_eq!(grant.may_move(new, old), witness.is_none(), "{:?}", witness);
+        }
+    }
+}
+
+const HEAD: &str = "version = 1\nname = \"x\"\n";
+
+fn grant(text: &str) -> Compiled {
+    compile_text(&format!("{HEAD}{text}"))
+}
+
+#[test]
+fn names_that_never_occur_make_no_difference() {
+    let any = grant("[[file]]\nallow = [\"read\"]\npath = [\"/w/*\"]\n");
+    let parts =
+        grant("[[file]]\nallow = [\"read\"]\npath = [\"/w/[!.]*\", \"/w/.[!.]*\", \"/w/..?*\"]\n");
+    assert_eq!(compare(&any, &parts).relation, Relation::Equal);
+}
+
+#[test]
+fn shortest_witnesses() {
+    let wide = grant("[[file]]\nallow = [\"read\", \"write\"]\npath = [\"/w/**\"]\n");
+    let narrow =
+        grant("[[file]]\nallow = [\"read\"]\npath = [\"/w/**\"]\nexcept = [\"/w/.env\"]\n");
+    let found = compare(&narrow, &wide);
+    assert_eq!(found.relation, Relation::Narrower);
+    assert_eq!(
+        found.only_second,
+        [
+            Witness::File {
+                path: b"/w".to_vec(),
+                right: Right::FileWrite
+            },
+            Witness::File {
+                path: b"/w/.env".to_vec(),
+                right: Right::FileRead
+            },
+        ]
+    );
+}
+
+#[test]
+fn the_rest_of_a_grant_counts() {
+    let cases = [
+        ("[process]\njit = true\n", "", Relation::Wider),
+        (
+            "[process]\ncapabilities = [\"kill\"]\n",
+            "[process]\njit = true",
+            Relation::Incomparable,
+        ),
+        (
+            "[limits]\ndeletes = 5\n",
+            "[limits]\ndeletes = 6\n",
+            Relation::Narrower,
+        ),
+        ("[limits]\ndeletes = 5\n", "", Relation::Narrower),
+        (
+            "[limits]\nconnections = \"5/min\"\n",
+            "[limits]\nconnections = 7\n",
+            Relation::Incomparable,
+        ),
+        (
+            "[limits]\nlifetime = \"1h\"\n",
+            "[limits]\nlifetime = \"60min\"\n",
+            Relation::Equal,
+        ),
+        (
+            "[[net]]\nallow = [\"connect\"]\nto = [\"10.0.0.0/8:443\"]\n",
+            "[[net]]\nallow = [\"connect\"]\nto = [\"10.0.0.0/9:443\", \"10.128.0.0/9:443\"]\n",
+            Relation::Equal,
+        ),
+        (
+            "[[net]]\nallow = [\"connect\"]\nto = [\"10.0.0.0/8:443/tcp\"]\n",
+            "[[net]]\nallow = [\"connect\"]\nto = [\"*:*\"]\n[[net]]\ndeny = [\"connect\"]\nto = [\"10.1.2.3:443/udp\"]",
+            Relation::Narrower,
+        ),
+        (
+            "[[net]]\nallow = [\"connect\"]\nto = [\"[::]/0:443\"]\n",
+            "[[net]]\nallow = [\"connect\"]\nto = [\"*:443\"]\n",
+            Relation::Narrower,
+        ),
+        ("mode = \"audit\"\n", "", Relation::Wider),
+    ];
+    for (a, b, relation) in cases {
+        let found = compare(&grant(a), &grant(b));
+        assert_eq!(found.relation, relation, "{a}\n{b}\n{found:?}");
+    }
+}
+
+#[test]
+fn rules_that_never_decide() {
+    let grant = grant(
+        r#"
+        [[file]]
+        id = "all"
+        allow = ["read", "write"]
+        path = ["/w/**"]
+        [[file]]
+        id = "shadowed"
+        allow = ["read"]
+        path = ["/w/src/*.c"]
+        [[file]]
+        id = "live"
+        allow = ["exec"]
+        path = ["/w/src/*.c"]
+        [[file]]
+        id = "void"
+        allow = ["read"]
+        path = ["/x/*"]
+        except = ["/x/**"]
+        [[net]]
+        id = "wide"
+        allow = ["connect"]
+        to = ["10.0.0.0/8:*"]
+        [[net]]
+        id = "inside"
+        allow = ["connect"]
+        to = ["10.1.0.0/16:443"]
+        "#,
+    );
+    let ids: Vec<_> = unreachable_rules(&grant)
+        .iter()
+        .map(|rule| rule.id.as_str())
+        .collect();
+    assert_eq!(ids, ["shadowed", "void", "inside"]);
+}
