@@ -57,6 +57,7 @@ pub fn main(settings: &Settings) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_target(false)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .init();
     let _lock = lock(&settings.socket)?;
     let hierarchy = Hierarchy::find()?;

@@ -89,7 +89,9 @@ pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Trail> {
             return Err(Errno::ELOOP.into());
         }
         let own = joined(&steps, [&name]);
-        if !(here.safe && stat.st_uid == 0) && trail.untrusted.is_none() {
+        // A second name may have been given to it by somebody else.
+        let trusted = here.safe && stat.st_uid == 0 && stat.st_nlink == 1;
+        if !trusted && trail.untrusted.is_none() {
             trail.untrusted = Some(own.clone());
         }
         if last_given {
@@ -121,10 +123,10 @@ fn joined<'a>(steps: &'a [Step], rest: impl IntoIterator<Item = &'a Vec<u8>>) ->
         .collect()
 }
 
-/// Owned by root, and written by nobody else. An ACL that lets others write shows in the group's
-/// bits.
+/// Nobody but root can change what root owns in it: it is root's, and others cannot write it, or
+/// it is sticky. An ACL that lets others write shows in the group's bits.
 fn only_root_changes(stat: &FileStat) -> bool {
-    stat.st_uid == 0 && stat.st_mode & 0o022 == 0
+    stat.st_uid == 0 && (stat.st_mode & 0o022 == 0 || stat.st_mode & libc::S_ISVTX != 0)
 }
 
 #[cfg(test)]
