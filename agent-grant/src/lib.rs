@@ -7,9 +7,11 @@ pub mod algebra;
 pub mod automaton;
 pub mod compile;
 pub mod diagnostic;
+pub mod explain;
 pub mod glob;
 mod graph;
 pub mod interpret;
+pub mod lint;
 pub mod model;
 pub mod naive;
 pub mod net;
@@ -23,6 +25,8 @@ pub use compile::{
     TestOutcome, compile,
 };
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
+pub use explain::{Explanation, explain};
 pub use graph::graph;
+pub use lint::{Lint, LintKind, lint};
 pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, load};
 pub use policies::{shipped, shipped_includes, shipped_names};

@@ -1,0 +1,264 @@
+//! Remarks on a grant that is valid and may not mean what its author wants.
+
+use std::collections::BTreeSet;
+
+use agent_abi::{FileRights, Right};
+
+use crate::{
+    algebra::{
+        unreachable_rules,
+        walk::{Phase, Walk},
+    },
+    compile::Compiled,
+    diagnostic::{Diagnostic, Severity},
+};
+
+/// What kind of remark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LintKind {
+    /// A path is both writable and executable.
+    WritableAndExecutable,
+    /// A rule never decides.
+    NeverDecides,
+    /// A denial below a directory that can be swapped for another one.
+    DenialCanBeMovedAway,
+    /// An interpreter may run scripts that the session may write.
+    InterpreterRunsWritable,
+    /// No relation for moves: directories move only between places with equal rights.
+    CoarseMoves,
+}
+
+impl LintKind {
+    /// A stable name, for `--json` and for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WritableAndExecutable => "writable-and-executable",
+            Self::NeverDecides => "never-decides",
+            Self::DenialCanBeMovedAway => "denial-can-be-moved-away",
+            Self::InterpreterRunsWritable => "interpreter-runs-writable",
+            Self::CoarseMoves => "coarse-moves",
+        }
+    }
+}
+
+/// A remark.
+#[derive(Clone, Debug)]
+pub struct Lint {
+    pub kind: LintKind,
+    /// Numbers of the rules that it is about.
+    pub rules: Vec<u16>,
+    /// A path that shows it.
+    pub path: Option<Vec<u8>>,
+    /// The remark, at the first rule's place.
+    pub diagnostic: Diagnostic,
+}
+
+/// Every remark, by kind. Patterns that match nothing now are not looked for: that takes a file
+/// system.
+#[must_use]
+pub fn lint(grant: &Compiled) -> Vec<Lint> {
+    let mut lints = writable_and_executable(grant);
+    lints.extend(unreachable_rules(grant).into_iter().map(|rule| {
+        let message = format!("rule `{}` never decides", rule.id);
+        let help = "rules before it decide wherever it matches, or its `except` leaves nothing, \
+                    or nothing is allowed that it could deny";
+        note(
+            grant,
+            LintKind::NeverDecides,
+            Severity::Warning,
+            vec![rule.number],
+            None,
+            message,
+            help,
+        )
+    }));
+    lints.extend(denials_moved_away(grant));
+    lints.extend(interpreters(grant));
+    if grant.refer.allowed.is_none() {
+        let message = "too large for the relation of moves".to_owned();
+        let help = "renames and links work only between places with equal rights";
+        lints.push(note(
+            grant,
+            LintKind::CoarseMoves,
+            Severity::Note,
+            vec![],
+            None,
+            message,
+            help,
+        ));
+    }
+    lints
+}
+
+fn note(
+    grant: &Compiled,
+    kind: LintKind,
+    severity: Severity,
+    rules: Vec<u16>,
+    path: Option<Vec<u8>>,
+    message: String,
+    help: &str,
+) -> Lint {
+    let rule = rules
+        .first()
+        .and_then(|number| grant.source.get(usize::from(*number)));
+    let location = rule.and_then(|rule| rule.location.clone());
+    let label = path
+        .as_ref()
+        .map(|path| format!("for example {}", path.escape_ascii()));
+    let diagnostic = Diagnostic {
+        severity,
+        message,
+        location,
+        label: label.unwrap_or_default(),
+        help: Some(help.to_owned()),
+    };
+    Lint {
+        kind,
+        rules,
+        path,
+        diagnostic,
+    }
+}
+
+fn id(grant: &Compiled, rule: u16) -> &str {
+    grant.rule(rule).map_or("?", |rule| rule.id.as_str())
+}
+
+/// One remark for each pair of rules.
+fn writable_and_executable(grant: &Compiled) -> Vec<Lint> {
+    let both = FileRights::WRITE.union(FileRights::EXEC);
+    let mut pairs = BTreeSet::new();
+    let mut lints = Vec::new();
+    let start = [([grant.dfa.start], Phase::Root)];
+    Walk::run([&grant.dfa], &start, |walk, node, [state], phase| {
+        let label = grant.dfa.label(state);
+        if phase.is_path() && label.allowed.contains(both) {
+            let (write, exec) = (
+                label.decide(Right::FileWrite).1,
+                label.decide(Right::FileExec).1,
+            );
+            if pairs.insert((write, exec)) {
+                let message = if write == exec {
+                    format!(
+                        "rule `{}` makes paths writable and executable",
+                        id(grant, write)
+                    )
+                } else {
+                    let (write, exec) = (id(grant, write), id(grant, exec));
+                    format!("rules `{write}` and `{exec}` make paths writable and executable")
+                };
+                let help = "the session can run any program that it writes there; a build needs \
+                            that, little else does";
+                let mut rules = vec![write, exec];
+                rules.dedup();
+                let path = Some(walk.path(node).1);
+                let kind = LintKind::WritableAndExecutable;
+                lints.push(note(
+                    grant,
+                    kind,
+                    Severity::Warning,
+                    rules,
+                    path,
+                    message,
+                    help,
+                ));
+            }
+        }
+        true
+    });
+    lints
+}
+
+/// A denial of making (write, create, attr) at a path whose parent directory can be deleted and
+/// made anew under the grant: what is refused cannot be made there, but if the denied objects can
+/// be deleted too, the directory that holds them can be emptied and replaced. The refer rule keeps
+/// prepared content out; what is lost is what was there.
+fn denials_moved_away(grant: &Compiled) -> Vec<Lint> {
+    let mut reported = BTreeSet::new();
+    let mut lints = Vec::new();
+    let start = [([grant.dfa.start], Phase::Root)];
+    Walk::run([&grant.dfa], &start, |walk, node, [state], phase| {
+        let label = grant.dfa.label(state);
+        let (writes, rule) = label.decide(Right::FileWrite);
+        let denied = !writes && rule != agent_abi::ledger::NO_RULE;
+        if phase.is_path() && denied && label.allowed.contains(FileRights::DELETE) {
+            let path = walk.path(node).1;
+            let parent = path
+                .iter()
+                .rposition(|byte| *byte == b'/')
+                .map_or(&[][..], |at| &path[..at]);
+            let above = grant
+                .dfa
+                .label(grant.dfa.run(grant.dfa.start, parent))
+                .allowed;
+            // Only where its surroundings could be written: else there is nothing to protect.
+            if above.contains(FileRights::DELETE.union(FileRights::CREATE)) && reported.insert(rule)
+            {
+                let message = format!(
+                    "rule `{}` denies to write what may be deleted",
+                    id(grant, rule)
+                );
+                let help = "the object can be removed, with the directory around it; deny \
+                            \"delete\" too if it must stay";
+                let kind = LintKind::DenialCanBeMovedAway;
+                let path = Some(path);
+                lints.push(note(
+                    grant,
+                    kind,
+                    Severity::Warning,
+                    vec![rule],
+                    path,
+                    message,
+                    help,
+                ));
+            }
+        }
+        true
+    });
+    lints
+}
+
+const INTERPRETERS: [&str; 14] = [
+    "bash", "sh", "dash", "zsh", "python3", "python", "perl", "ruby", "node", "nodejs", "php",
+    "lua", "awk", "tclsh",
+];
+
+fn interpreters(grant: &Compiled) -> Option<Lint> {
+    let allowed = INTERPRETERS.iter().find_map(|name| {
+        let path = format!("/usr/bin/{name}");
+        let (allowed, rule) = grant.decide(path.as_bytes(), Right::FileExec);
+        allowed.then_some((*name, rule))
+    });
+    let (name, exec) = allowed?;
+    let script = FileRights::READ.union(FileRights::WRITE);
+    let mut found = None;
+    let start = [([grant.dfa.start], Phase::Root)];
+    Walk::run([&grant.dfa], &start, |walk, node, [state], phase| {
+        let label = grant.dfa.label(state);
+        let path = walk.path(node).1;
+        // Devices can be read and written by everyone; no script lies there.
+        if phase.is_path() && label.allowed.contains(script) && !path.starts_with(b"/dev/") {
+            found = Some((path, label.decide(Right::FileWrite).1));
+        }
+        found.is_none()
+    });
+    let (path, write) = found?;
+    let message = format!(
+        "`{name}` may run scripts that rule `{}` lets it write",
+        id(grant, write)
+    );
+    let help = "limits on \"exec\" do not hold for what an interpreter reads; that is as it is \
+                for every grant with an interpreter and a writable place";
+    let kind = LintKind::InterpreterRunsWritable;
+    Some(note(
+        grant,
+        kind,
+        Severity::Note,
+        vec![exec, write],
+        Some(path),
+        message,
+        help,
+    ))
+}
