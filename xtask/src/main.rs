@@ -7,6 +7,7 @@ mod commands;
 mod exec;
 mod kernel;
 mod paths;
+mod test;
 mod tools;
 mod vm;
 

@@ -42,6 +42,7 @@ pub(crate) const VM: &[Tool] = &[
     ),
     tool("xz", "xz-utils", "unpacks kernel modules"),
     tool("zstd", "zstd", "unpacks kernel modules"),
+    tool("strip", "binutils", "makes the programs for the VM smaller"),
     tool("depmod", "kmod", "indexes kernel modules"),
     tool("mke2fs", "e2fsprogs", "makes disk images"),
     tool(

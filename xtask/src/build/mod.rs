@@ -6,7 +6,7 @@ mod toolchain;
 mod user;
 
 pub(crate) use toolchain::set_up;
-pub(crate) use user::{Static, static_binary, vm_init};
+pub(crate) use user::{Static, cargo, static_binary, static_binary_for_vm, vm_init};
 
 use anyhow::Result;
 use std::path::PathBuf;
@@ -14,10 +14,21 @@ use std::path::PathBuf;
 /// The environment variable that tells `agent-user` where the eBPF object is.
 pub(crate) const OBJECT_VARIABLE: &str = "BAILIFF_EBPF_OBJECT";
 
+/// How much the user side is optimised; the kernel side always is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
     Dev,
     Release,
+}
+
+impl Profile {
+    pub(crate) fn release(release: bool) -> Profile {
+        if release {
+            Profile::Release
+        } else {
+            Profile::Dev
+        }
+    }
 }
 
 /// The eBPF object, compiled and checked.
@@ -25,11 +36,20 @@ pub(crate) fn ebpf_object() -> Result<PathBuf> {
     ebpf::build()
 }
 
-/// `bailiff`, static, with the eBPF object inside.
-pub(crate) fn bailiff(profile: Profile) -> Result<PathBuf> {
-    static_binary(&Static {
+/// `bailiff`, with the eBPF object inside.
+pub(crate) const fn bailiff(profile: Profile) -> Static {
+    Static {
         package: "agent-user",
         binary: "bailiff",
         profile,
-    })
+    }
+}
+
+/// The acceptance scenarios.
+pub(crate) const fn scenarios(profile: Profile) -> Static {
+    Static {
+        package: "bailiff-tests",
+        binary: "bailiff-scenarios",
+        profile,
+    }
 }

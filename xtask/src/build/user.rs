@@ -1,11 +1,12 @@
 //! Static binaries for the VM: they run on every root, whatever C library it has.
 
 use super::{OBJECT_VARIABLE, Profile, ebpf_object};
-use crate::{exec, paths};
+use crate::{cache, exec, paths};
 use anyhow::{Context, Result};
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 /// With `--target`, flags do not reach build scripts and procedural macros, which cannot be static.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -23,6 +24,21 @@ pub(crate) fn static_binary(what: &Static) -> Result<PathBuf> {
     compile(what, Some(object))
 }
 
+/// Compiles the binary for a VM: without debug information, which would double what is loaded at
+/// boot; names of functions stay for backtraces.
+pub(crate) fn static_binary_for_vm(what: &Static) -> Result<PathBuf> {
+    let whole = static_binary(what)?;
+    let stripped = paths::target().join("vm").join(what.binary);
+    let is_newer = |than: Duration| cache::age(&stripped).is_some_and(|age| age < than);
+    if !cache::age(&whole).is_some_and(is_newer) {
+        cache::make(&stripped, |path| {
+            let mut strip = Command::new("strip");
+            exec::run(strip.args(["--strip-debug", "-o"]).arg(path).arg(&whole))
+        })?;
+    }
+    Ok(stripped)
+}
+
 /// Process 1 of the VM.
 pub(crate) fn vm_init() -> Result<PathBuf> {
     let what = Static {
@@ -34,17 +50,10 @@ pub(crate) fn vm_init() -> Result<PathBuf> {
 }
 
 fn compile(what: &Static, object: Option<PathBuf>) -> Result<PathBuf> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--package",
-        what.package,
-        "--bin",
-        what.binary,
-    ]);
+    let mut cargo = cargo();
+    cargo.args(["build", "--package", what.package, "--bin", what.binary]);
     cargo
-        .args(["--target", TARGET, "--target-dir"])
+        .args(["--quiet", "--target", TARGET, "--target-dir"])
         .arg(paths::target());
     cargo.env(
         "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
@@ -63,7 +72,13 @@ fn compile(what: &Static, object: Option<PathBuf>) -> Result<PathBuf> {
             "release"
         }
     };
-    cargo.current_dir(paths::workspace());
     exec::run(&mut cargo).with_context(|| format!("compile {}", what.binary))?;
     Ok(paths::target().join(TARGET).join(profile).join(what.binary))
+}
+
+/// The cargo that runs this program, in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.current_dir(paths::workspace());
+    cargo
 }

@@ -18,15 +18,10 @@ pub(crate) struct Build {
 
 impl Build {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let profile = if self.release {
-            Profile::Release
-        } else {
-            Profile::Dev
-        };
         let path = if self.ebpf {
             build::ebpf_object()?
         } else {
-            build::bailiff(profile)?
+            build::static_binary(&build::bailiff(Profile::release(self.release)))?
         };
         println!("{}", path.display());
         Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 use crate::build::{self, Profile};
 use crate::kernel;
-use crate::vm::{Accelerator, End, Input, Root, Vm};
+use crate::vm::{Accelerator, BAILIFF, End, Input, Root, Vm};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::ffi::OsString;
@@ -87,12 +87,8 @@ impl Run {
             .input(self.input())
             .show_console(self.verbose);
         if !self.no_bailiff {
-            let profile = if self.release {
-                Profile::Release
-            } else {
-                Profile::Dev
-            };
-            vm = vm.copy(build::bailiff(profile)?, "/usr/bin/bailiff");
+            let bailiff = build::bailiff(Profile::release(self.release));
+            vm = vm.copy(build::static_binary_for_vm(&bailiff)?, BAILIFF);
         }
         for (from, to) in &self.copy {
             vm = vm.copy(from, to);

@@ -1,4 +1,3 @@
-#![allow(dead_code)]
 //! Runs a command on a real Debian kernel in QEMU.
 //!
 //! ```ignore
@@ -24,6 +23,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Where `bailiff` is in a VM.
+pub(crate) const BAILIFF: &str = "/usr/bin/bailiff";
+
 /// The userland that the command finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Root {
@@ -43,10 +45,10 @@ pub(crate) enum Input {
     Terminal,
 }
 
-/// Where the command's output goes.
+/// Where the command's standard output goes. Its standard error is always shown as it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// To the caller's standard output and error, as it comes.
+    /// To the caller's standard output, as it comes.
     Stream,
     /// Into the [`Outcome`].
     Capture,
@@ -95,9 +97,8 @@ pub(crate) enum End {
 
 pub(crate) struct Outcome {
     pub(crate) end: End,
-    /// Captured output, if it was asked for.
+    /// What the command wrote to its standard output, if it was to be captured.
     pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
     /// Everything that the kernel wrote to its console.
     pub(crate) console: String,
     /// Lines in which the kernel reported a defect of its own: WARNING, BUG, Oops and the like.
@@ -109,11 +110,6 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Whether the command succeeded and the kernel stayed silent.
-    pub(crate) fn is_success(&self) -> bool {
-        self.end == End::Exited(0) && self.findings.is_empty()
-    }
-
     /// What went wrong with the machine itself, in a few lines; none if only the command can have
     /// failed.
     pub(crate) fn machine_error(&self) -> Option<String> {

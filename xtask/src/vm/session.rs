@@ -66,7 +66,6 @@ pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
     Ok(Outcome {
         end,
         stdout: progress.stdout,
-        stderr: progress.stderr,
         findings: console::findings(&console),
         console,
         boot: progress.boot,
@@ -79,7 +78,6 @@ struct Progress<'a> {
     started: Instant,
     boot: Option<Duration>,
     stdout: Vec<u8>,
-    stderr: Vec<u8>,
     failure: Option<String>,
     /// Kept so that the terminal is restored when the run ends, however it ends.
     raw_mode: Option<terminal::RawMode>,
@@ -92,7 +90,6 @@ impl<'a> Progress<'a> {
             started,
             boot: None,
             stdout: Vec::new(),
-            stderr: Vec::new(),
             failure: None,
             raw_mode: None,
         }
@@ -109,8 +106,8 @@ impl<'a> Progress<'a> {
             match frame.kind {
                 Kind::Ready => frame::send(&mut port, Kind::Job, &job.encode())?,
                 Kind::Started => self.started(&port)?,
-                Kind::Stdout => self.output(&mut io::stdout(), &frame)?,
-                Kind::Stderr => self.output(&mut io::stderr(), &frame)?,
+                Kind::Stdout => self.stdout(&frame)?,
+                Kind::Stderr => io::stderr().write_all(&frame.payload)?,
                 Kind::Exit => {
                     let code = frame
                         .payload
@@ -154,19 +151,15 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    fn output(&mut self, stream: &mut dyn Write, frame: &Frame) -> Result<()> {
+    fn stdout(&mut self, frame: &Frame) -> Result<()> {
         if self.vm.output != Output::Capture {
+            let mut stream = io::stdout();
             stream
                 .write_all(&frame.payload)
                 .and_then(|()| stream.flush())?;
         }
         if self.vm.output != Output::Stream {
-            let kept = if frame.kind == Kind::Stdout {
-                &mut self.stdout
-            } else {
-                &mut self.stderr
-            };
-            kept.extend_from_slice(&frame.payload);
+            self.stdout.extend_from_slice(&frame.payload);
         }
         Ok(())
     }

@@ -1,0 +1,75 @@
+//! Format, lints and unit tests.
+
+use super::Tally;
+use crate::build;
+use anyhow::{Context, Result};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+pub(crate) fn check(ebpf_object: &Path) -> Result<Tally> {
+    let mut tally = Tally::default();
+    tally += one("format", build::cargo().args(["fmt", "--all", "--check"]))?;
+    let kernel_side = ["fmt", "--manifest-path", "agent-ebpf/Cargo.toml", "--check"];
+    tally += one(
+        "format of the kernel side",
+        build::cargo().args(kernel_side),
+    )?;
+    let lints = [
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    tally += one("lints", cargo(ebpf_object).args(lints))?;
+    tally += unit_tests(ebpf_object)?;
+    Ok(tally)
+}
+
+fn cargo(ebpf_object: &Path) -> Command {
+    let mut cargo = build::cargo();
+    cargo.env(build::OBJECT_VARIABLE, ebpf_object);
+    cargo
+}
+
+/// One check that passes or fails as a whole.
+fn one(name: &str, command: &mut Command) -> Result<Tally> {
+    eprintln!("checking {name}");
+    let status = command.status().with_context(|| format!("check {name}"))?;
+    if status.success() {
+        return Ok(Tally::PASSED);
+    }
+    println!("FAILED {name}");
+    Ok(Tally::FAILED)
+}
+
+/// `cargo test`, shown as it comes, with the results of its programs added up.
+fn unit_tests(ebpf_object: &Path) -> Result<Tally> {
+    eprintln!("running unit tests");
+    let mut command = cargo(ebpf_object);
+    command.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("start cargo test")?;
+    let mut tally = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            println!("{line}");
+            if line.starts_with("test result:")
+                && let Some(found) = Tally::read(&line)
+            {
+                tally += found;
+            }
+        }
+    }
+    // A test program that was killed or did not compile has printed no result.
+    if !child.wait()?.success() && tally.failed == 0 {
+        tally += Tally::FAILED;
+    }
+    Ok(tally)
+}

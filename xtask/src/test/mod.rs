@@ -1,0 +1,7 @@
+//! Checks that need no kernel, and the scenarios on each kernel.
+
+pub(crate) mod host;
+pub(crate) mod kernel;
+mod tally;
+
+pub(crate) use tally::Tally;
