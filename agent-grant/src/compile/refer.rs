@@ -166,37 +166,63 @@ impl Quotient {
         quotient
     }
 
-    /// `bars[new * states + old]`: some name read from both, or what follows it, has rights that
-    /// forbid the move. The least fixpoint, so the relation "nothing forbids it" is the greatest.
+    /// `bars[new * states + old]`, for states that a slash leads to: some name read from both, or
+    /// what follows it, has rights that forbid the move. The least fixpoint, so the relation
+    /// "nothing forbids it" is the greatest.
     fn bars(&self) -> Vec<bool> {
         let n = self.states();
         let mut bars = vec![false; n * n];
-        loop {
-            let mut changed = false;
-            // Deep states first: most chains are settled in one sweep.
-            for new in (0..n).rev() {
-                for old in (0..n).rev() {
-                    if new != old && !bars[new * n + old] && self.step(&bars, new, old) {
-                        bars[new * n + old] = true;
-                        changed = true;
-                    }
-                }
+        let mut seen = vec![false; n * n];
+        let mut slashes = self.slash.clone();
+        slashes.sort_unstable();
+        slashes.dedup();
+        let mut pairs: Vec<(u32, u32)> = Vec::new();
+        let mut reach = |new: u32, old: u32, pairs: &mut Vec<(u32, u32)>| {
+            let index = new as usize * n + old as usize;
+            if new != old && !std::mem::replace(&mut seen[index], true) {
+                pairs.push((new, old));
             }
-            if !changed {
+        };
+        for new in &slashes {
+            slashes.iter().for_each(|old| reach(*new, *old, &mut pairs));
+        }
+        // Pairs that rights forbid at once need not be followed; few remain.
+        let mut at = 0;
+        let mut open = Vec::new();
+        let mut found = Vec::new();
+        while let Some((new, old)) = pairs.get(at).copied() {
+            at += 1;
+            found.clear();
+            let forbidden = self.successors(new as usize, old as usize, |a, b| {
+                found.push((a, b));
+                a != b && !rights_permit_move(self.rights[a as usize], self.rights[b as usize])
+            });
+            if forbidden {
+                bars[new as usize * n + old as usize] = true;
+            } else {
+                found.iter().for_each(|(a, b)| reach(*a, *b, &mut pairs));
+                open.push((new as usize, old as usize));
+            }
+        }
+        loop {
+            let before = open.len();
+            // Deep pairs first: most chains are settled in one sweep.
+            for (new, old) in open.iter().rev() {
+                bars[new * n + old] = self.successors(*new, *old, |a, b| {
+                    let (a, b) = (a as usize, b as usize);
+                    let below = self.slash[a] as usize * n + self.slash[b] as usize;
+                    a != b && (bars[below] || bars[a * n + b])
+                });
+            }
+            open.retain(|(new, old)| !bars[new * n + old]);
+            if open.len() == before {
                 return bars;
             }
         }
     }
 
-    fn step(&self, bars: &[bool], new: usize, old: usize) -> bool {
-        let n = self.states();
-        let bad = |new: u32, old: u32| {
-            let (a, b) = (new as usize, old as usize);
-            a != b
-                && (!rights_permit_move(self.rights[a], self.rights[b])
-                    || bars[self.slash[a] as usize * n + self.slash[b] as usize]
-                    || bars[a * n + b])
-        };
+    /// Whether `test` holds for a pair of states that one byte of a name leads to.
+    fn successors(&self, new: usize, old: usize, mut test: impl FnMut(u32, u32) -> bool) -> bool {
         let (mut left, mut right) = (
             self.others[new].iter().peekable(),
             self.others[old].iter().peekable(),
@@ -224,10 +250,10 @@ impl Quotient {
                 }
             };
             special += 1;
-            if bad(a, b) {
+            if test(a, b) {
                 return true;
             }
         }
-        special < self.columns && bad(self.default[new], self.default[old])
+        special < self.columns && test(self.default[new], self.default[old])
     }
 }
