@@ -8,8 +8,10 @@ mod user;
 pub(crate) use toolchain::set_up;
 pub(crate) use user::{Static, cargo, static_binary, static_binary_for_vm, vm_init};
 
+use crate::exec;
 use anyhow::Result;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The environment variable that tells `agent-user` where the eBPF object is.
 pub(crate) const OBJECT_VARIABLE: &str = "BAILIFF_EBPF_OBJECT";
@@ -31,9 +33,26 @@ impl Profile {
     }
 }
 
+/// What becomes of the compiler's messages when it succeeds. When it fails they are always shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Warnings {
+    Show,
+    /// Where somebody wants to see the output of something else.
+    Hide,
+}
+
+impl Warnings {
+    fn run(self, command: &mut Command) -> Result<()> {
+        match self {
+            Warnings::Show => exec::run(command),
+            Warnings::Hide => exec::read(command).map(|_| ()),
+        }
+    }
+}
+
 /// The eBPF object, compiled and checked.
-pub(crate) fn ebpf_object() -> Result<PathBuf> {
-    ebpf::build()
+pub(crate) fn ebpf_object(warnings: Warnings) -> Result<PathBuf> {
+    ebpf::build(warnings)
 }
 
 /// `bailiff`, with the eBPF object inside.

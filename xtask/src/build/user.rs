@@ -1,6 +1,6 @@
 //! Static binaries for the VM: they run on every root, whatever C library it has.
 
-use super::{OBJECT_VARIABLE, Profile, ebpf_object};
+use super::{OBJECT_VARIABLE, Profile, Warnings, ebpf_object};
 use crate::{cache, exec, paths};
 use anyhow::{Context, Result};
 use std::env;
@@ -19,16 +19,17 @@ pub(crate) struct Static {
 }
 
 /// Compiles the binary, and the eBPF object before it.
-pub(crate) fn static_binary(what: &Static) -> Result<PathBuf> {
-    let object = ebpf_object()?;
-    compile(what, Some(object))
+pub(crate) fn static_binary(what: &Static, warnings: Warnings) -> Result<PathBuf> {
+    let object = ebpf_object(warnings)?;
+    compile(what, Some(object), warnings)
 }
 
 /// Compiles the binary for a VM: without debug information, which would double what is loaded at
 /// boot; names of functions stay for backtraces.
 pub(crate) fn static_binary_for_vm(what: &Static) -> Result<PathBuf> {
-    let whole = static_binary(what)?;
-    let stripped = paths::target().join("vm").join(what.binary);
+    let whole = static_binary(what, Warnings::Hide)?;
+    let stripped = cache::with_suffix(&whole, ".stripped");
+    let _lock = cache::lock("strip")?;
     let is_newer = |than: Duration| cache::age(&stripped).is_some_and(|age| age < than);
     if !cache::age(&whole).is_some_and(is_newer) {
         cache::make(&stripped, |path| {
@@ -46,22 +47,21 @@ pub(crate) fn vm_init() -> Result<PathBuf> {
         binary: "bailiff-vm-init",
         profile: Profile::Release,
     };
-    compile(&what, None)
+    compile(&what, None, Warnings::Hide)
 }
 
-fn compile(what: &Static, object: Option<PathBuf>) -> Result<PathBuf> {
+fn compile(what: &Static, object: Option<PathBuf>, warnings: Warnings) -> Result<PathBuf> {
     let mut cargo = cargo();
-    cargo.args(["build", "--package", what.package, "--bin", what.binary]);
-    cargo
-        .args(["--quiet", "--target", TARGET, "--target-dir"])
-        .arg(paths::target());
+    cargo.args(["build", "--quiet", "--package", what.package]);
+    cargo.args(["--bin", what.binary, "--target", TARGET, "--target-dir"]);
+    cargo.arg(paths::target());
     cargo.env(
         "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
         "-C target-feature=+crt-static",
     );
-    cargo
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        cargo.env_remove(variable);
+    }
     if let Some(object) = object {
         cargo.env(OBJECT_VARIABLE, object);
     }
@@ -72,7 +72,8 @@ fn compile(what: &Static, object: Option<PathBuf>) -> Result<PathBuf> {
             "release"
         }
     };
-    exec::run(&mut cargo).with_context(|| format!("compile {}", what.binary))?;
+    let compiled = warnings.run(&mut cargo);
+    compiled.with_context(|| format!("compile {}", what.binary))?;
     Ok(paths::target().join(TARGET).join(profile).join(what.binary))
 }
 

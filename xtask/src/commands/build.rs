@@ -1,4 +1,4 @@
-use crate::build::{self, Profile};
+use crate::build::{self, Profile, Warnings};
 use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
@@ -19,9 +19,10 @@ pub(crate) struct Build {
 impl Build {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let path = if self.ebpf {
-            build::ebpf_object()?
+            build::ebpf_object(Warnings::Show)?
         } else {
-            build::static_binary(&build::bailiff(Profile::release(self.release)))?
+            let bailiff = build::bailiff(Profile::release(self.release));
+            build::static_binary(&bailiff, Warnings::Show)?
         };
         println!("{}", path.display());
         Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
 use crate::build::{self, Profile};
-use crate::vm::{BAILIFF, End, Root, Vm};
+use crate::vm::{End, Root, Vm};
 use crate::{exec, kernel, paths};
 use anyhow::Result;
 use clap::Args;
@@ -29,8 +29,7 @@ impl Demo {
         let bailiff = build::static_binary_for_vm(&build::bailiff(Profile::Dev))?;
         let outcome = Vm::new(kernel::get(&self.kernel)?)
             .root(Root::Debian)
-            .copy(bailiff, BAILIFF)
-            .copy(paths::workspace().join("policies"), "/etc/bailiff/grants")
+            .install(bailiff)
             .copy(script, "/root/demo.sh")
             .timeout(Some(Duration::from_secs(900)))
             .run(&["bash", "/root/demo.sh"])?;

@@ -1,6 +1,7 @@
+use crate::build::{self, Warnings};
+use crate::kernel;
 use crate::test::kernel::{Plan, Programs, Verdict};
 use crate::test::{self, Tally};
-use crate::{build, kernel};
 use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;
@@ -38,7 +39,7 @@ impl Test {
         let mut lines = Vec::new();
         if !self.vm_only {
             let started = Instant::now();
-            let tally = test::host::check(&build::ebpf_object()?)?;
+            let tally = test::host::check(&build::ebpf_object(Warnings::Show)?)?;
             lines.push(line("host", &tally.to_string(), started));
             total += tally;
         }

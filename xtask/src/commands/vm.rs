@@ -1,6 +1,6 @@
 use crate::build::{self, Profile};
 use crate::kernel;
-use crate::vm::{Accelerator, BAILIFF, End, Input, Root, Vm};
+use crate::vm::{Accelerator, End, Input, Root, Vm};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::ffi::OsString;
@@ -12,7 +12,8 @@ use std::time::Duration;
 /// Run a command on a real Debian kernel in QEMU, or open a shell there.
 ///
 /// The command runs as root, with its output and its exit code passed through. `bailiff` is at
-/// /usr/bin/bailiff. Without a command there is an interactive shell.
+/// /usr/bin/bailiff, with the shipped grants in /etc/bailiff/grants. Without a command there is an
+/// interactive shell.
 ///
 /// Exit codes of its own: 124 when the time is up, 125 when the VM or the kernel failed: a panic,
 /// or a WARNING, BUG, Oops or stall in the kernel's log.
@@ -88,7 +89,7 @@ impl Run {
             .show_console(self.verbose);
         if !self.no_bailiff {
             let bailiff = build::bailiff(Profile::release(self.release));
-            vm = vm.copy(build::static_binary_for_vm(&bailiff)?, BAILIFF);
+            vm = vm.install(build::static_binary_for_vm(&bailiff)?);
         }
         for (from, to) in &self.copy {
             vm = vm.copy(from, to);

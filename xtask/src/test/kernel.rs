@@ -3,7 +3,7 @@
 use super::Tally;
 use crate::build::{self, Profile};
 use crate::kernel::Kernel;
-use crate::vm::{BAILIFF, End, Output, Root, Vm};
+use crate::vm::{End, Output, Root, Vm};
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub(crate) struct Verdict {
 pub(crate) fn run(kernel: Kernel, programs: &Programs, plan: &Plan) -> Result<Verdict> {
     let mut vm = Vm::new(kernel)
         .root(Root::Debian)
-        .copy(&programs.bailiff, BAILIFF)
+        .install(&programs.bailiff)
         .copy(&programs.scenarios, SCENARIOS)
         .timeout(Some(plan.timeout))
         .output(Output::StreamAndCapture);

@@ -23,8 +23,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where `bailiff` is in a VM.
-pub(crate) const BAILIFF: &str = "/usr/bin/bailiff";
+/// Where `bailiff` and the grants that ship are in a VM, as on a machine that has them installed.
+const BAILIFF: &str = "/usr/bin/bailiff";
+const GRANTS: &str = "/etc/bailiff/grants";
 
 /// The userland that the command finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -167,6 +168,12 @@ impl Vm {
     pub(crate) fn copy(mut self, from: impl Into<PathBuf>, to: impl Into<PathBuf>) -> Vm {
         self.copies.push((from.into(), to.into()));
         self
+    }
+
+    /// Installs `bailiff` and the grants that ship.
+    pub(crate) fn install(self, bailiff: impl Into<PathBuf>) -> Vm {
+        let grants = crate::paths::workspace().join("policies");
+        self.copy(bailiff, BAILIFF).copy(grants, GRANTS)
     }
 
     /// Adds to the kernel's command line; later words win over the ones given by default.

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use vm_init::frame::{self, Frame, Kind};
@@ -19,6 +19,9 @@ use vm_init::job::Job;
 
 /// How long a machine may take to power off once its command has ended.
 const POWER_OFF: Duration = Duration::from_secs(20);
+
+/// How soon the VM hears that the caller's terminal changed its size.
+const RESIZE_SEEN: Duration = Duration::from_millis(300);
 
 pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
     let folder = Scratch::new()?;
@@ -140,14 +143,14 @@ impl<'a> Progress<'a> {
 
     fn started(&mut self, port: &UnixStream) -> Result<()> {
         self.boot = Some(self.started.elapsed());
-        match self.vm.input {
-            Input::Nothing => frame::send(&mut &*port, Kind::Stdin, &[])?,
-            Input::Pipe => send_input_in_background(port.try_clone()?),
-            Input::Terminal => {
-                self.raw_mode = Some(terminal::RawMode::enter()?);
-                send_input_in_background(port.try_clone()?);
-            }
+        if self.vm.input == Input::Nothing {
+            return Ok(frame::send(&mut &*port, Kind::Stdin, &[])?);
         }
+        let is_terminal = self.vm.input == Input::Terminal;
+        if is_terminal {
+            self.raw_mode = Some(terminal::RawMode::enter()?);
+        }
+        send_input_in_background(port.try_clone()?, is_terminal);
         Ok(())
     }
 
@@ -179,10 +182,18 @@ fn receive_in_background(mut port: UnixStream) -> Receiver<Frame> {
 }
 
 /// Ends with the process: a read from standard input cannot be called off.
-fn send_input_in_background(mut port: UnixStream) {
+fn send_input_in_background(mut port: UnixStream, is_terminal: bool) {
     std::thread::spawn(move || {
+        let mut size = terminal::size();
         let mut piece = vec![0; 16 << 10];
         loop {
+            while is_terminal && !terminal::has_input(RESIZE_SEEN) {
+                let now = terminal::size();
+                if now != std::mem::replace(&mut size, now) {
+                    let payload = [now.0.to_le_bytes(), now.1.to_le_bytes()].concat();
+                    let _ = frame::send(&mut port, Kind::WindowSize, &payload);
+                }
+            }
             let length = io::stdin().read(&mut piece).unwrap_or(0);
             if frame::send(&mut port, Kind::Stdin, &piece[..length]).is_err() || length == 0 {
                 return;
@@ -260,14 +271,35 @@ struct Scratch {
     path: PathBuf,
 }
 
+const SCRATCH: &str = "bailiff-vm-";
+
 impl Scratch {
     fn new() -> Result<Scratch> {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("bailiff-vm-{}-{count}", std::process::id());
+        let name = format!("{SCRATCH}{}-{count}", std::process::id());
         let path = std::env::temp_dir().join(name);
+        remove_abandoned();
         fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
         Ok(Scratch { path })
+    }
+}
+
+/// Removes the folders of processes that were killed.
+fn remove_abandoned() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let owner = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(SCRATCH)?.split('-').next());
+        if let Some(owner) = owner
+            && !Path::new("/proc").join(owner).exists()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 

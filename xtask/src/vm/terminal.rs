@@ -2,9 +2,12 @@
 
 use anyhow::Result;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::Winsize;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 nix::ioctl_read_bad!(get_window_size, libc::TIOCGWINSZ, Winsize);
 
@@ -23,6 +26,15 @@ pub(super) fn size() -> (u16, u16) {
     } else {
         (24, 80)
     }
+}
+
+/// Waits so long for standard input to have something, be it its end.
+pub(super) fn has_input(wait: Duration) -> bool {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    let wait = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
+    // An error is for the read that follows to report.
+    poll(&mut fds, wait) != Ok(0)
 }
 
 /// Every key goes to the VM; the former mode comes back with the end of this value.

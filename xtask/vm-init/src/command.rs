@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use vm_init::frame::{self, Assembler, Kind};
 use vm_init::job::Job;
@@ -52,7 +53,7 @@ pub(crate) fn run(port: &mut File, job: &Job) -> Result<i32> {
 }
 
 fn start(job: &Job) -> Result<(Pid, Streams)> {
-    let shell = [OsString::from("/bin/sh"), OsString::from("-i")];
+    let shell = shell(job.terminal.is_some());
     let argv = if job.argv.is_empty() {
         shell.as_slice()
     } else {
@@ -76,6 +77,16 @@ fn start(job: &Job) -> Result<(Pid, Streams)> {
         .spawn()
         .with_context(|| format!("start {}", argv[0].display()))?;
     Ok((Pid::from_raw(child.id().cast_signed()), streams))
+}
+
+fn shell(is_interactive: bool) -> Vec<OsString> {
+    let paths = ["/bin/bash", "/bin/sh"];
+    let found = paths.into_iter().find(|path| Path::new(path).exists());
+    let mut argv = vec![found.unwrap_or("/bin/sh").into()];
+    if is_interactive {
+        argv.push("-i".into());
+    }
+    argv
 }
 
 fn on_pipes(command: &mut Command) -> Result<Streams> {
