@@ -4,13 +4,17 @@ use std::fmt::Write;
 
 use agent_abi::image::SINK;
 
-use crate::{automaton::Dfa, compile::Compiled, model::right_names};
+use crate::{
+    automaton::{Dfa, Label, minimize},
+    compile::Compiled,
+    model::right_names,
+};
 
 /// A `dot` document: nodes are states with the rights that hold there, edges the bytes that lead
-/// on. Chains of single bytes become one edge; the sink, where nothing is allowed, is left out.
+/// on. Which rule decides is left out, so there are fewer states than in the image. Chains of single bytes become one edge; the sink, where nothing is allowed, is left out.
 #[must_use]
 pub fn graph(grant: &Compiled) -> String {
-    let dfa = &grant.dfa;
+    let dfa = &rights_only(&grant.dfa);
     let mut text = String::new();
     let name = grant.name.escape_default();
     // Writing into a string cannot fail.
@@ -45,6 +49,27 @@ pub fn graph(grant: &Compiled) -> String {
     }
     text.push_str("}\n");
     text
+}
+
+/// The smallest automaton that allows the same.
+fn rights_only(dfa: &Dfa) -> Dfa {
+    let mut plain = dfa.clone();
+    let mut labels: Vec<Label> = Vec::new();
+    for (state, slot) in plain.label_of.iter_mut().enumerate() {
+        let label = Label {
+            allowed: dfa.label(state as u32).allowed,
+            ..Label::NONE
+        };
+        *slot = labels
+            .iter()
+            .position(|known| *known == label)
+            .unwrap_or_else(|| {
+                labels.push(label);
+                labels.len() - 1
+            }) as u32;
+    }
+    plain.labels = labels;
+    minimize(&plain)
 }
 
 /// Where a state leads, the sink left out, with the bytes that lead there.

@@ -196,3 +196,66 @@ pub fn decide(rules: &[NaiveRule], path: &[u8], right: usize) -> (bool, Option<u
         None => (false, None),
     }
 }
+
+/// A line of a table of cases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    pub pattern: String,
+    /// As the kernel walks it: empty for the root.
+    pub path: Vec<u8>,
+    pub matches: bool,
+}
+
+/// Reads a table of cases: a pattern on a line of its own, then lines `+ PATH…` that it matches
+/// and `- PATH…` that it does not. `#` begins a comment, `\xHH` is a byte, `\s` a blank.
+#[must_use]
+pub fn cases(table: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut pattern = String::new();
+    for line in table
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        let (matches, paths) = match (line.strip_prefix("+ "), line.strip_prefix("- ")) {
+            (Some(paths), _) => (true, paths),
+            (_, Some(paths)) => (false, paths),
+            _ => {
+                pattern = line.replace("\\s", " ");
+                continue;
+            }
+        };
+        for path in paths.split_whitespace() {
+            let path = if path == "/" {
+                Vec::new()
+            } else {
+                unescape(path)
+            };
+            cases.push(Case {
+                pattern: pattern.clone(),
+                path,
+                matches,
+            });
+        }
+    }
+    cases
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = match (first, tail.first()) {
+            (b'\\', Some(b's')) => Some((b' ', 1)),
+            (b'\\', Some(b'x')) => std::str::from_utf8(tail.get(1..3).unwrap_or_default())
+                .ok()
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+                .map(|byte| (byte, 3)),
+            (b'\\', Some(b'\\')) => Some((b'\\', 1)),
+            _ => None,
+        };
+        let (byte, used) = escaped.unwrap_or((*first, 0));
+        bytes.push(byte);
+        rest = tail.get(used..).unwrap_or_default();
+    }
+    bytes
+}

@@ -16,7 +16,10 @@ use super::{
 use crate::{glob::ByteSet, model::Effect};
 
 /// States before minimisation at which the compiler gives up.
-pub(crate) const MAX_SUBSETS: usize = 1 << 18;
+pub(crate) const MAX_SUBSETS: usize = 1 << 16;
+
+/// Subsets that are enough to tell which pattern multiplies.
+const BLAME_SUBSETS: usize = 1 << 13;
 
 /// How exactly refusals are attributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,7 @@ pub(crate) fn determinize(nfa: &Nfa, attribution: Attribution) -> Result<Dfa, To
 /// The entry that makes the most states, of an automaton that is too large.
 pub(crate) fn heaviest(nfa: &Nfa, attribution: Attribution) -> u32 {
     let mut builder = Builder::new(nfa, attribution);
+    builder.most = BLAME_SUBSETS;
     // Whether it ends or gives up, its subsets tell.
     let _ = builder.run();
     builder.heaviest()
@@ -75,6 +79,7 @@ impl<'n> Builder<'n> {
         Builder {
             nfa,
             attribution,
+            most: MAX_SUBSETS,
             classes,
             columns,
             subsets: Subsets::default(),
@@ -103,6 +108,8 @@ struct Seen {
 struct Builder<'n> {
     nfa: &'n Nfa,
     attribution: Attribution,
+    /// Subsets at which it gives up.
+    most: usize,
     classes: [u8; 256],
     columns: usize,
     subsets: Subsets,
@@ -121,7 +128,7 @@ impl Builder<'_> {
         let mut done = 0;
         let mut by_class: Vec<Vec<u32>> = vec![Vec::new(); self.columns];
         while done < self.queue.len() {
-            if self.queue.len() > MAX_SUBSETS {
+            if self.queue.len() > self.most {
                 return Err(TooManyStates);
             }
             let subset = self.queue[done].clone();

@@ -1,0 +1,236 @@
+//! Images: roots of filesystems, rules that every session has, limits.
+
+mod common;
+
+use agent_abi::{Image, Right, Surface, ledger::NO_RULE};
+use agent_grant::{
+    CompileOptions, Compiled, ImageError, ImageParams, MountView, SuperblockView, compile,
+    interpret::Interpreter,
+};
+use common::{compile_text, load_text, plain_image, whole};
+
+const GRANT: &str = r#"
+version = 1
+name = "image"
+mode = "audit"
+[[file]]
+allow = ["read"]
+path = ["/home/**", "/srv/data/**"]
+[[file]]
+deny = ["read"]
+path = ["/home/*/.ssh/**"]
+[process]
+jit = true
+signal = "any"
+capabilities = ["cap_kill", "NET_BIND_SERVICE"]
+"#;
+
+fn mount(root: &str, at: &str) -> MountView {
+    MountView {
+        root: root.as_bytes().to_vec(),
+        at: at.as_bytes().to_vec(),
+    }
+}
+
+fn image(grant: &Compiled, superblocks: &[SuperblockView]) -> Box<Image> {
+    grant
+        .image(&ImageParams {
+            generation: 7,
+            policy: 8,
+            epoch: 9,
+            superblocks,
+        })
+        .expect("fits")
+}
+
+fn reads(image: &Image, superblock: u32, path: &str) -> bool {
+    let kernel = Interpreter::new(image).unwrap();
+    kernel
+        .decide(
+            kernel.walk(kernel.root(superblock), path.as_bytes()),
+            Right::FileRead,
+        )
+        .0
+}
+
+#[test]
+fn header_says_what_the_grant_says() {
+    let grant = compile_text(GRANT);
+    let image = plain_image(&grant);
+    assert_eq!(image.header.audit, 1);
+    assert_eq!(image.header.capabilities, 1 << 5 | 1 << 10);
+    assert_eq!(
+        image.header.surface,
+        Surface::Jit.bit() | Surface::SignalAny.bit()
+    );
+    let sink = Interpreter::new(&image).unwrap();
+    assert_eq!(sink.walk(0, b"/any/thing"), 0);
+    assert_eq!(sink.decide(0, Right::FileRead), (false, NO_RULE));
+}
+
+#[test]
+fn whole_filesystems_begin_at_their_mount_point() {
+    let grant = compile_text(GRANT);
+    let view = SuperblockView {
+        number: 3,
+        // The topmost mount counts, in whatever order they come.
+        mounts: vec![
+            mount("/", "/srv/data/deep"),
+            mount("", "/home"),
+            mount("/u", "/srv/data"),
+        ],
+    };
+    let image = image(&grant, &[whole(0), view]);
+    assert!(reads(&image, 3, "/u/notes") && reads(&image, 3, ""));
+    assert!(!reads(&image, 3, "/u/.ssh/id"));
+    assert!(reads(&image, 0, "/home/u/notes") && !reads(&image, 0, "/etc/passwd"));
+    // No such filesystem: nothing.
+    assert!(!reads(&image, 4, "/home/u"));
+}
+
+#[test]
+fn partly_visible_filesystems_show_their_directories_only() {
+    let grant = compile_text(GRANT);
+    let view = SuperblockView {
+        number: 5,
+        mounts: vec![
+            mount("/@home", "/home"),
+            mount("/@homework/x", "/srv/data"),
+            mount("/@home/u", "/etc"),
+            mount("/@root", "/"),
+        ],
+    };
+    let image = image(&grant, &[whole(0), view]);
+    assert!(reads(&image, 5, "/@home") && reads(&image, 5, "/@home/u/notes"));
+    assert!(!reads(&image, 5, "/@home/u/.ssh/id"));
+    assert!(reads(&image, 5, "/@homework/x/y") && !reads(&image, 5, "/@homework"));
+    assert!(!reads(&image, 5, "/@homeworks") && !reads(&image, 5, "/@homes/u"));
+    assert!(!reads(&image, 5, "") && !reads(&image, 5, "/") && !reads(&image, 5, "/@hom"));
+    assert!(reads(&image, 5, "/@root/home/u") && !reads(&image, 5, "/@root/etc"));
+    // The other filesystem is as it was.
+    assert!(reads(&image, 0, "/home/u/notes") && !reads(&image, 0, "/home/u/.ssh/x"));
+    let kernel = Interpreter::new(&image).unwrap();
+    let state = |superblock: u32, path: &str| kernel.walk(kernel.root(superblock), path.as_bytes());
+    assert!(kernel.may_move(state(5, "/@home/u/a"), state(0, "/home/u/b")));
+    assert!(kernel.may_move(state(5, "/@home"), state(0, "/home")));
+    assert!(!kernel.may_move(state(5, "/@home/u/a"), state(5, "/@other/b")));
+}
+
+#[test]
+fn nonsense_mounts_are_errors() {
+    let grant = compile_text(GRANT);
+    let image = |view| {
+        grant.image(&ImageParams {
+            generation: 1,
+            policy: 1,
+            epoch: 1,
+            superblocks: &[view],
+        })
+    };
+    assert_eq!(
+        image(whole(1024)).err(),
+        Some(ImageError::SuperblockNumber(1024))
+    );
+    for bad in ["home", "/a//b", "/a/../b"] {
+        let view = SuperblockView {
+            number: 0,
+            mounts: vec![mount("/", bad)],
+        };
+        assert!(matches!(image(view), Err(ImageError::Path(_))), "{bad}");
+    }
+}
+
+#[test]
+fn no_grant_lets_a_session_change_its_limits() {
+    let everything =
+        load_text("version = 1\nname = \"all\"\n[[file]]\nallow = [\"all\"]\npath = [\"/**\"]\n");
+    let options = CompileOptions {
+        protected: vec![b"/usr/bin/bailiff".to_vec()],
+    };
+    let grant = compile(&everything, &options).expect("compiles");
+    let refused = [
+        ("/var/lib/bailiff", Right::FileList),
+        ("/var/lib/bailiff/store.db", Right::FileRead),
+        ("/sys/fs/bpf/bailiff/LABELS", Right::FileRead),
+        ("/run/bailiff/bailiff.sock", Right::FileDelete),
+        ("/run/bailiff/other.sock", Right::FileConnect),
+        ("/sys/fs/cgroup/x/cgroup.procs", Right::FileWrite),
+        ("/etc/bailiff/grants/a.toml", Right::FileWrite),
+        ("/usr/bin/bailiff", Right::FileWrite),
+        ("/usr/bin/bailiff", Right::FileDelete),
+        ("/proc/1/mem", Right::FileWrite),
+        ("/proc/1/task/2/mem", Right::FileWrite),
+        ("/proc/sys/kernel/core_pattern", Right::FileWrite),
+        ("/proc/sysrq-trigger", Right::FileWrite),
+    ];
+    for (path, right) in refused {
+        let (allowed, rule) = grant.decide(path.as_bytes(), right);
+        assert!(!allowed, "{path} {right:?}");
+        assert!(
+            grant
+                .rule(rule)
+                .is_some_and(|rule| rule.id.starts_with("bailiff:")),
+            "{path}"
+        );
+    }
+    let allowed = [
+        ("/run/bailiff/bailiff.sock", Right::FileConnect),
+        ("/usr/bin/bailiff", Right::FileExec),
+        ("/etc/bailiff/grants/a.toml", Right::FileRead),
+        ("/proc/1/status", Right::FileRead),
+        ("/usr/bin/bailiff2", Right::FileWrite),
+        ("/", Right::FileList),
+    ];
+    for (path, right) in allowed {
+        let path = if path == "/" { "" } else { path };
+        assert!(grant.decide(path.as_bytes(), right).0, "{path} {right:?}");
+    }
+    // Nor by moving a directory around them.
+    assert!(!grant.may_move(b"/run/x", b"/run/bailiff"));
+    assert!(!grant.may_move(b"/r", b"/run"));
+    assert!(grant.may_move(b"/w/a", b"/w/b"));
+}
+
+#[test]
+fn prepared_content_cannot_be_moved_in() {
+    let grant = compile_text(
+        r#"
+        version = 1
+        name = "hooks"
+        [[file]]
+        allow = ["all"]
+        path = ["/w/**"]
+        [[file]]
+        deny = ["write", "create"]
+        path = ["/**/.git/hooks/*"]
+        "#,
+    );
+    assert!(!grant.may_move(b"/w/.git", b"/w/prepared"));
+    assert!(!grant.may_move(b"/w/.git/hooks", b"/w/prepared"));
+    assert!(!grant.may_move(b"/w/other", b"/w/.git"));
+    assert!(!grant.may_move(b"/w/sub", b"/w/.git/hooks/x"));
+    assert!(grant.may_move(b"/w/b", b"/w/a"));
+    assert!(grant.may_move(b"/w/.git/index", b"/w/.git/index.lock"));
+    assert!(grant.may_move(b"/w/a/.git", b"/w/b/.git"));
+}
+
+#[test]
+fn too_large_names_the_heaviest_pattern() {
+    let stars: Vec<_> = (0..24)
+        .map(|n| {
+            let c = char::from(b'a' + n);
+            format!("\"/**/{c}*/**/*{c}*{c}\"")
+        })
+        .collect();
+    let text = format!(
+        "version = 1\nname = \"x\"\n[[file]]\nallow = [\"read\"]\npath = [{}]\n",
+        stars.join(", ")
+    );
+    let error = compile(&load_text(&text), &CompileOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("too large an automaton") && error.contains("/**/"),
+        "{error}"
+    );
+}
