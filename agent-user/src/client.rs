@@ -41,6 +41,9 @@ fn remedy(error: &io::Error) -> String {
             "it is not running; start it with `systemctl start bailiff`, or `bailiff daemon` as root"
                 .into()
         }
+        io::ErrorKind::PermissionDenied if std::env::var_os("BAILIFF_SESSION").is_some() => {
+            "the grant of this session does not let it ask; `include = [\"base\"]` would".into()
+        }
         io::ErrorKind::PermissionDenied => {
             "permission denied; run this as root, or ask to be put into the group `bailiff`".into()
         }
