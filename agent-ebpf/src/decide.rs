@@ -15,7 +15,7 @@ use crate::{
     event::{Finding, count_drop, report, report_file},
     kernel::{
         DENTRY_INODE, DENTRY_SB, Dentry, FILE_MOUNT, File, INODE_MODE, Inode, MOUNT_NAMESPACE,
-        MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount, load, offset,
+        MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount, is_null, load, offset,
     },
     maps::{LEDGER, SCRATCH},
     scratch::Scratch,
@@ -363,6 +363,10 @@ unsafe fn increment(counter: *mut u64) {
 #[inline(always)]
 pub fn is_directory(dentry: *const Dentry) -> bool {
     // SAFETY: the hook's dentry.
+    if unsafe { is_null(dentry, &DENTRY_INODE) } {
+        return false;
+    }
+    // SAFETY: as above.
     let inode: *const Inode = unsafe { load(dentry, &DENTRY_INODE) };
     if inode.is_null() {
         return false;

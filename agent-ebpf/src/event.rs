@@ -15,7 +15,7 @@ use aya_ebpf::helpers::generated::{
 };
 
 use crate::{
-    kernel::{DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, load},
+    kernel::{DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, is_null, load},
     maps::{DROPS, EVENTS},
     scratch::{NameRef, Scratch},
     subject::Subject,
@@ -55,7 +55,7 @@ pub fn report_file(
         let event = addr_of_mut!((*scratch).record.event);
         (*event).dev = (*scratch).walk.dev;
         let inode: *const Inode = load(dentry, &DENTRY_INODE);
-        if !inode.is_null() {
+        if !is_null(dentry, &DENTRY_INODE) && !inode.is_null() {
             (*event).ino = load(inode, &INODE_INO);
         }
     }

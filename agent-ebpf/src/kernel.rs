@@ -4,7 +4,9 @@
 //! reads as zero (`PROBE_MEM`), it does not fault. The offsets are `.rodata`, frozen at load, so
 //! the verifier sees constants.
 
-use core::ptr::read_volatile;
+use core::{ffi::c_void, ptr::read_volatile};
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 macro_rules! opaque {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(
@@ -99,4 +101,32 @@ pub fn offset(field: &'static Field) -> usize {
 pub fn rename_lock() -> u64 {
     // SAFETY: a live static; volatile because the loader changes it after compilation.
     unsafe { read_volatile(&raw const RENAME_LOCK) }
+}
+
+/// Whether the pointer `field` of the structure at `base` is NULL.
+///
+/// Read as a number: verifiers from 6.5 on take some pointers for never NULL (a hook's arguments,
+/// a dentry's inode) and drop a test of the pointer itself.
+///
+/// # Safety
+/// `base` is a pointer to a live structure.
+#[inline(always)]
+pub unsafe fn is_null<B>(base: *const B, field: &'static Field) -> bool {
+    // SAFETY: as in `load`.
+    unsafe {
+        let offset = read_volatile(&raw const field.0);
+        is_null_at(base.byte_add(offset as usize).cast())
+    }
+}
+
+/// Whether the pointer at `place`, such as a hook's argument, is NULL.
+///
+/// # Safety
+/// `place` is an address that the kernel can read.
+#[inline(always)]
+pub unsafe fn is_null_at(place: *const c_void) -> bool {
+    let mut address = 0_u64;
+    // SAFETY: a live local; a place that cannot be read leaves zero.
+    unsafe { bpf_probe_read_kernel((&raw mut address).cast(), 8, place) };
+    address == 0
 }

@@ -9,13 +9,13 @@
 //! So `ld.so program`, `LD_PRELOAD` and a memfd need the same right as `execve`.
 
 use agent_abi::{FileRights, Reason, Right, Surface, event::Detail, ledger::NO_RULE};
-use aya_ebpf::{macros::lsm, programs::LsmContext};
+use aya_ebpf::{EbpfContext, macros::lsm, programs::LsmContext};
 
 use crate::{
     decide::{EACCES, ENOMEM, EPERM, Place, file, place_of, refuse},
     kernel::{
         BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, File, INODE_MODE, Inode,
-        TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, load,
+        TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, is_null_at, load,
     },
     maps::LABELS,
     subject::{Subject, current_task, guard},
@@ -102,7 +102,13 @@ fn mmap_file(ctx: LsmContext) -> i32 {
     if prot & PROT_EXEC == 0 {
         return 0;
     }
-    guard(|subject| executable(subject, ctx.arg(0)))
+    guard(|subject| {
+        // SAFETY: the context holds the arguments, eight bytes each.
+        if unsafe { is_null_at(ctx.as_ptr()) } {
+            return anonymous(subject);
+        }
+        executable(subject, ctx.arg(0))
+    })
 }
 
 /// `int file_mprotect(struct vm_area_struct *, unsigned long reqprot, unsigned long prot)`

@@ -20,8 +20,8 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 use crate::{
     decide::{Place, file, is_directory, moved, place, place_of, refuse_move},
     kernel::{
-        DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, Inode, PATH_DENTRY,
-        PATH_MOUNT, Path, VfsMount, load,
+        DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY,
+        PATH_MOUNT, Path, VfsMount, is_null, load,
     },
     subject::{Subject, guard},
 };
@@ -161,9 +161,9 @@ fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32)
     let exchange = flags & RENAME_EXCHANGE != 0;
     let both = FileRights::CREATE.union(FileRights::DELETE);
     // SAFETY: the hook's argument; a name that is free has no inode.
-    let replaced: *const Inode = unsafe { load(new, &DENTRY_INODE) };
+    let is_free = unsafe { is_null(new, &DENTRY_INODE) };
     let leave = if exchange { both } else { FileRights::DELETE };
-    let arrive = if replaced.is_null() {
+    let arrive = if is_free {
         FileRights::CREATE
     } else {
         both
