@@ -27,6 +27,7 @@ pub use compile::{
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
 pub use explain::{Explanation, explain};
 pub use graph::graph;
+pub use interpret::Interpreter;
 pub use lint::{Lint, LintKind, lint};
 pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, load};
 pub use policies::{shipped, shipped_includes, shipped_names};

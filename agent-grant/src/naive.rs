@@ -17,7 +17,8 @@ pub fn matches(pattern: &str, path: &[u8]) -> bool {
     })
 }
 
-/// Replaces the first group of braces by each of its alternatives, again and again.
+/// Replaces the first group of braces by each of its alternatives, again and again. A NUL, which
+/// matches nothing and is in no pattern, stands where a brace was, so that `*{*}` is no `**`.
 fn without_braces(pattern: &[u8], out: &mut Vec<Vec<u8>>) {
     let Some(open) = find(pattern, 0, b'{') else {
         out.push(pattern.to_vec());
@@ -45,7 +46,10 @@ fn without_braces(pattern: &[u8], out: &mut Vec<Vec<u8>>) {
         at += 1;
     }
     for piece in pieces {
-        without_braces(&[&pattern[..open], piece, &pattern[at + 1..]].concat(), out);
+        without_braces(
+            &[&pattern[..open], b"\0", piece, b"\0", &pattern[at + 1..]].concat(),
+            out,
+        );
     }
 }
 
@@ -77,17 +81,26 @@ fn class_end(pattern: &[u8], open: usize) -> usize {
 }
 
 fn split(pattern: &[u8]) -> Vec<&[u8]> {
-    if pattern == b"/" {
+    if pattern.iter().filter(|byte| **byte != 0).eq([&b'/']) {
         return Vec::new();
     }
+    // Braces at the very beginning leave their mark before the first slash.
+    let pattern = trim(pattern);
     let mut components = Vec::new();
     let mut from = 1;
     while let Some(slash) = find(pattern, from, b'/') {
-        components.push(&pattern[from..slash]);
+        components.push(trim(&pattern[from..slash]));
         from = slash + 1;
     }
-    components.push(&pattern[from..]);
+    components.push(trim(&pattern[from..]));
     components
+}
+
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] | [rest @ .., 0] = text {
+        text = rest;
+    }
+    text
 }
 
 fn match_components(pattern: &[&[u8]], names: &[&[u8]]) -> bool {
@@ -106,6 +119,7 @@ fn match_components(pattern: &[&[u8]], names: &[&[u8]]) -> bool {
 fn match_name(pattern: &[u8], name: &[u8]) -> bool {
     match pattern.first() {
         None => name.is_empty(),
+        Some(0) => match_name(&pattern[1..], name),
         Some(b'*') => {
             match_name(&pattern[1..], name) || (!name.is_empty() && match_name(pattern, &name[1..]))
         }
@@ -122,10 +136,8 @@ fn match_name(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 fn in_class(class: &[u8], byte: u8) -> bool {
-    if let Some(b'!') = class.first() {
-        return !in_class(&class[1..], byte);
-    }
-    let mut at = 0;
+    let negated = class.first() == Some(&b'!');
+    let mut at = usize::from(negated);
     let mut found = false;
     while at < class.len() {
         let low = member(class, &mut at);
@@ -137,7 +149,7 @@ fn in_class(class: &[u8], byte: u8) -> bool {
             found |= low == byte;
         }
     }
-    found
+    found != negated
 }
 
 fn member(class: &[u8], at: &mut usize) -> u8 {
@@ -166,7 +178,7 @@ pub fn matches_anchored(rule: &NaiveRule, path: &[u8]) -> bool {
         .iter()
         .for_each(|p| without_braces(p.as_bytes(), &mut alternatives));
     alternatives.iter().any(|pattern| {
-        !(pattern == b"/**" || pattern.starts_with(b"/**/"))
+        split(pattern).first() != Some(&&b"**"[..])
             && matches(&String::from_utf8_lossy(pattern), path)
     }) && !rule.except.iter().any(|pattern| matches(pattern, path))
 }

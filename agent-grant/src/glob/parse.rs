@@ -221,10 +221,10 @@ impl Lexer<'_> {
         };
         self.at += c.len_utf8();
         if c == '/' {
-            self.push(Kind::Slash, from);
-        } else {
-            self.bytes(c, from);
+            return Err(GlobError::new(from..self.at, "a slash cannot be escaped")
+                .label("no name holds one"));
         }
+        self.bytes(c, from);
         Ok(())
     }
 
