@@ -6,6 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Check the sources, run the unit tests, and run the scenarios on every kernel of the matrix.
@@ -22,6 +24,9 @@ pub(crate) struct Test {
     /// Only the scenarios, not format, lints and unit tests.
     #[arg(long, conflicts_with = "host_only")]
     vm_only: bool,
+    /// Run so many VMs side by side; by default two where there are two processors.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
     /// End a VM after so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 1500)]
     timeout: u64,
@@ -45,18 +50,8 @@ impl Test {
         }
         if !self.host_only {
             let programs = Programs::build()?;
-            for wanted in self.kernels() {
-                let started = Instant::now();
-                println!("== kernel {wanted}");
-                let (name, verdict) = self.on_kernel(wanted, &programs);
-                let mut tally = verdict.tally;
-                let mut text = tally.to_string();
-                if let Some(error) = verdict.error {
-                    println!("FAILED on kernel {name}: {error}");
-                    tally += Tally::FAILED;
-                    text += &format!(", and: {}", error.lines().next().unwrap_or_default());
-                }
-                lines.push(line(&name, &text, started));
+            for (text, tally) in self.on_kernels(&programs) {
+                lines.push(text);
                 total += tally;
             }
         }
@@ -79,28 +74,64 @@ impl Test {
         self.kernel.iter().map(String::as_str).collect()
     }
 
+    /// A line and the counts for each kernel, in the order of the matrix.
+    fn on_kernels(&self, programs: &Programs) -> Vec<(String, Tally)> {
+        let kernels = self.kernels();
+        let jobs = self
+            .jobs
+            .unwrap_or_else(default_jobs)
+            .clamp(1, kernels.len());
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                scope.spawn(|| {
+                    while let number = next.fetch_add(1, Ordering::Relaxed)
+                        && let Some(wanted) = kernels.get(number)
+                    {
+                        let result = self.on_kernel(wanted, programs);
+                        done.lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push((number, result));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(number, _)| *number);
+        done.into_iter().map(|(_, result)| result).collect()
+    }
+
     /// A kernel that cannot be had or run counts as a failure of that kernel and no other.
-    fn on_kernel(&self, wanted: &str, programs: &Programs) -> (String, Verdict) {
+    fn on_kernel(&self, wanted: &str, programs: &Programs) -> (String, Tally) {
+        let started = Instant::now();
         let plan = Plan {
             words: self.words.clone(),
             timeout: Duration::from_secs(self.timeout),
             append: self.append.clone(),
         };
-        let failed = |error| Verdict {
+        let mut name = wanted.to_owned();
+        let verdict = kernel::get(wanted).and_then(|kernel| {
+            name.clone_from(&kernel.version);
+            test::kernel::run(kernel, programs, &plan, &format!("[{name}] "))
+        });
+        let Verdict { mut tally, error } = verdict.unwrap_or_else(|error| Verdict {
             tally: Tally::default(),
             error: Some(format!("{error:#}")),
-        };
-        match kernel::get(wanted) {
-            Ok(kernel) => {
-                let name = kernel.version.clone();
-                (
-                    name,
-                    test::kernel::run(kernel, programs, &plan).unwrap_or_else(failed),
-                )
-            }
-            Err(error) => (wanted.to_owned(), failed(error)),
+        });
+        let mut text = tally.to_string();
+        if let Some(error) = error {
+            println!("FAILED on kernel {name}: {error}");
+            tally += Tally::FAILED;
+            text += &format!(", and: {}", error.lines().next().unwrap_or_default());
         }
+        (line(&name, &text, started), tally)
     }
+}
+
+/// Scenarios keep one processor busy, so a second machine uses the second one.
+fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2))
 }
 
 fn line(name: &str, text: &str, started: Instant) -> String {

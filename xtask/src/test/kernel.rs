@@ -42,13 +42,19 @@ pub(crate) struct Verdict {
     pub(crate) error: Option<String>,
 }
 
-pub(crate) fn run(kernel: Kernel, programs: &Programs, plan: &Plan) -> Result<Verdict> {
+/// Runs the scenarios, their output shown line by line after `prefix`.
+pub(crate) fn run(
+    kernel: Kernel,
+    programs: &Programs,
+    plan: &Plan,
+    prefix: &str,
+) -> Result<Verdict> {
     let mut vm = Vm::new(kernel)
         .root(Root::Debian)
         .install(&programs.bailiff)
         .copy(&programs.scenarios, SCENARIOS)
         .timeout(Some(plan.timeout))
-        .output(Output::StreamAndCapture);
+        .output(Output::Lines(prefix.to_owned()));
     for words in &plan.append {
         vm = vm.append(words);
     }
@@ -56,16 +62,17 @@ pub(crate) fn run(kernel: Kernel, programs: &Programs, plan: &Plan) -> Result<Ve
     argv.extend(plan.words.iter().cloned());
     let outcome = vm.run(&argv)?;
     let printed = String::from_utf8_lossy(&outcome.stdout);
-    let last = printed.lines().rfind(|line| !line.trim().is_empty());
     let mut error = outcome.machine_error();
-    let tally = last.and_then(Tally::read).unwrap_or_default();
-    if let (End::Exited(code), None) = (outcome.end, &error) {
-        let is_told = tally.failed > 0;
-        if code != 0 && !is_told {
-            error = Some(format!("the scenarios ended with exit code {code}"));
-        } else if tally == Tally::default() && plan.words.is_empty() {
-            error = Some("the scenarios did not say how many passed".into());
-        }
+    let told = printed.lines().rev().find_map(Tally::read);
+    if error.is_none() {
+        error = match (outcome.end, told) {
+            (_, None) => Some("the scenarios did not say how many passed".into()),
+            (End::Exited(code), Some(Tally { failed: 0, .. })) if code != 0 => Some(format!(
+                "no scenario failed, but they ended with exit code {code}"
+            )),
+            _ => None,
+        };
     }
+    let tally = told.unwrap_or_else(|| Tally::count(&printed));
     Ok(Verdict { tally, error })
 }

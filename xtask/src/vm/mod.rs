@@ -46,15 +46,14 @@ pub(crate) enum Input {
     Terminal,
 }
 
-/// Where the command's standard output goes. Its standard error is always shown as it comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where the command's output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// To the caller's standard output, as it comes.
+    /// To the caller's standard output and error, byte by byte as it comes.
     Stream,
-    /// Into the [`Outcome`].
-    Capture,
-    /// To both.
-    StreamAndCapture,
+    /// Line by line to the caller's standard output after this prefix, for machines that run side
+    /// by side. The command's standard output is also kept in the [`Outcome`].
+    Lines(String),
 }
 
 /// What QEMU runs the guest's instructions on.

@@ -81,6 +81,8 @@ struct Progress<'a> {
     started: Instant,
     boot: Option<Duration>,
     stdout: Vec<u8>,
+    /// Of standard error and standard output.
+    lines: [Lines; 2],
     failure: Option<String>,
     /// Kept so that the terminal is restored when the run ends, however it ends.
     raw_mode: Option<terminal::RawMode>,
@@ -93,6 +95,7 @@ impl<'a> Progress<'a> {
             started,
             boot: None,
             stdout: Vec::new(),
+            lines: Default::default(),
             failure: None,
             raw_mode: None,
         }
@@ -109,8 +112,7 @@ impl<'a> Progress<'a> {
             match frame.kind {
                 Kind::Ready => frame::send(&mut port, Kind::Job, &job.encode())?,
                 Kind::Started => self.started(&port)?,
-                Kind::Stdout => self.stdout(&frame)?,
-                Kind::Stderr => io::stderr().write_all(&frame.payload)?,
+                Kind::Stdout | Kind::Stderr => self.output(&frame)?,
                 Kind::Exit => {
                     let code = frame
                         .payload
@@ -126,6 +128,9 @@ impl<'a> Progress<'a> {
             }
         };
         self.raw_mode = None;
+        if let Output::Lines(prefix) = &self.vm.output {
+            self.lines.iter_mut().for_each(|lines| lines.finish(prefix));
+        }
         Ok(end)
     }
 
@@ -154,17 +159,45 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    fn stdout(&mut self, frame: &Frame) -> Result<()> {
-        if self.vm.output != Output::Capture {
-            let mut stream = io::stdout();
-            stream
-                .write_all(&frame.payload)
-                .and_then(|()| stream.flush())?;
-        }
-        if self.vm.output != Output::Stream {
-            self.stdout.extend_from_slice(&frame.payload);
+    fn output(&mut self, frame: &Frame) -> Result<()> {
+        let is_stdout = frame.kind == Kind::Stdout;
+        match &self.vm.output {
+            Output::Stream if is_stdout => {
+                let mut stream = io::stdout();
+                stream.write_all(&frame.payload)?;
+                stream.flush()?;
+            }
+            Output::Stream => io::stderr().write_all(&frame.payload)?,
+            Output::Lines(prefix) => {
+                self.lines[usize::from(is_stdout)].show(prefix, &frame.payload);
+                if is_stdout {
+                    self.stdout.extend_from_slice(&frame.payload);
+                }
+            }
         }
         Ok(())
+    }
+}
+
+/// Shows output line by line, so that machines that run side by side do not mix theirs.
+#[derive(Default)]
+struct Lines {
+    unfinished: Vec<u8>,
+}
+
+impl Lines {
+    fn show(&mut self, prefix: &str, piece: &[u8]) {
+        self.unfinished.extend_from_slice(piece);
+        while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.unfinished.drain(..=end).collect();
+            print!("{prefix}{}", String::from_utf8_lossy(&line));
+        }
+    }
+
+    fn finish(&mut self, prefix: &str) {
+        if !self.unfinished.is_empty() {
+            self.show(prefix, b"\n");
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! powers the machine off. Whatever it cannot do it reports over the port instead of going on.
 
 mod command;
+mod devices;
 mod modules;
 mod network;
 mod payload;

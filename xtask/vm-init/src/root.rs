@@ -1,5 +1,6 @@
 //! Mounts: what process 1 itself needs, the switch to a disk, and what every command finds.
 
+use crate::devices;
 use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::unistd::{chdir, chroot};
@@ -81,6 +82,7 @@ pub(crate) fn mount_all(modules: Option<&OsStr>) -> Result<()> {
         let target = Path::new("/usr/lib/modules");
         fs::create_dir_all(target)?;
         mount_disk(disk, target, MsFlags::MS_RDONLY)?;
+        devices::make()?;
     }
     Ok(())
 }
