@@ -58,7 +58,8 @@ pub struct ImageHeader {
     pub refer_classes: u32,
     /// Word index of the refer relation, a bit matrix: bit `new * refer_count + old`, the lowest
     /// bit of a word first, is set iff a directory (or file) in class `old` may get a name in
-    /// class `new`: no path below gains a right.
+    /// class `new`: no path, its own and those below, gains a right, and none loses write, create
+    /// or attr (what may not be made there must not be moved there ready-made).
     pub refer: u32,
     /// Rows and columns of the refer relation. 0 where it would not fit: then only a move
     /// between equal classes is allowed.
