@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What udev lets everybody use.
-const FOR_EVERYBODY: &[&str] = &["net/tun", "fuse"];
+const FOR_EVERYBODY: &[&str] = &["/dev/net/tun", "/dev/fuse"];
 
 /// Makes the nodes that depmod listed for this kernel's modules.
 pub(crate) fn make() -> Result<()> {
@@ -20,9 +20,10 @@ pub(crate) fn make() -> Result<()> {
         let path = Path::new("/dev").join(name);
         make_one(&path, kind, makedev(major, minor))
             .with_context(|| format!("make {}", path.display()))?;
-        if FOR_EVERYBODY.contains(&name) {
-            fs::set_permissions(&path, Permissions::from_mode(0o666))?;
-        }
+    }
+    for path in FOR_EVERYBODY {
+        // Where it is neither a module nor built in there is nothing to set.
+        let _ = fs::set_permissions(path, Permissions::from_mode(0o666));
     }
     Ok(())
 }
