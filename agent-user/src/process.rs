@@ -22,10 +22,8 @@ impl ProcessHandle {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the kernel has just given this descriptor to us alone.
-        Ok(Self {
-            pid,
-            fd: unsafe { OwnedFd::from_raw_fd(fd as i32) },
-        })
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        Ok(Self { pid, fd })
     }
 
     /// With a descriptor that the kernel gave for `pid`.

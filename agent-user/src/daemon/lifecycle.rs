@@ -1,7 +1,7 @@
 //! What happens to a session after its start: processes come, it is halted, it ends.
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -10,6 +10,14 @@ use jiff::Timestamp;
 
 use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
 use crate::api::{EndCause, RuleCount};
+
+/// The end of a session, for the store.
+pub(super) struct Ending {
+    number: u32,
+    at: Timestamp,
+    cause: EndCause,
+    counts: Vec<RuleCount>,
+}
 
 /// How long a killed session's processes may take to be gone.
 const DEATH: Duration = Duration::from_secs(10);
@@ -119,19 +127,41 @@ impl Daemon {
             tracing::warn!("the cgroup of {} was not removed: {error}", live.row.name);
         }
         let number = live.row.number;
-        let stored = self
-            .blocking(move |daemon| {
-                daemon
-                    .store
-                    .end_session(number, Timestamp::now(), cause, &counts)
-            })
-            .await;
-        if let Err(error) = stored {
-            tracing::error!("the end of {} was not recorded: {error}", live.row.name);
-        }
+        let ending = Ending {
+            number,
+            at: Timestamp::now(),
+            cause,
+            counts,
+        };
+        self.unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(ending);
+        self.blocking(Daemon::record_endings).await;
         self.sessions().retire(number);
         live.ended.send_replace(true);
         tracing::info!("session {} ended ({})", live.row.name, cause.name());
+    }
+
+    /// Writes down the ends that are not in the store yet. What fails is tried again later.
+    pub(super) fn record_endings(&self) {
+        let mut unrecorded = self
+            .unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unrecorded.retain(|ending| {
+            let Ending {
+                number,
+                at,
+                cause,
+                counts,
+            } = ending;
+            let result = self.store.end_session(*number, *at, *cause, counts);
+            if let Err(error) = &result {
+                tracing::error!("the end of session {number} is not recorded yet: {error}");
+            }
+            result.is_err()
+        });
     }
 
     fn take_out(&self, live: &Live) {

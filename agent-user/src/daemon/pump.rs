@@ -67,7 +67,10 @@ impl Pump {
                     self.drain_all().await;
                     let _ = done.send(());
                 }
-                _ = ticks.tick() => self.report_drops(),
+                _ = ticks.tick() => {
+                    self.report_drops();
+                    self.daemon.blocking(Daemon::record_endings).await;
+                }
             }
         }
     }

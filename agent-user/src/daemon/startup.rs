@@ -140,6 +140,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         sessions: Mutex::new(Sessions::default()),
         superblocks: AsyncMutex::new(superblocks),
         next_epoch: AtomicU32::new(epoch),
+        unrecorded: Mutex::default(),
         drain,
         boot_id: boot_id(),
         started: Timestamp::now(),

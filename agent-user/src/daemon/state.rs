@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
-use super::{sessions::Sessions, superblocks::Superblocks};
+use super::{lifecycle::Ending, sessions::Sessions, superblocks::Superblocks};
 use crate::{
     cgroup::Hierarchy,
     kernel::Kernel,
@@ -25,6 +25,8 @@ pub(super) struct Daemon {
     /// Held while an image is built and put in force: one at a time.
     pub(super) superblocks: AsyncMutex<Superblocks>,
     pub(super) next_epoch: AtomicU32,
+    /// Ends of sessions that the store could not take yet.
+    pub(super) unrecorded: Mutex<Vec<Ending>>,
     /// Asks the event pump to read all that waits.
     pub(super) drain: mpsc::Sender<oneshot::Sender<()>>,
     pub(super) boot_id: String,
