@@ -27,6 +27,7 @@ macro_rules! for_each_kernel_field {
             FILE_MOUNT = "file", "f_path", "mnt";
             MOUNT_VFSMOUNT = "mount", "mnt";
             MOUNT_NAMESPACE = "mount", "mnt_ns";
+            FILE_INODE = "file", "f_inode";
             FILE_MODE = "file", "f_mode";
             FILE_FLAGS = "file", "f_flags";
             PATH_MOUNT = "path", "mnt";
@@ -34,6 +35,7 @@ macro_rules! for_each_kernel_field {
             DENTRY_PARENT = "dentry", "d_parent";
             DENTRY_NAME = "dentry", "d_name", "name";
             DENTRY_NAME_LENGTH = "dentry", "d_name", "len";
+            DENTRY_SEQUENCE = "dentry", "d_seq";
             DENTRY_INODE = "dentry", "d_inode";
             DENTRY_SB = "dentry", "d_sb";
             INODE_INO = "inode", "i_ino";

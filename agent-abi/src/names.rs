@@ -7,6 +7,8 @@ pub const PIN_ROOT: &str = "/sys/fs/bpf/bailiff";
 pub const LABELS: &str = "LABELS";
 /// Task storage: a labelled task's scratch space for walks and events.
 pub const SCRATCH: &str = "SCRATCH";
+/// Inode storage: the automaton's state after a directory's path, remembered.
+pub const DIRECTORIES: &str = "DIRECTORIES";
 /// Array of maps: slot to the one-element array that holds the session's [`Image`](crate::Image).
 pub const IMAGES: &str = "IMAGES";
 /// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.

@@ -12,15 +12,17 @@ use agent_abi::{
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 use crate::{
+    directory::recall,
     event::{Finding, count_drop, report, report_file},
     kernel::{
-        DENTRY_INODE, DENTRY_SB, Dentry, FILE_MOUNT, File, INODE_MODE, Inode, MOUNT_NAMESPACE,
-        MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount, is_null, load, offset,
+        DENTRY_INODE, DENTRY_SB, Dentry, FILE_INODE, FILE_MOUNT, File, INODE_MODE, Inode, MOUNT_NAMESPACE,
+        MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount, file_path_is_trusted, is_null,
+        load, offset,
     },
     maps::{LEDGER, SCRATCH},
     scratch::Scratch,
     subject::Subject,
-    walk::{state_of, states_of, word},
+    walk::{keep, state_of, states_of, word},
 };
 
 pub const EPERM: i32 = 1;
@@ -95,25 +97,61 @@ pub fn count_allowed(subject: &Subject, rule: u16) {
     }
 }
 
+/// [`permits`] for the dentry of an open file.
+#[inline(always)]
+pub fn permits_opened(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
+    file_path_is_trusted() && permits(subject, dentry, wanted)
+}
+
+/// Whether the short way already finds that the session may do `wanted` to the file at `dentry`.
+/// If not, nothing is decided yet.
+#[inline(always)]
+pub fn permits(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
+    let Some(image) = subject.image else {
+        return false;
+    };
+    let Some((state, _)) = recall(image, dentry) else {
+        return false;
+    };
+    // SAFETY: `word` masks every index.
+    let record = unsafe { record_of(image, state) };
+    // SAFETY: as above.
+    let permitted = FileRights(unsafe { word(image, record) }).contains(wanted);
+    if permitted {
+        count_rules(subject, image, record, wanted);
+    }
+    permitted
+}
+
 /// Decides whether the session may do `wanted` to the file at `dentry`.
 #[inline(always)]
 pub fn file(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
+    walked(subject, dentry, wanted, true)
+}
+
+/// [`file`] for the dentry of an open file.
+#[inline(always)]
+pub fn opened(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
+    walked(subject, dentry, wanted, file_path_is_trusted())
+}
+
+/// Decides by the long way, and remembers the directory for the short one.
+#[inline(always)]
+fn walked(subject: &Subject, dentry: *const Dentry, wanted: FileRights, keeps: bool) -> i32 {
     let Some(scratch) = SCRATCH.get_or_create(subject.task) else {
         return out_of_memory(subject);
     };
     let Some(image) = subject.image else {
-        return refuse_file(
-            subject,
-            scratch,
-            dentry,
-            wanted,
-            Reason::SessionEnded,
-            NO_RULE,
-            EACCES,
-        );
+        let reason = Reason::SessionEnded;
+        return refuse_file(subject, scratch, dentry, wanted, reason, NO_RULE, EACCES);
     };
     match state_of(image, scratch, dentry) {
-        Ok(state) => at_state(subject, scratch, image, dentry, state, wanted),
+        Ok(state) => {
+            if keeps {
+                keep(image, scratch, dentry);
+            }
+            at_state(subject, scratch, image, dentry, state, wanted)
+        }
         Err(reason) => refuse_file(subject, scratch, dentry, wanted, reason, NO_RULE, EACCES),
     }
 }
@@ -362,16 +400,25 @@ unsafe fn increment(counter: *mut u64) {
 /// Whether a dentry is a directory.
 #[inline(always)]
 pub fn is_directory(dentry: *const Dentry) -> bool {
-    // SAFETY: the hook's dentry.
-    if unsafe { is_null(dentry, &DENTRY_INODE) } {
-        return false;
-    }
-    // SAFETY: as above.
-    let inode: *const Inode = unsafe { load(dentry, &DENTRY_INODE) };
+    // SAFETY: the hook's dentry; a negative one has no inode.
+    unsafe { !is_null(dentry, &DENTRY_INODE) && has_directory_mode(load(dentry, &DENTRY_INODE)) }
+}
+
+/// Whether an open file is a directory.
+#[inline(always)]
+pub fn is_open_directory(file: *const File) -> bool {
+    // SAFETY: the hook's file; an open one always has an inode.
+    unsafe { has_directory_mode(load(file, &FILE_INODE)) }
+}
+
+/// # Safety
+/// `inode` is one that the verifier accepts for a direct load.
+#[inline(always)]
+unsafe fn has_directory_mode(inode: *const Inode) -> bool {
     if inode.is_null() {
         return false;
     }
-    // SAFETY: not NULL, and loaded from the hook's dentry.
+    // SAFETY: the caller's promise.
     let mode: u16 = unsafe { load(inode, &INODE_MODE) };
     mode & S_IFMT == S_IFDIR
 }

@@ -4,7 +4,7 @@
 //! reads as zero (`PROBE_MEM`), it does not fault. The offsets are `.rodata`, frozen at load, so
 //! the verifier sees constants.
 
-use core::{ffi::c_void, ptr::read_volatile};
+use core::{cell::UnsafeCell, ffi::c_void, ptr::read_volatile};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
@@ -57,14 +57,32 @@ opaque! {
     Qstr;
 }
 
-/// Offset of one member; `u32::MAX` until the daemon fills it in, which the verifier refuses.
+/// A value that the daemon fills in before loading, and that no one changes afterwards.
+///
+/// The cell keeps LLVM from taking the initial value for the value, and from storing another
+/// constant that is equal to it in the same place. The section is one that aya freezes.
 #[repr(transparent)]
-pub struct Field(u32);
+pub struct Constant<T>(UnsafeCell<T>);
+
+// SAFETY: nothing on this side writes to it.
+unsafe impl<T> Sync for Constant<T> {}
+
+impl<T: Copy> Constant<T> {
+    #[inline(always)]
+    fn get(&self) -> T {
+        // SAFETY: a live static; volatile because the loader changes it after compilation.
+        unsafe { read_volatile(self.0.get()) }
+    }
+}
+
+/// Offset of one member; `u32::MAX` until it is filled in, which the verifier refuses.
+pub type Field = Constant<u32>;
 
 macro_rules! declare_fields {
     ($($name:ident = $($part:literal),+;)*) => { $(
         #[unsafe(no_mangle)]
-        pub static $name: Field = Field(u32::MAX);
+        #[unsafe(link_section = ".rodata.constants")]
+        pub static $name: Field = Constant(UnsafeCell::new(u32::MAX));
     )* };
 }
 
@@ -72,7 +90,20 @@ agent_abi::for_each_kernel_field!(declare_fields);
 
 /// Address of the kernel's `rename_lock`, whose sequence tells a stable walk.
 #[unsafe(no_mangle)]
-static RENAME_LOCK: u64 = 0;
+#[unsafe(link_section = ".rodata.constants")]
+static RENAME_LOCK: Constant<u64> = Constant(UnsafeCell::new(0));
+
+/// 1 where the verifier lets helpers take what was loaded through `file::f_path`.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".rodata.constants")]
+static FILE_PATH_TRUSTED: Constant<u32> = Constant(UnsafeCell::new(0));
+
+/// Whether helpers may be given an inode that was found through an open file's path. A constant to
+/// the verifier, which does not look at what it rules out.
+#[inline(always)]
+pub fn file_path_is_trusted() -> bool {
+    FILE_PATH_TRUSTED.get() == 1
+}
 
 /// Loads the member `field` of the structure at `base`.
 ///
@@ -83,24 +114,19 @@ static RENAME_LOCK: u64 = 0;
 pub unsafe fn load<B, T: Copy>(base: *const B, field: &'static Field) -> T {
     // SAFETY: `field` is a live static; the member read is the caller's promise, and the verifier
     // checks it again against the kernel's BTF.
-    unsafe {
-        let offset = read_volatile(&raw const field.0);
-        read_volatile(base.byte_add(offset as usize).cast::<T>())
-    }
+    unsafe { read_volatile(base.byte_add(offset(field)).cast::<T>()) }
 }
 
 /// The offset that `field` holds.
 #[inline(always)]
 pub fn offset(field: &'static Field) -> usize {
-    // SAFETY: a live static; volatile because the loader changes it after compilation.
-    unsafe { read_volatile(&raw const field.0) as usize }
+    field.get() as usize
 }
 
 /// Where the sequence of `rename_lock` stands.
 #[inline(always)]
 pub fn rename_lock() -> u64 {
-    // SAFETY: a live static; volatile because the loader changes it after compilation.
-    unsafe { read_volatile(&raw const RENAME_LOCK) }
+    RENAME_LOCK.get()
 }
 
 /// Whether the pointer `field` of the structure at `base` is NULL.
@@ -114,8 +140,7 @@ pub fn rename_lock() -> u64 {
 pub unsafe fn is_null<B>(base: *const B, field: &'static Field) -> bool {
     // SAFETY: as in `load`.
     unsafe {
-        let offset = read_volatile(&raw const field.0);
-        is_null_at(base.byte_add(offset as usize).cast())
+        is_null_at(base.byte_add(offset(field)).cast())
     }
 }
 

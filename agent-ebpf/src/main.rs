@@ -17,6 +17,7 @@
 )]
 
 mod decide;
+mod directory;
 mod event;
 mod hooks;
 mod kernel;

@@ -1,6 +1,6 @@
 //! Every map of the kernel side. Names, keys and values are those of `agent_abi`.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, marker::PhantomData};
 
 use agent_abi::{
     Image, Label,
@@ -11,31 +11,41 @@ use agent_abi::{
 };
 use aya_ebpf::{
     bindings::{
-        BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE,
+        BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE,
+        bpf_map_type::{BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_TASK_STORAGE},
     },
     btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf},
-    helpers::generated::{bpf_task_storage_delete, bpf_task_storage_get},
+    helpers::generated::{bpf_inode_storage_get, bpf_task_storage_delete, bpf_task_storage_get},
     macros::btf_map,
 };
 
-use crate::{kernel::Task, scratch::Scratch};
+use crate::{
+    directory::Remembered,
+    kernel::{Inode, Task},
+    scratch::Scratch,
+};
 
-/// `BPF_MAP_TYPE_TASK_STORAGE`, which aya does not wrap: one value of `T` per task, freed with it.
-///
-/// Minimum kernel: 5.11.
+/// Storage that belongs to a kernel object of type `O` and is freed with it, which aya does not
+/// wrap for LSM programs: at most one value of `T` per object.
 #[repr(C)]
-pub struct TaskStorage<T> {
-    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+pub struct Storage<O, T, const MAP_TYPE: usize> {
+    r#type: *const [i32; MAP_TYPE],
     key: *const i32,
     value: *const T,
     max_entries: *const [i32; 0],
     map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+    _object: PhantomData<O>,
 }
 
-// SAFETY: a definition that the loader reads; the fields are never dereferenced.
-unsafe impl<T> Sync for TaskStorage<T> {}
+/// Minimum kernel: 5.11.
+pub type TaskStorage<T> = Storage<Task, T, { BPF_MAP_TYPE_TASK_STORAGE as usize }>;
+/// Minimum kernel: 5.10.
+pub type InodeStorage<T> = Storage<Inode, T, { BPF_MAP_TYPE_INODE_STORAGE as usize }>;
 
-impl<T> TaskStorage<T> {
+// SAFETY: a definition that the loader reads; the fields are never dereferenced.
+unsafe impl<O, T, const MAP_TYPE: usize> Sync for Storage<O, T, MAP_TYPE> {}
+
+impl<O, T, const MAP_TYPE: usize> Storage<O, T, MAP_TYPE> {
     const fn new() -> Self {
         Self {
             r#type: core::ptr::null(),
@@ -43,6 +53,7 @@ impl<T> TaskStorage<T> {
             value: core::ptr::null(),
             max_entries: core::ptr::null(),
             map_flags: core::ptr::null(),
+            _object: PhantomData,
         }
     }
 
@@ -50,32 +61,35 @@ impl<T> TaskStorage<T> {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// The value of `task`, if it has one.
+    /// The value of `object`, if it has one.
     #[inline(always)]
-    pub fn get(&self, task: *const Task) -> Option<*mut T> {
-        self.call(task, 0)
+    pub fn get(&self, object: *const O) -> Option<*mut T> {
+        self.call(object, 0)
     }
 
-    /// The value of `task`, made from zeroes if it has none. `None`: no memory.
+    /// The value of `object`, made from zeroes if it has none. `None`: no memory.
     #[inline(always)]
-    pub fn get_or_create(&self, task: *const Task) -> Option<*mut T> {
-        self.call(task, BPF_LOCAL_STORAGE_GET_F_CREATE as u64)
+    pub fn get_or_create(&self, object: *const O) -> Option<*mut T> {
+        self.call(object, BPF_LOCAL_STORAGE_GET_F_CREATE as u64)
     }
 
     #[inline(always)]
-    fn call(&self, task: *const Task, flags: u64) -> Option<*mut T> {
-        // SAFETY: the helper checks the task; the verifier checks that it is one.
+    fn call(&self, object: *const O, flags: u64) -> Option<*mut T> {
+        let object = object.cast_mut();
+        let nothing = core::ptr::null_mut();
+        // SAFETY: the helper checks the object; the verifier checks that it is one.
         let value = unsafe {
-            bpf_task_storage_get(
-                self.as_ptr(),
-                task.cast_mut().cast(),
-                core::ptr::null_mut(),
-                flags,
-            )
+            if MAP_TYPE == BPF_MAP_TYPE_TASK_STORAGE as usize {
+                bpf_task_storage_get(self.as_ptr(), object.cast(), nothing, flags)
+            } else {
+                bpf_inode_storage_get(self.as_ptr(), object.cast(), nothing, flags)
+            }
         };
         (!value.is_null()).then_some(value.cast())
     }
+}
 
+impl<T> TaskStorage<T> {
     /// Drops the value of `task`.
     #[inline(always)]
     pub fn delete(&self, task: *const Task) {
@@ -89,6 +103,9 @@ pub static LABELS: TaskStorage<Label> = TaskStorage::new();
 
 #[btf_map]
 pub static SCRATCH: TaskStorage<Scratch> = TaskStorage::new();
+
+#[btf_map]
+pub static DIRECTORIES: InodeStorage<Remembered> = InodeStorage::new();
 
 #[btf_map]
 pub static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();

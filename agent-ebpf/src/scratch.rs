@@ -26,6 +26,8 @@ pub struct WalkState {
     pub rooted: u32,
     /// State of the automaton.
     pub state: u32,
+    /// State of the automaton before the last component.
+    pub parent_state: u32,
     /// `s_dev` of the object's filesystem.
     pub dev: u32,
     /// Of a pair of objects, the state of the first.
@@ -36,6 +38,7 @@ pub struct WalkState {
     pub stable: u32,
     /// Bytes of path written, or still to be left out, while an event is put together.
     pub cursor: u32,
+    pub reserved: u32,
 }
 
 /// A name in the dcache: valid under RCU, as long as the program runs.

@@ -16,6 +16,7 @@ use agent_abi::{
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 
 use crate::{
+    directory::{Version, remember},
     kernel::{
         DENTRY_NAME, DENTRY_NAME_LENGTH, DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_ROOT,
         SuperBlock, load, rename_lock,
@@ -58,6 +59,18 @@ pub fn state_of(
             return Err(Reason::Unstable);
         }
         check((*scratch).walk.state)
+    }
+}
+
+/// Remembers the directory of `dentry`, whose state the last walk found.
+#[inline(always)]
+pub fn keep(image: &Image, scratch: *mut Scratch, dentry: *const Dentry) {
+    // SAFETY: the current task's scratch.
+    unsafe {
+        if (*scratch).walk.depth > 0 {
+            let version = Version::new((*scratch).walk.sequence, image);
+            remember(dentry, version, (*scratch).walk.parent_state);
+        }
     }
 }
 
@@ -173,7 +186,7 @@ unsafe fn finish(scratch: *mut Scratch) -> i64 {
 }
 
 #[inline(always)]
-fn rename_sequence() -> u32 {
+pub fn rename_sequence() -> u32 {
     let mut sequence = 1_u32;
     // SAFETY: reads four bytes into a live local; a bad address makes the helper fail and zero
     // the destination, which the daemon's self-check at start rules out.
@@ -286,6 +299,7 @@ unsafe extern "C" fn descend(step: u32, descent: *mut Descent) -> i64 {
         let walk = addr_of_mut!((*scratch).walk);
         let mut state = (*walk).state;
         if state == u32::from(SINK) {
+            (*walk).parent_state = state;
             return 1;
         }
         let index = (*walk).depth.wrapping_sub(1).wrapping_sub(step) as usize & (MAX_DEPTH - 1);
@@ -304,6 +318,7 @@ unsafe extern "C" fn descend(step: u32, descent: *mut Descent) -> i64 {
             bounded(length),
             name.address as *const c_void,
         );
+        (*walk).parent_state = state;
         state = next(image, state, b'/');
         let mut at = 0;
         while at < MAX_NAME {
@@ -320,7 +335,7 @@ unsafe extern "C" fn descend(step: u32, descent: *mut Descent) -> i64 {
 
 /// The automaton's step.
 #[inline(always)]
-unsafe fn next(image: *const Image, state: u32, byte: u8) -> u32 {
+pub unsafe fn next(image: *const Image, state: u32, byte: u8) -> u32 {
     // SAFETY: a class index is a byte, and `word` masks.
     unsafe {
         let header = &(*image).header;

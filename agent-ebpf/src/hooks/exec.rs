@@ -12,7 +12,7 @@ use agent_abi::{FileRights, Reason, Right, Surface, event::Detail, ledger::NO_RU
 use aya_ebpf::{EbpfContext, macros::lsm, programs::LsmContext};
 
 use crate::{
-    decide::{EACCES, ENOMEM, EPERM, Place, file, place_of, refuse},
+    decide::{EACCES, ENOMEM, EPERM, Place, opened, permits_opened, place_of, refuse},
     kernel::{
         BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, File, INODE_MODE, Inode,
         TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, is_null_at, load,
@@ -133,8 +133,11 @@ fn executable(subject: &Subject, mapped: *const File) -> i32 {
     }
     // SAFETY: not NULL, and loaded from, or itself, a hook's argument.
     let dentry: *const Dentry = unsafe { load(mapped, &FILE_DENTRY) };
+    if permits_opened(subject, dentry, FileRights::EXEC) {
+        return 0;
+    }
     match place_of(mapped, dentry) {
-        Place::Named => file(subject, dentry, FileRights::EXEC),
+        Place::Named => opened(subject, dentry, FileRights::EXEC),
         // `mprotect` on an overlay sees the layer's file (6.5+), which has no path in the
         // session. Whoever may make anonymous memory executable could have copied it there.
         Place::Anonymous | Place::Layer => anonymous(subject),

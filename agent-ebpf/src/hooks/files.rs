@@ -18,7 +18,10 @@ use agent_abi::{FileRights, Reason};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use crate::{
-    decide::{Place, file, is_directory, moved, place, place_of, refuse_move},
+    decide::{
+        Place, file, is_open_directory, moved, opened, permits, permits_opened, place, place_of,
+        refuse_move,
+    },
     kernel::{
         DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY,
         PATH_MOUNT, Path, VfsMount, is_null, load,
@@ -41,32 +44,37 @@ const RENAME_WHITEOUT: u32 = 4;
 #[lsm(hook = "file_open")]
 fn file_open(ctx: LsmContext) -> i32 {
     guard(|subject| {
-        let opened: *const File = ctx.arg(0);
+        let file: *const File = ctx.arg(0);
         // SAFETY: the hook's argument.
         let (dentry, mode, flags): (*const Dentry, u32, u32) = unsafe {
             (
-                load(opened, &FILE_DENTRY),
-                load(opened, &FILE_MODE),
-                load(opened, &FILE_FLAGS),
+                load(file, &FILE_DENTRY),
+                load(file, &FILE_MODE),
+                load(file, &FILE_FLAGS),
             )
         };
-        let wanted = wanted_by_open(dentry, mode, flags);
-        match place_of(opened, dentry) {
-            Place::Named => file(subject, dentry, wanted),
-            Place::Anonymous if wanted.contains(FileRights::EXEC) => file(subject, dentry, wanted),
+        let wanted = wanted_by_open(file, mode, flags);
+        if permits_opened(subject, dentry, wanted) {
+            return 0;
+        }
+        match place_of(file, dentry) {
+            Place::Named => opened(subject, dentry, wanted),
+            Place::Anonymous if wanted.contains(FileRights::EXEC) => {
+                opened(subject, dentry, wanted)
+            }
             Place::Anonymous | Place::Layer => 0,
         }
     })
 }
 
 #[inline(always)]
-fn wanted_by_open(dentry: *const Dentry, mode: u32, flags: u32) -> FileRights {
+fn wanted_by_open(file: *const File, mode: u32, flags: u32) -> FileRights {
     if flags & OPEN_EXEC != 0 {
         return FileRights::EXEC;
     }
     let mut wanted = FileRights::NONE;
     if mode & FMODE_READ != 0 {
-        let read = if is_directory(dentry) {
+        let read = if is_open_directory(file) {
             FileRights::LIST
         } else {
             FileRights::READ
@@ -90,7 +98,14 @@ fn wanted_by_open(dentry: *const Dentry, mode: u32, flags: u32) -> FileRights {
 /// Decides about the dentry that is argument 1, below the directory that is argument 0.
 #[inline(always)]
 fn child(ctx: &LsmContext, wanted: FileRights) -> i32 {
-    guard(|subject| file(subject, ctx.arg(1), wanted))
+    guard(|subject| {
+        let dentry: *const Dentry = ctx.arg(1);
+        if permits(subject, dentry, wanted) {
+            0
+        } else {
+            file(subject, dentry, wanted)
+        }
+    })
 }
 
 /// `int path_mknod(const struct path *dir, struct dentry *, umode_t, unsigned int dev)`
@@ -184,8 +199,11 @@ fn file_truncate(ctx: LsmContext) -> i32 {
         let truncated: *const File = ctx.arg(0);
         // SAFETY: the hook's argument.
         let dentry: *const Dentry = unsafe { load(truncated, &FILE_DENTRY) };
+        if permits_opened(subject, dentry, FileRights::WRITE) {
+            return 0;
+        }
         match place_of(truncated, dentry) {
-            Place::Named => file(subject, dentry, FileRights::WRITE),
+            Place::Named => opened(subject, dentry, FileRights::WRITE),
             Place::Anonymous | Place::Layer => 0,
         }
     })
@@ -211,6 +229,9 @@ fn at_path(ctx: &LsmContext, wanted: FileRights) -> i32 {
         // SAFETY: the hook's argument.
         let (mount, dentry): (*const VfsMount, *const Dentry) =
             unsafe { (load(path, &PATH_MOUNT), load(path, &PATH_DENTRY)) };
+        if permits(subject, dentry, wanted) {
+            return 0;
+        }
         match place(mount, dentry) {
             Place::Named => file(subject, dentry, wanted),
             Place::Anonymous | Place::Layer => 0,

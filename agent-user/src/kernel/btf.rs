@@ -176,6 +176,14 @@ impl Btf {
         })
     }
 
+    /// Whether a member of a struct shares its place with others. The verifier trusts no pointer
+    /// that was loaded from such a place (`btf_struct_walk()`).
+    pub fn is_shared(&self, structure: &str, member: &str) -> bool {
+        let Some(number) = self.structs.get(structure) else { return true };
+        let Some(found) = self.types.get(*number as usize) else { return true };
+        !found.members.iter().any(|candidate| candidate.name == member)
+    }
+
     /// Follows typedefs and qualifiers.
     fn resolve(&self, mut number: u32) -> u32 {
         for _ in 0..32 {

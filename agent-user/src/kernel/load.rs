@@ -27,6 +27,7 @@ static OBJECT: &[u8] =
 const MAPS: &[&str] = &[
     names::LABELS,
     names::SCRATCH,
+    names::DIRECTORIES,
     names::IMAGES,
     names::CGROUPS,
     names::SUPERBLOCKS,
@@ -153,6 +154,8 @@ fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
         .map(|(name, structure, members)| Ok((*name, btf.offset_of(structure, members)?)))
         .collect::<Result<Vec<_>, KernelError>>()?;
     let rename_lock = symbols::rename_lock()?;
+    // From 6.18 on `f_path` is in a union.
+    let trusted = u32::from(!btf.is_shared("file", "f_path"));
     let pins: Vec<_> = MAPS.iter().map(|name| (*name, map_pin(name))).collect();
     let mut loader = EbpfLoader::new();
     loader.allow_unsupported_maps();
@@ -160,6 +163,7 @@ fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
         loader.override_global(name, offset, true);
     }
     loader.override_global("RENAME_LOCK", &rename_lock, true);
+    loader.override_global("FILE_PATH_TRUSTED", &trusted, true);
     for (name, pin) in &pins {
         loader.map_pin_path(name, pin.as_path());
     }

@@ -118,7 +118,11 @@ fn probe(kernel: &mut Kernel, path: &Path) -> Result<Vec<OwnedEvent>, KernelErro
     match status {
         WaitStatus::Exited(_, AS_EXPECTED) => {}
         WaitStatus::Exited(_, READ_REFUSED) => {
-            return Err(failed("a read that the image allows was refused"));
+            let events = events_of(kernel, child)?;
+            let reasons: Vec<_> = events.iter().map(|event| event.event.reason).collect();
+            return Err(failed(&format!(
+                "a read that the image allows was refused, for reason {reasons:?}"
+            )));
         }
         WaitStatus::Exited(_, WRITE_ALLOWED) => {
             return Err(failed("a write that the image does not allow was not refused"));
