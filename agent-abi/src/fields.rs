@@ -17,6 +17,8 @@ macro_rules! for_each_kernel_field {
             TASK_PID = "task_struct", "pid";
             TASK_REAL_PARENT = "task_struct", "real_parent";
             TASK_ATOMIC_FLAGS = "task_struct", "atomic_flags";
+            TASK_CREDENTIALS = "task_struct", "cred";
+            TASK_REAL_CREDENTIALS = "task_struct", "real_cred";
             TASK_CGROUPS = "task_struct", "cgroups";
             CSS_SET_DEFAULT_CGROUP = "css_set", "dfl_cgrp";
             CGROUP_PARENT_CSS = "cgroup", "self", "parent";

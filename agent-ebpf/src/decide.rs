@@ -15,9 +15,9 @@ use crate::{
     directory::recall,
     event::{Finding, count_drop, report, report_file},
     kernel::{
-        DENTRY_INODE, DENTRY_SB, Dentry, FILE_INODE, FILE_MOUNT, File, INODE_MODE, Inode, MOUNT_NAMESPACE,
-        MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount, file_path_is_trusted, is_null,
-        load, offset,
+        DENTRY_INODE, DENTRY_SB, Dentry, FILE_INODE, FILE_MOUNT, File, INODE_MODE, Inode,
+        MOUNT_NAMESPACE, MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount,
+        file_path_is_trusted, is_null, load, offset,
     },
     maps::{LEDGER, SCRATCH},
     scratch::Scratch,
@@ -36,6 +36,8 @@ pub const EXDEV: i32 = 18;
 const SB_KERNMOUNT: u64 = 1 << 22;
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
+/// Process descriptors (6.9+). What may be done with one is judged at its use.
+const PIDFS_MAGIC: u64 = 0x5049_4446;
 const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 
 const S_IFMT: u16 = 0o170_000;
@@ -428,7 +430,7 @@ pub enum Place {
     /// In a filesystem that is mounted somewhere.
     Named,
     /// Never had a path: pipes, memfds and shared memory of the process itself, opened again
-    /// through `/proc/self/fd`.
+    /// through `/proc/self/fd`; process descriptors.
     Anonymous,
     /// In the layer below a stacked filesystem (overlayfs), which opens it with the agent as
     /// `current` after the agent's own open was decided.
@@ -471,7 +473,10 @@ pub fn place(mount: *const VfsMount, dentry: *const Dentry) -> Place {
     if flags & SB_KERNMOUNT == 0 {
         return Place::Layer;
     }
-    if magic == PIPEFS_MAGIC || magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC {
+    if matches!(
+        magic,
+        PIPEFS_MAGIC | TMPFS_MAGIC | HUGETLBFS_MAGIC | PIDFS_MAGIC
+    ) {
         return Place::Anonymous;
     }
     // The kernel's own, such as namespaces: no root that a session knows, and so refused.

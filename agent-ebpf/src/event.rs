@@ -15,7 +15,9 @@ use aya_ebpf::helpers::generated::{
 };
 
 use crate::{
-    kernel::{DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, is_null, load},
+    kernel::{
+        DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, is_null, load,
+    },
     maps::{DROPS, EVENTS},
     scratch::{NameRef, Scratch},
     subject::Subject,

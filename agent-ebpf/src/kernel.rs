@@ -19,6 +19,8 @@ macro_rules! opaque {
 opaque! {
     /// `struct task_struct`
     Task;
+    /// `struct cred`
+    Credentials;
     /// `struct css_set`
     CssSet;
     /// `struct cgroup`
@@ -139,9 +141,7 @@ pub fn rename_lock() -> u64 {
 #[inline(always)]
 pub unsafe fn is_null<B>(base: *const B, field: &'static Field) -> bool {
     // SAFETY: as in `load`.
-    unsafe {
-        is_null_at(base.byte_add(offset(field)).cast())
-    }
+    unsafe { is_null_at(base.byte_add(offset(field)).cast()) }
 }
 
 /// Whether the pointer at `place`, such as a hook's argument, is NULL.

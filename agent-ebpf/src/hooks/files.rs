@@ -23,8 +23,8 @@ use crate::{
         refuse_move,
     },
     kernel::{
-        DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY,
-        PATH_MOUNT, Path, VfsMount, is_null, load,
+        DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, PATH_MOUNT,
+        Path, VfsMount, is_null, load,
     },
     subject::{Subject, guard},
 };
@@ -178,11 +178,7 @@ fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32)
     // SAFETY: the hook's argument; a name that is free has no inode.
     let is_free = unsafe { is_null(new, &DENTRY_INODE) };
     let leave = if exchange { both } else { FileRights::DELETE };
-    let arrive = if is_free {
-        FileRights::CREATE
-    } else {
-        both
-    };
+    let arrive = if is_free { FileRights::CREATE } else { both };
     moved(subject, old, leave, new, arrive, exchange)
 }
 

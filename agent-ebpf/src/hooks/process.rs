@@ -6,6 +6,7 @@
 //! | `ptrace_access_check`, `ptrace_traceme` | `process.ptrace` |
 //! | `task_setnice`, `task_setioprio`, `task_setscheduler`, `task_movememory`, `task_setpgid`, `task_setrlimit` | `process.control` |
 //! | `capable` | `process.capability` |
+//! | `file_fcntl` with `F_SETOWN` (and the `ioctl`s in [`super::surface`]) | `process.signal` |
 //!
 //! Within the session a process may do what the kernel allows; outside only what is granted.
 
@@ -14,7 +15,7 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use crate::{
     decide::{EPERM, refuse, refuse_silently},
-    kernel::{TASK_TGID, Task, load},
+    kernel::{Credentials, TASK_CREDENTIALS, TASK_REAL_CREDENTIALS, TASK_TGID, Task, load},
     subject::{Subject, guard},
 };
 
@@ -168,6 +169,9 @@ fn capable(ctx: LsmContext) -> i32 {
     guard(|subject| {
         let capability: u32 = ctx.arg(2);
         let options: u32 = ctx.arg(3);
+        if acts_for_another(subject, ctx.arg(0)) {
+            return 0;
+        }
         let granted = subject.image.map_or(0, |image| image.header.capabilities);
         if granted >> (capability & 63) & 1 == 1 {
             return 0;
@@ -188,4 +192,61 @@ fn capable(ctx: LsmContext) -> i32 {
             EPERM,
         )
     })
+}
+
+/// Whether the question is about credentials that the kernel put on for a moment, as overlayfs
+/// puts on its mounter's to work on the layers. The one way for a process to put others on itself
+/// is an `io_uring` personality; where that is granted, the answer stays no.
+#[inline(always)]
+fn acts_for_another(subject: &Subject, asked: *const Credentials) -> bool {
+    // SAFETY: `current` is a valid task.
+    let (now, own): (*const Credentials, *const Credentials) = unsafe {
+        (
+            load(subject.task, &TASK_CREDENTIALS),
+            load(subject.task, &TASK_REAL_CREDENTIALS),
+        )
+    };
+    asked == now && now != own && !subject.may(Surface::IoUring)
+}
+
+const F_SETOWN: u32 = 8;
+const F_SETOWN_EX: u32 = 15;
+
+/// `int file_fcntl(struct file *, unsigned int cmd, unsigned long arg)`: whoever owns a file gets
+/// its signals, from the kernel and past `task_kill`.
+#[lsm(hook = "file_fcntl")]
+fn file_fcntl(ctx: LsmContext) -> i32 {
+    let command: u32 = ctx.arg(1);
+    if command != F_SETOWN && command != F_SETOWN_EX {
+        return 0;
+    }
+    guard(|subject| {
+        let owner: u64 = ctx.arg(2);
+        // SAFETY: `current` is a valid task.
+        let own: u32 = unsafe { load(subject.task, &TASK_TGID) };
+        if command == F_SETOWN && (owner as u32 == 0 || owner as u32 == own) {
+            return 0;
+        }
+        signals_owner(subject)
+    })
+}
+
+/// Refuses to let signals go where nothing can tell whose process it is.
+#[inline(always)]
+pub fn signals_owner(subject: &Subject) -> i32 {
+    if subject.may(Surface::SignalAny) {
+        return 0;
+    }
+    let detail = Detail {
+        words: [0; 2],
+        extra: 0,
+    };
+    refuse(
+        subject,
+        Right::ProcessSignal,
+        Reason::OutsideSession,
+        NO_RULE,
+        detail,
+        EPERM,
+    )
 }

@@ -9,11 +9,12 @@
 //! | `inode_init_security_anon` | `kernel.io_uring`, `kernel.userfaultfd` |
 //! | `key_alloc`, `key_permission` | `kernel.keyring` |
 //! | `kernel_module_request`, `kernel_load_data`, `kernel_read_file`, `locked_down` | `kernel.load` |
-//! | `file_ioctl`, `file_ioctl_compat` | never: typing into a terminal (`TIOCSTI`, `TIOCLINUX`) |
+//! | `file_ioctl`, `file_ioctl_compat` | never: typing into a terminal (`TIOCSTI`, `TIOCLINUX`); `FIOSETOWN`, `SIOCSPGRP`: `process.signal` |
 
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{helpers::generated::bpf_probe_read_kernel, macros::lsm, programs::LsmContext};
 
+use super::process::signals_owner;
 use crate::{
     decide::{EPERM, refuse},
     kernel::{QSTR_NAME, Qstr, load},
@@ -22,6 +23,8 @@ use crate::{
 
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
+const FIOSETOWN: u32 = 0x8901;
+const SIOCSPGRP: u32 = 0x8902;
 
 #[inline(always)]
 fn opened(subject: &Subject, surface: Surface, right: Right, detail: u64) -> i32 {
@@ -88,33 +91,34 @@ const USERFAULTFD: u64 = u64::from_ne_bytes(*b"[userfau");
 /// `int file_ioctl(struct file *, unsigned int cmd, unsigned long arg)`
 #[lsm(hook = "file_ioctl")]
 fn file_ioctl(ctx: LsmContext) -> i32 {
-    typing(&ctx)
+    control(&ctx)
 }
 
 /// `int file_ioctl_compat(struct file *, unsigned int cmd, unsigned long arg)`, 6.8 and stable.
 #[lsm(hook = "file_ioctl_compat")]
 fn file_ioctl_compat(ctx: LsmContext) -> i32 {
-    typing(&ctx)
+    control(&ctx)
 }
 
 #[inline(always)]
-fn typing(ctx: &LsmContext) -> i32 {
+fn control(ctx: &LsmContext) -> i32 {
     let command: u32 = ctx.arg(1);
-    if command != TIOCSTI && command != TIOCLINUX {
-        return 0;
+    match command {
+        TIOCSTI | TIOCLINUX => guard(|subject| {
+            let detail = Detail {
+                words: [u64::from(command), 0],
+                extra: 0,
+            };
+            refuse(
+                subject,
+                Right::FileIoctl,
+                Reason::SelfProtection,
+                NO_RULE,
+                detail,
+                EPERM,
+            )
+        }),
+        FIOSETOWN | SIOCSPGRP => guard(signals_owner),
+        _ => 0,
     }
-    guard(|subject| {
-        let detail = Detail {
-            words: [u64::from(command), 0],
-            extra: 0,
-        };
-        refuse(
-            subject,
-            Right::FileIoctl,
-            Reason::SelfProtection,
-            NO_RULE,
-            detail,
-            EPERM,
-        )
-    })
 }
