@@ -13,7 +13,7 @@ use std::time::Duration;
 ///
 /// The command runs as root, with its output and its exit code passed through. `bailiff` is at
 /// /usr/bin/bailiff, with the shipped grants in /etc/bailiff/grants. Without a command there is an
-/// interactive shell.
+/// interactive shell; Ctrl-] ends a VM that hangs.
 ///
 /// Exit codes of its own: 124 when the time is up, 125 when the VM or the kernel failed: a panic,
 /// or a WARNING, BUG, Oops or stall in the kernel's log.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -22,6 +23,9 @@ const POWER_OFF: Duration = Duration::from_secs(20);
 
 /// How soon the VM hears that the caller's terminal changed its size.
 const RESIZE_SEEN: Duration = Duration::from_millis(300);
+
+/// Ctrl-] on the caller's terminal ends the VM, also one that hangs.
+const ESCAPE: u8 = 0x1d;
 
 pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
     let folder = Scratch::new()?;
@@ -53,7 +57,7 @@ pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
     let follower = vm.show_console.then(|| follow(&log));
     let mut progress = Progress::new(vm, started);
     let end = progress.carry(port, &job)?;
-    if !matches!(end, End::TimedOut(_)) {
+    if matches!(end, End::Exited(_) | End::NotStarted) {
         machine.wait_for_power_off();
     }
     machine.end();
@@ -228,6 +232,10 @@ fn send_input_in_background(mut port: UnixStream, is_terminal: bool) {
                 }
             }
             let length = io::stdin().read(&mut piece).unwrap_or(0);
+            if is_terminal && piece[..length].contains(&ESCAPE) {
+                let _ = port.shutdown(Shutdown::Both);
+                return;
+            }
             if frame::send(&mut port, Kind::Stdin, &piece[..length]).is_err() || length == 0 {
                 return;
             }
