@@ -1,0 +1,493 @@
+//! Acts: what a session is made to do.
+//!
+//! One act can be done in up to four ways: by an ordinary tool that is executed directly, by
+//! Bash, by Python, and by system calls of a compiled program. Where a way has no words for an
+//! act, that way is left out for it.
+
+mod bash;
+mod compiled;
+mod direct;
+mod python;
+pub(crate) mod raw;
+pub(crate) mod syscall;
+mod witness;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use python::HEAD as PYTHON_HEAD;
+pub(crate) use witness::Witness;
+
+/// What every fixture file holds, so that a reader can tell whether it got the content.
+pub(crate) const SECRET: &str = "the secret of this file\n";
+/// What writers put in its place.
+pub(crate) const OVERWRITTEN: &str = "overwritten!\n";
+
+/// How an act is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// A tool, executed directly.
+    Direct,
+    /// A script of `bash -c`.
+    Bash,
+    Python,
+    /// System calls.
+    Compiled,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 4] = [Self::Direct, Self::Bash, Self::Python, Self::Compiled];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Bash => "bash",
+            Self::Python => "python",
+            Self::Compiled => "compiled",
+        }
+    }
+}
+
+/// Argument of a [`Act::Syscall`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Arg {
+    Number(i64),
+    /// A NUL-terminated string.
+    Text(String),
+    /// A buffer with this content.
+    Bytes(Vec<u8>),
+    /// A descriptor of this path, opened with these flags before.
+    Open(String, i32),
+}
+
+impl From<i64> for Arg {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<i32> for Arg {
+    fn from(number: i32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<u32> for Arg {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<u64> for Arg {
+    fn from(number: u64) -> Self {
+        Self::Number(number.cast_signed())
+    }
+}
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<u8>> for Arg {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// How a signal is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SignalBy {
+    Kill,
+    Tgkill,
+    Queue,
+    Pidfd,
+    /// By name, as `pkill -f` does; the victim's command line holds `victim-PID-NUMBER`.
+    Pkill,
+}
+
+/// How a datagram is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SendBy {
+    Connect,
+    SendTo,
+    SendMsg,
+    SendMmsg,
+    /// An address of family `AF_UNSPEC`, which an IPv4 socket takes for `AF_INET`.
+    Unspecified,
+    /// An IPv4 address on an IPv6 socket.
+    V4OnV6,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Act {
+    // Files
+    Read {
+        path: String,
+    },
+    /// Opens for reading and reads nothing.
+    Open {
+        path: String,
+    },
+    ReadMapped {
+        path: String,
+    },
+    /// `O_PATH`, then `/proc/self/fd/N`.
+    ReadAgain {
+        path: String,
+    },
+    ReadByHandle {
+        path: String,
+    },
+    /// `openat2` with `RESOLVE_BENEATH`.
+    ReadBeneath {
+        dir: String,
+        name: String,
+    },
+    /// A relative path from a working directory.
+    ReadFrom {
+        dir: String,
+        path: String,
+    },
+    /// `O_RDWR`.
+    ReadWrite {
+        path: String,
+    },
+    Write {
+        path: String,
+    },
+    WriteMapped {
+        path: String,
+    },
+    WriteText {
+        path: String,
+        text: String,
+    },
+    Append {
+        path: String,
+    },
+    Truncate {
+        path: String,
+    },
+    /// `open` with `O_RDONLY | O_TRUNC`.
+    TruncateOpen {
+        path: String,
+    },
+    PunchHole {
+        path: String,
+    },
+    Create {
+        path: String,
+    },
+    /// `O_TMPFILE`.
+    Tmpfile {
+        dir: String,
+    },
+    TmpfileLink {
+        dir: String,
+        to: String,
+    },
+    Mkdir {
+        path: String,
+    },
+    Mkfifo {
+        path: String,
+    },
+    /// A character device that is /dev/null.
+    Mkdev {
+        path: String,
+    },
+    BindSocket {
+        path: String,
+    },
+    Symlink {
+        target: String,
+        path: String,
+    },
+    Link {
+        from: String,
+        to: String,
+    },
+    /// `linkat` of `/proc/self/fd/N`.
+    LinkDescriptor {
+        from: String,
+        to: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Exchange {
+        from: String,
+        to: String,
+    },
+    Whiteout {
+        from: String,
+        to: String,
+    },
+    Delete {
+        path: String,
+    },
+    Rmdir {
+        path: String,
+    },
+    /// `rm -rf`.
+    DeleteTree {
+        path: String,
+    },
+    List {
+        path: String,
+    },
+    Chmod {
+        path: String,
+    },
+    ChmodDescriptor {
+        path: String,
+    },
+    Chown {
+        path: String,
+    },
+
+    // Execution; programs are `touch`es, which leave a mark
+    Run {
+        program: String,
+        mark: String,
+    },
+    /// `execveat` of an `O_PATH` descriptor.
+    RunDescriptor {
+        program: String,
+        mark: String,
+    },
+    /// By the dynamic loader.
+    RunByLoader {
+        program: String,
+        mark: String,
+    },
+    /// From a memfd with the program's content.
+    RunMemory {
+        program: String,
+        mark: String,
+    },
+    /// Loads a library whose constructor leaves the mark that `$MARK` names.
+    Preload {
+        library: String,
+        mark: String,
+    },
+    Dlopen {
+        library: String,
+        mark: String,
+    },
+    MapExecutable {
+        path: String,
+    },
+    ProtectExecutable {
+        path: String,
+    },
+    /// Memory that was written and becomes executable.
+    AnonymousCode,
+
+    // Network
+    Tcp {
+        address: String,
+        port: u16,
+    },
+    FastOpen {
+        address: String,
+        port: u16,
+    },
+    Udp {
+        address: String,
+        port: u16,
+        by: SendBy,
+    },
+    /// Disconnects a socket that is connected within the grant, then connects elsewhere.
+    Reconnect {
+        first: (String, u16),
+        then: (String, u16),
+    },
+    Socket {
+        family: i32,
+        kind: i32,
+        protocol: i32,
+    },
+    UnixStream {
+        path: String,
+    },
+    UnixDatagram {
+        path: String,
+    },
+    Abstract {
+        name: String,
+    },
+
+    // Processes
+    Signal {
+        pid: i32,
+        by: SignalBy,
+        marker: String,
+    },
+    /// The same to a child of its own.
+    SignalChild {
+        by: SignalBy,
+    },
+    Ptrace {
+        pid: i32,
+    },
+    PtraceChild,
+    ReadMemory {
+        pid: i32,
+    },
+    StealDescriptor {
+        pid: i32,
+    },
+    /// `F_SETOWN` of a socket to a process, then a message.
+    SignalByOwner {
+        pid: i32,
+    },
+
+    // Kernel
+    Syscall {
+        name: String,
+        number: i64,
+        arguments: Vec<Arg>,
+        tool: Vec<String>,
+    },
+    /// `clone3` with `CLONE_INTO_CGROUP`.
+    CloneIntoCgroup {
+        path: String,
+    },
+    /// Types into the terminal that is made for it.
+    Tiocsti,
+    /// Two acts in one process; the second counts, and the first must succeed.
+    Then(Box<Act>, Box<Act>),
+}
+
+/// What became of an act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// The error number, where the way tells it.
+    Refused(i32),
+    /// It failed otherwise; the text is the tool's or the exception's.
+    Failed(String),
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("it was done"),
+            Self::Refused(0) => f.write_str("it was refused"),
+            Self::Refused(errno) => write!(f, "it was refused with {}", errno_name(*errno)),
+            Self::Failed(text) => write!(f, "it failed: {text}"),
+        }
+    }
+}
+
+/// Names of the error numbers that a refusal can have, or that a mistake in a test has.
+pub(crate) fn errno_name(errno: i32) -> String {
+    let known = [
+        (libc::EPERM, "EPERM"),
+        (libc::EACCES, "EACCES"),
+        (libc::EXDEV, "EXDEV"),
+        (libc::ENOENT, "ENOENT"),
+        (libc::EINVAL, "EINVAL"),
+        (libc::ENOSYS, "ENOSYS"),
+        (libc::ENOMEM, "ENOMEM"),
+        (libc::ESRCH, "ESRCH"),
+        (libc::EIO, "EIO"),
+    ];
+    let name = known.iter().find(|(number, _)| *number == errno);
+    name.map_or_else(|| format!("errno {errno}"), |(_, name)| (*name).into())
+}
+
+impl Outcome {
+    /// From what a driver says: `ok`, `errno 13`, `exit 1 text`.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut words = text.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("ok"), ..) => Self::Done,
+            (Some("errno"), Some(number), _) => number
+                .parse()
+                .ok()
+                .filter(|errno| is_refusal(*errno))
+                .map_or_else(|| Self::Failed(format!("errno {number}")), Self::Refused),
+            (Some("exit"), code, said) => Self::of_tool(code.unwrap_or("?"), said.unwrap_or("")),
+            _ => Self::Failed(text.into()),
+        }
+    }
+
+    /// Tools tell errors by their text. One that failed for another reason was not refused.
+    fn of_tool(code: &str, said: &str) -> Self {
+        let lower = said.to_ascii_lowercase();
+        let refusals = [
+            ("permission denied", libc::EACCES),
+            ("operation not permitted", libc::EPERM),
+            ("must be superuser", libc::EPERM),
+            ("you must be root", libc::EPERM),
+            ("cross-device", libc::EXDEV),
+        ];
+        let found = refusals.iter().find(|(words, _)| lower.contains(words));
+        found.map_or_else(
+            || Self::Failed(format!("exit code {code}: {said}")),
+            |(_, errno)| Self::Refused(*errno),
+        )
+    }
+}
+
+fn is_refusal(errno: i32) -> bool {
+    [libc::EPERM, libc::EACCES, libc::EXDEV].contains(&errno)
+}
+
+impl Act {
+    /// A system call that also a tool makes; an empty tool is none.
+    pub(crate) fn syscall<const N: usize>(
+        name: &str,
+        number: i64,
+        arguments: [Arg; N],
+        tool: &[&str],
+    ) -> Self {
+        Self::Syscall {
+            name: name.into(),
+            number,
+            arguments: arguments.into(),
+            tool: tool.iter().map(|word| (*word).into()).collect(),
+        }
+    }
+
+    /// Whether there are words for it.
+    pub(crate) fn has(&self, way: Way) -> bool {
+        match way {
+            Way::Direct => self.direct().is_some(),
+            Way::Bash => self.bash().is_some(),
+            Way::Python => self.python().is_some(),
+            Way::Compiled => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_fails_for_another_reason_was_not_refused() {
+        assert_eq!(Outcome::parse("ok"), Outcome::Done);
+        assert_eq!(Outcome::parse("errno 13"), Outcome::Refused(13));
+        assert!(matches!(Outcome::parse("errno 2"), Outcome::Failed(_)));
+        assert_eq!(
+            Outcome::parse("exit 1 cat: /x: Permission denied"),
+            Outcome::Refused(13)
+        );
+        assert!(matches!(
+            Outcome::parse("exit 127 cat: not found"),
+            Outcome::Failed(_)
+        ));
+        assert!(matches!(Outcome::parse(""), Outcome::Failed(_)));
+    }
+}

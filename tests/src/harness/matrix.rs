@@ -1,0 +1,565 @@
+//! The matrix: every case in every way that has words for it, in few sessions.
+//!
+//! For each way all cases of a world run in one session: the act that must be refused, and its
+//! twin inside the grant that must succeed. Then all the refused acts run again on copies of their
+//! fixtures, unconfined, where they must succeed. A case passes if all three hold, no refused act
+//! left a trace, and each refusal is an event with the right, the reason and the rule.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use super::{
+    Check, Doing, ensure,
+    events::{self, Event},
+    ground::{Ground, Listener},
+    process::{self, Background},
+    world::{Place, World},
+};
+use crate::{
+    acts::{Act, Outcome, Way, Witness},
+    driver::{self, Step, Told, Transcript},
+};
+
+type Prepare = Box<dyn Fn(&mut Ground<'_>) -> Act>;
+
+/// One thing that a session must not do.
+pub(crate) struct Case {
+    pub(crate) family: &'static str,
+    pub(crate) name: &'static str,
+    ways: Vec<Way>,
+    places: bool,
+    /// It crosses from the workspace to elsewhere.
+    across: bool,
+    refused: Prepare,
+    twin: Option<Prepare>,
+    /// The unconfined act, where it differs from the refused one.
+    free: Option<Prepare>,
+    pub(crate) without_free: bool,
+    pub(crate) grantable: bool,
+    rights: Vec<&'static str>,
+    reasons: Vec<&'static str>,
+    rule: Option<&'static str>,
+    errnos: Vec<i32>,
+    /// What a tool says that fails by the refusal without telling its error.
+    says: Vec<&'static str>,
+}
+
+impl Case {
+    /// A case that is refused by `right`. A twin, or the reason why there is none, must follow.
+    pub(crate) fn new(
+        family: &'static str,
+        name: &'static str,
+        right: &'static str,
+        refused: impl Fn(&mut Ground<'_>) -> Act + 'static,
+    ) -> Self {
+        Self {
+            family,
+            name,
+            ways: Way::ALL.into(),
+            places: false,
+            across: false,
+            refused: Box::new(refused),
+            twin: None,
+            free: None,
+            without_free: false,
+            grantable: true,
+            rights: vec![right],
+            reasons: vec!["no-rule"],
+            rule: None,
+            errnos: vec![libc::EACCES, libc::EPERM],
+            says: Vec::new(),
+        }
+    }
+
+    /// The act that must succeed in the same session.
+    pub(crate) fn twin(mut self, twin: impl Fn(&mut Ground<'_>) -> Act + 'static) -> Self {
+        self.twin = Some(Box::new(twin));
+        self
+    }
+
+    /// What must succeed unconfined, where it is not the refused act itself.
+    pub(crate) fn free(mut self, free: impl Fn(&mut Ground<'_>) -> Act + 'static) -> Self {
+        self.free = Some(Box::new(free));
+        self
+    }
+
+    /// Unconfined it cannot succeed, or must not be tried.
+    pub(crate) fn without_free(mut self) -> Self {
+        self.without_free = true;
+        self.grantable = false;
+        self
+    }
+
+    /// No grant can allow it.
+    pub(crate) fn never(mut self) -> Self {
+        self.grantable = false;
+        self
+    }
+
+    /// Also on an overlay, below a bind mount and after chroot.
+    pub(crate) fn places(mut self) -> Self {
+        self.places = true;
+        self
+    }
+
+    /// The same, but not across a bind mount, where the kernel itself answers EXDEV.
+    pub(crate) fn places_but_bind(mut self) -> Self {
+        self.places = true;
+        self.across = true;
+        self
+    }
+
+    /// Whether it is tried in this place.
+    pub(crate) fn belongs(&self, place: Place) -> bool {
+        match place {
+            Place::Plain => true,
+            Place::Bind => self.places && !self.across,
+            _ => self.places,
+        }
+    }
+
+    pub(crate) fn ways(mut self, ways: &[Way]) -> Self {
+        self.ways = ways.into();
+        self
+    }
+
+    /// Another right whose refusal may come first.
+    pub(crate) fn or_right(mut self, right: &'static str) -> Self {
+        self.rights.push(right);
+        self
+    }
+
+    pub(crate) fn reason(mut self, reason: &'static str) -> Self {
+        self.reasons = vec![reason];
+        self
+    }
+
+    pub(crate) fn or_reason(mut self, reason: &'static str) -> Self {
+        self.reasons.push(reason);
+        self
+    }
+
+    /// The rule that decides.
+    pub(crate) fn rule(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
+        self.reasons = vec!["rule"];
+        self
+    }
+
+    pub(crate) fn errno(mut self, errno: i32) -> Self {
+        self.errnos = vec![errno];
+        self
+    }
+
+    pub(crate) fn errnos(mut self, errnos: &[i32]) -> Self {
+        self.errnos = errnos.into();
+        self
+    }
+
+    pub(crate) fn says(mut self, text: &'static str) -> Self {
+        self.says = vec![text];
+        self
+    }
+
+    pub(crate) fn says_also(mut self, text: &'static str) -> Self {
+        self.says.push(text);
+        self
+    }
+
+    /// Whether this way has words for it.
+    pub(crate) fn has(&self, way: Way) -> bool {
+        let world = World::describe(Place::Plain);
+        let act = (self.refused)(&mut Ground::imagined(&world));
+        self.ways.contains(&way) && act.has(way)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Refused,
+    Twin,
+    Free,
+    Everything,
+}
+
+struct Planned<'a> {
+    case: usize,
+    role: Role,
+    act: Act,
+    ground: Ground<'a>,
+    before: Vec<Witness>,
+}
+
+impl Planned<'_> {
+    /// What changed since before, in words.
+    fn traces(&self) -> Vec<String> {
+        let mut traces = Vec::new();
+        for witness in &self.before {
+            let now = witness.now(&self.ground.world.root);
+            if now != *witness {
+                traces.push(format!("{witness:?} became {now:?}"));
+            }
+        }
+        if self.ground.listeners.iter().any(Listener::heard) {
+            traces.push("the listener heard it".into());
+        }
+        traces
+    }
+
+    fn has_witness(&self) -> bool {
+        !self.before.is_empty() || !self.ground.listeners.is_empty()
+    }
+}
+
+static NUMBER: AtomicU32 = AtomicU32::new(1);
+
+fn plan<'a>(world: &'a World, case: usize, role: Role, prepare: &Prepare) -> Check<Planned<'a>> {
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mut ground = Ground::new(world, number);
+    let act = prepare(&mut ground);
+    if let Some(error) = ground.error.take() {
+        return Err(format!("the fixture cannot be made: {error}"));
+    }
+    Ok(Planned {
+        case,
+        role,
+        act,
+        ground,
+        before: Vec::new(),
+    })
+}
+
+const DRIVER: &str = ".scenarios";
+
+/// What one run of a driver told.
+struct Run {
+    told: BTreeMap<u32, Told>,
+    events: Vec<Event>,
+}
+
+/// Writes the plan in all its forms where the session can read it.
+fn write_plan(world: &World, way: Way, steps: &[Step]) -> Check<Vec<String>> {
+    let files = format!("{}/{DRIVER}", world.workspace);
+    let real = world.seen(&files);
+    fs::create_dir_all(&real).doing("make the driver's directory")?;
+    let driver = format!("{files}/driver");
+    if !real.join("driver").exists() {
+        fs::copy("/proc/self/exe", real.join("driver")).doing("copy the driver")?;
+    }
+    let json = serde_json::to_vec(steps).doing("write the plan")?;
+    fs::write(real.join("plan.json"), json).doing("write the plan")?;
+    fs::write(real.join("script.sh"), driver::bash_script(steps)).doing("write the script")?;
+    fs::write(real.join("program.py"), driver::python_program(steps)).doing("write the program")?;
+    let mut words = driver::command(way, &driver, &files);
+    if way == Way::Bash {
+        // As agents do it: the script is an argument.
+        words = vec!["bash".into(), "-c".into(), driver::bash_script(steps)];
+    }
+    Ok(words)
+}
+
+fn steps<'b>(planned: impl Iterator<Item = &'b Planned<'b>>) -> Vec<Step> {
+    planned
+        .map(|planned| Step {
+            number: planned.ground.number,
+            act: planned.act.clone(),
+        })
+        .collect()
+}
+
+fn confined(world: &World, way: Way, grant: (&str, &str), steps: &[Step]) -> Check<Run> {
+    let words = write_plan(world, way, steps)?;
+    let ended = world.launch(grant.0, grant.1)?.run(&words)?;
+    let transcript = Transcript::parse(&ended.stdout);
+    let Some(session) = transcript.session else {
+        return Err(format!(
+            "the session did not start: exit code {}: {}",
+            ended.code,
+            ended.tail()
+        ));
+    };
+    if transcript.told.len() < steps.len() {
+        let told = transcript.told.len();
+        let tail = ended.tail();
+        return Err(format!(
+            "the driver told of {told} acts of {}: {tail}",
+            steps.len()
+        ));
+    }
+    Ok(Run {
+        told: transcript.told,
+        events: events::of(&session)?,
+    })
+}
+
+/// The same acts by the same driver, in no session, and in a mount namespace that nobody sees.
+fn unconfined(world: &World, way: Way, steps: &[Step]) -> Check<Run> {
+    let words = write_plan(world, way, steps)?;
+    let mut whole = vec!["unshare".to_owned(), "--mount".into(), "--uts".into()];
+    if world.root != Path::new("/") {
+        whole.extend(["chroot".into(), world.root.display().to_string()]);
+    }
+    whole.extend(words);
+    let ended = process::run_with(&whole, &mut |command| {
+        command.env("HOME", &world.home);
+    })?;
+    let transcript = Transcript::parse(&ended.stdout);
+    if transcript.told.len() < steps.len() {
+        let told = transcript.told.len();
+        let tail = ended.tail();
+        return Err(format!(
+            "the driver told of {told} acts of {}: {tail}",
+            steps.len()
+        ));
+    }
+    Ok(Run {
+        told: transcript.told,
+        events: Vec::new(),
+    })
+}
+
+/// Runs these cases in one way; the verdicts come in the same order.
+pub(crate) fn run(world: &World, cases: &[&Case], way: Way) -> Vec<Check> {
+    match attempt(world, cases, way) {
+        Ok(verdicts) => verdicts,
+        Err(error) => cases.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+fn attempt(world: &World, cases: &[&Case], way: Way) -> Check<Vec<Check>> {
+    let mut planned = Vec::new();
+    let mut broken = BTreeMap::new();
+    for (index, case) in cases.iter().enumerate() {
+        let free = case.free.as_ref().unwrap_or(&case.refused);
+        let roles = [
+            (Role::Refused, Some(&case.refused)),
+            (Role::Twin, case.twin.as_ref()),
+            (Role::Free, (!case.without_free).then_some(free)),
+        ];
+        for (role, prepare) in roles {
+            let Some(prepare) = prepare else { continue };
+            match plan(world, index, role, prepare) {
+                Ok(act) => planned.push(act),
+                Err(error) => {
+                    broken.insert(index, error);
+                }
+            }
+        }
+    }
+    planned.retain(|act| act.act.has(way) && !broken.contains_key(&act.case));
+    world.finish()?;
+    look(&mut planned);
+    let mounts = mounts();
+    let in_session = steps(planned.iter().filter(|act| act.role != Role::Free));
+    let session = confined(world, way, ("fixture", &fixture_grant()), &in_session)?;
+    // Before the unconfined acts, which leave traces of their own.
+    let mut verdicts = BTreeMap::new();
+    for act in planned.iter().filter(|act| act.role != Role::Free) {
+        let told = session.told.get(&act.ground.number);
+        let check = match act.role {
+            Role::Refused => judge_refused(cases[act.case], way, act, told, &session.events),
+            _ => judge_done("the twin inside the grant", act, told, &session.events),
+        };
+        keep_first(&mut verdicts, act.case, check);
+    }
+    let changed = mounts != self::mounts();
+    let free = steps(planned.iter().filter(|act| act.role == Role::Free));
+    let free_run = unconfined(world, way, &free)?;
+    for act in planned.iter().filter(|act| act.role == Role::Free) {
+        let told = free_run.told.get(&act.ground.number);
+        keep_first(
+            &mut verdicts,
+            act.case,
+            judge_done("unconfined", act, told, &[]),
+        );
+    }
+    for (case, error) in broken {
+        verdicts.insert(case, Err(error));
+    }
+    ensure(!changed, || "the session changed the host's mounts".into())?;
+    (0..cases.len())
+        .map(|case| {
+            verdicts
+                .remove(&case)
+                .ok_or_else(|| "the case was not tried".to_owned())
+        })
+        .collect::<Check<Vec<Check>>>()
+}
+
+/// Runs the refused acts of these cases under a grant of everything and unconfined: the results
+/// must be the same.
+pub(crate) fn run_under_everything(world: &World, cases: &[&Case]) -> Vec<Check> {
+    let attempt = || -> Check<Vec<Check>> {
+        let mut planned = Vec::new();
+        for (index, case) in cases.iter().enumerate() {
+            let act = case.free.as_ref().unwrap_or(&case.refused);
+            planned.push(plan(world, index, Role::Everything, act)?);
+        }
+        look(&mut planned);
+        let steps = steps(planned.iter());
+        let grant = everything_grant();
+        let words = write_plan(world, Way::Compiled, &steps)?;
+        let mut whole = vec!["unshare".to_owned(), "--mount".into(), "--uts".into()];
+        whole.extend(words);
+        let ended = world.launch("everything", &grant)?.run(&whole)?;
+        let transcript = Transcript::parse(&ended.stdout);
+        let session = transcript
+            .session
+            .ok_or_else(|| format!("the session did not start: {}", ended.tail()))?;
+        let events = events::of(&session)?;
+        Ok(planned
+            .iter()
+            .map(|act| {
+                let told = transcript.told.get(&act.ground.number);
+                judge_done("under a grant of everything", act, told, &events)
+            })
+            .collect())
+    };
+    match attempt() {
+        Ok(verdicts) => verdicts,
+        Err(error) => cases.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+fn keep_first(verdicts: &mut BTreeMap<usize, Check>, case: usize, check: Check) {
+    let kept = verdicts.entry(case).or_insert(Ok(()));
+    if kept.is_ok() {
+        *kept = check;
+    }
+}
+
+/// Notes what every witness shows now.
+fn look(planned: &mut [Planned<'_>]) {
+    for act in planned {
+        let mut witnesses = act.act.witnesses();
+        witnesses.append(&mut act.ground.witnesses);
+        act.before = witnesses
+            .iter()
+            .map(|witness| witness.now(&act.ground.world.root))
+            .collect();
+    }
+}
+
+fn mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
+}
+
+fn judge_refused(
+    case: &Case,
+    way: Way,
+    act: &Planned<'_>,
+    told: Option<&Told>,
+    events: &[Event],
+) -> Check {
+    let told = told.ok_or("the driver told nothing of it")?;
+    let traces = act.traces();
+    ensure(traces.is_empty(), || {
+        format!(
+            "expected a refusal, but {} ({}; {:?})",
+            traces.join(", "),
+            told.outcome,
+            act.act
+        )
+    })?;
+    let refused = match &told.outcome {
+        // Tools tell one word for both.
+        Outcome::Refused(errno) if matches!(way, Way::Direct | Way::Bash) => {
+            case.errnos.contains(errno) || [libc::EACCES, libc::EPERM].contains(errno)
+        }
+        Outcome::Refused(errno) => case.errnos.contains(errno),
+        Outcome::Failed(text) => case.says.iter().any(|says| text.contains(says)),
+        Outcome::Done => false,
+    };
+    ensure(refused, || {
+        let names = case
+            .errnos
+            .iter()
+            .map(|errno| crate::acts::errno_name(*errno));
+        let names = names.collect::<Vec<_>>().join(" or ");
+        format!("expected {names}, but {} ({:?})", told.outcome, act.act)
+    })?;
+    let mine = mine(act, told, events);
+    let right = |event: &&&Event| {
+        event.verdict == "deny"
+            && case.rights.contains(&event.right.as_str())
+            && case.reasons.contains(&event.reason.as_str())
+            && case.rule.is_none_or(|rule| event.rule_id() == Some(rule))
+    };
+    ensure(mine.iter().find(right).is_some(), || {
+        let seen = mine
+            .iter()
+            .map(|event| event.brief())
+            .collect::<Vec<_>>()
+            .join("; ");
+        format!(
+            "expected an event {} with reason {} and rule {}, saw [{seen}] ({:?})",
+            case.rights.join(" or "),
+            case.reasons.join(" or "),
+            case.rule.unwrap_or("-"),
+            act.act
+        )
+    })
+}
+
+/// The events of one act: by its process, or its children, or what it was done to.
+fn mine<'e>(act: &Planned<'_>, told: &Told, events: &'e [Event]) -> Vec<&'e Event> {
+    let victims = act.ground.victims.iter().map(Background::pid);
+    let tags = victims
+        .map(|pid| pid.to_string())
+        .chain([act.ground.tag()])
+        .collect::<Vec<_>>();
+    events
+        .iter()
+        .filter(|event| {
+            event.process.pid == told.pid
+                || event.process.parent == told.pid
+                || tags.iter().any(|tag| event.names(tag))
+        })
+        .collect()
+}
+
+fn judge_done(what: &str, act: &Planned<'_>, told: Option<&Told>, events: &[Event]) -> Check {
+    let told = told.ok_or_else(|| format!("{what}: the driver told nothing of it"))?;
+    ensure(told.outcome == Outcome::Done, || {
+        let seen = mine(act, told, events)
+            .iter()
+            .map(|event| event.brief())
+            .collect::<Vec<_>>();
+        let seen = if seen.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", seen.join("; "))
+        };
+        format!(
+            "{what}: expected success, but {}{seen} ({:?})",
+            told.outcome, act.act
+        )
+    })?;
+    ensure(!act.has_witness() || !act.traces().is_empty(), || {
+        format!(
+            "{what}: it said that it was done, but nothing changed ({:?})",
+            act.act
+        )
+    })
+}
+
+/// The fixture of the scenarios: a checkout to work in, `base`, and a few rules to be refused by.
+pub(crate) fn fixture_grant() -> String {
+    include_str!("../grants/fixture.toml").into()
+}
+
+pub(crate) fn everything_grant() -> String {
+    include_str!("../grants/everything.toml").into()
+}
+
+/// Which ways a place is tried in.
+pub(crate) fn ways_of(place: Place) -> &'static [Way] {
+    match place {
+        Place::Plain => &Way::ALL,
+        _ => &[Way::Python, Way::Compiled],
+    }
+}

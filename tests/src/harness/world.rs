@@ -1,0 +1,186 @@
+//! Where a session's files are: on the root filesystem, on an overlay, below a bind mount, in a
+//! changed root.
+
+use std::{fs, path::PathBuf};
+
+use super::{Check, Doing, process::shell, session::Launch};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// `/w` on the root filesystem.
+    Plain,
+    /// Everything on an overlay; the fixture is in its lower layer.
+    Overlay,
+    /// The workspace is a bind mount of a directory, seen under both names.
+    Bind,
+    /// The session is started by `chroot`.
+    Chroot,
+}
+
+impl Place {
+    /// What a scenario's name says of it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Overlay => " on an overlay",
+            Self::Bind => " below a bind mount",
+            Self::Chroot => " after chroot",
+        }
+    }
+}
+
+/// The directories of a place, as the session sees them.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) place: Place,
+    /// The session's root directory, as the host sees it.
+    pub(crate) root: PathBuf,
+    /// Granted: everything.
+    pub(crate) workspace: String,
+    /// Granted: read, list.
+    pub(crate) reference: String,
+    /// Granted: read, write, create, list; neither delete nor exec.
+    pub(crate) dropbox: String,
+    /// Granted: nothing.
+    pub(crate) outside: String,
+    /// The session's `HOME`. Granted: nothing.
+    pub(crate) home: String,
+    /// Where fixtures are put, if not where the session sees them: (prefix there, prefix here).
+    layer: Option<(String, String)>,
+}
+
+const OVERLAY: &str = "/ov";
+const LOWER: &str = "/ovl/lower";
+const JAIL: &str = "/jail";
+
+impl World {
+    /// The directories of a place; nothing is made.
+    pub(crate) fn describe(place: Place) -> Self {
+        let top = if place == Place::Overlay { OVERLAY } else { "" };
+        let at = |path: &str| format!("{top}{path}");
+        Self {
+            place,
+            root: if place == Place::Chroot {
+                JAIL.into()
+            } else {
+                "/".into()
+            },
+            workspace: if place == Place::Bind {
+                "/bound/w".into()
+            } else {
+                at("/w")
+            },
+            reference: at("/srv/reference"),
+            dropbox: at("/srv/dropbox"),
+            outside: at("/srv/outside"),
+            home: at("/home/user"),
+            layer: (place == Place::Overlay).then(|| (OVERLAY.into(), LOWER.into())),
+        }
+    }
+
+    /// Makes the directories. The overlay is mounted by [`Self::finish`], after the fixtures.
+    pub(crate) fn make(place: Place) -> Check<Self> {
+        let world = Self::describe(place);
+        match place {
+            Place::Plain => {}
+            Place::Overlay => drop(shell(&format!(
+                "mkdir -p {OVERLAY} {LOWER} /ovl/upper /ovl/work"
+            ))?),
+            Place::Bind => {
+                drop(shell(
+                    "mkdir -p /store/w /bound/w && mount --bind /store/w /bound/w",
+                )?);
+            }
+            Place::Chroot => jail()?,
+        }
+        for dir in [
+            &world.workspace,
+            &world.reference,
+            &world.dropbox,
+            &world.outside,
+            &world.home,
+        ] {
+            fs::create_dir_all(world.fixture(dir)).doing(&format!("make {dir}"))?;
+        }
+        Ok(world)
+    }
+
+    /// Brings the world into the form in which sessions see it.
+    pub(crate) fn finish(&self) -> Check {
+        if self.place == Place::Overlay {
+            let options =
+                format!("lowerdir={LOWER},upperdir=/ovl/upper,workdir=/ovl/work,redirect_dir=on");
+            shell(&format!("mount -t overlay overlay -o {options} {OVERLAY}"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes down what was mounted.
+    pub(crate) fn leave(&self) -> Check {
+        match self.place {
+            Place::Plain => Ok(()),
+            Place::Overlay => shell(&format!("umount {OVERLAY}; rm -rf /ovl {OVERLAY}")).map(drop),
+            Place::Bind => shell("umount /bound/w; rm -rf /bound /store").map(drop),
+            Place::Chroot => shell(&format!(
+                "for m in run/bailiff sys/fs/cgroup dev/pts dev proc usr; do umount {JAIL}/$m; done; rm -rf {JAIL}"
+            ))
+            .map(drop),
+        }
+    }
+
+    /// Where a path of the session is put as a fixture.
+    pub(crate) fn fixture(&self, path: &str) -> PathBuf {
+        match &self.layer {
+            Some((there, here)) if path.starts_with(there.as_str()) => {
+                PathBuf::from(path.replacen(there.as_str(), here, 1))
+            }
+            _ => self.seen(path),
+        }
+    }
+
+    /// Where a path of the session is seen by the host.
+    pub(crate) fn seen(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Starts sessions here under the grant that stands in this file.
+    pub(crate) fn launch(&self, grant: &str, text: &str) -> Check<Launch> {
+        let path = format!("/grant-{grant}.toml");
+        fs::write(self.seen(&path), text).doing(&format!("write {path}"))?;
+        let before = match self.place {
+            Place::Chroot => vec!["chroot".into(), JAIL.into()],
+            _ => Vec::new(),
+        };
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut sets = vec![
+            set("workspace", &self.workspace),
+            set("reference", &self.reference),
+            set("dropbox", &self.dropbox),
+        ];
+        sets.retain(|(name, _)| text.contains(&format!("\n{name} = ")));
+        Ok(Launch {
+            before,
+            grant: path,
+            sets,
+            home: Some(self.home.clone()),
+        })
+    }
+}
+
+/// A root directory that shares the host's programs.
+fn jail() -> Check {
+    shell(&format!(
+        "mkdir -p {JAIL}/{{usr,proc,dev,dev/pts,etc,run/bailiff,tmp,root,sys/fs/cgroup}}
+         cd {JAIL}
+         for l in bin sbin lib lib64; do ln -sfn usr/$l $l; done
+         cp -a /etc/ld.so.cache /etc/passwd /etc/group /etc/nsswitch.conf etc/
+         cp -a /etc/alternatives etc/
+         mount --bind /usr usr
+         mount --bind /proc proc
+         mount --bind /dev dev
+         mount --bind /dev/pts dev/pts
+         mount --bind /sys/fs/cgroup sys/fs/cgroup
+         mount --bind /run/bailiff run/bailiff"
+    ))
+    .map(drop)
+}

@@ -1,0 +1,208 @@
+//! Acceptance scenarios: what sessions must not be able to do, tried on a real kernel as root.
+//!
+//! `bailiff-scenarios [--list] [WORD]…` runs the scenarios whose names hold every word, prints a
+//! line for each as it ends, and last `N passed, N failed, N skipped`.
+
+mod acts;
+mod driver;
+mod harness;
+mod scenarios;
+
+use std::process::ExitCode;
+
+use crate::{
+    acts::Way,
+    harness::{
+        Check,
+        matrix::{self, Case},
+        report::Report,
+        world::{Place, World},
+    },
+    scenarios::{Context, Single, failures, lifecycle, network, patterns, stress},
+};
+
+fn main() -> ExitCode {
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    let words = arguments.iter().map(String::as_str).collect::<Vec<_>>();
+    match inside(&words) {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+        None => {
+            let list = words.contains(&"--list");
+            let filter = words
+                .iter()
+                .copied()
+                .filter(|word| *word != "--list")
+                .collect::<Vec<_>>();
+            run(&filter, list)
+        }
+    }
+}
+
+/// The parts of this program that run inside sessions.
+fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
+    Some(match words {
+        ["drive", way, plan] => driver::drive(way, plan),
+        ["toil", secret, threads] => lifecycle::toil(secret, threads).map_err(Into::into),
+        ["exec-by-thread", command @ ..] if !command.is_empty() => {
+            lifecycle::execute_by_thread(command).map_err(Into::into)
+        }
+        ["truncate-input"] => {
+            lifecycle::truncate_standard_input();
+            Ok(())
+        }
+        ["open-all", list] => patterns::open_all(list).map_err(Into::into),
+        ["stress", seconds, processes] => stress::confined(seconds, processes).map_err(Into::into),
+        _ => return None,
+    })
+}
+
+const PLACES: [Place; 4] = [Place::Plain, Place::Overlay, Place::Bind, Place::Chroot];
+
+fn run(filter: &[&str], list: bool) -> ExitCode {
+    let wanted = |name: &str| filter.iter().all(|word| name.contains(word));
+    let mut report = Report::default();
+    let mut context = Context { daemon: None };
+    if !list && failures::boots_without_bpf() {
+        run_singles(
+            failures::without_bpf(),
+            &wanted,
+            list,
+            &mut context,
+            &mut report,
+        );
+        return if report.finish() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
+    if !list {
+        let begun = network::prepare().and_then(|()| context.daemon().map(drop));
+        if let Err(error) = begun {
+            report.add("the daemon starts", Err(error).into());
+            report.finish();
+            return ExitCode::FAILURE;
+        }
+    }
+    let cases = cases();
+    for place in PLACES {
+        let outcome = in_place(place, &cases, &wanted, list, &mut report);
+        if let Err(error) = outcome {
+            report.add(&format!("scenarios{}", place.words()), Err(error).into());
+        }
+    }
+    under_everything(&cases, &wanted, list, &mut report);
+    run_singles(
+        scenarios::singles(),
+        &wanted,
+        list,
+        &mut context,
+        &mut report,
+    );
+    if list {
+        return ExitCode::SUCCESS;
+    }
+    if report.finish() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn run_singles(
+    singles: Vec<Single>,
+    wanted: &dyn Fn(&str) -> bool,
+    list: bool,
+    context: &mut Context,
+    report: &mut Report,
+) {
+    for single in singles {
+        let name = format!("{}: {}", single.family, single.name);
+        if !wanted(&name) {
+            continue;
+        }
+        if list {
+            println!("{name}");
+            continue;
+        }
+        report.add(&name, (single.run)(context).into());
+    }
+}
+
+/// Non-interference: what must be refused under the fixture must succeed under everything.
+fn under_everything(
+    cases: &[Case],
+    wanted: &dyn Fn(&str) -> bool,
+    list: bool,
+    report: &mut Report,
+) {
+    let name = |case: &Case| format!("everything: {}", case.name);
+    let tried = |case: &&Case| case.grantable && case.has(Way::Compiled) && wanted(&name(case));
+    let cases = cases.iter().filter(tried).collect::<Vec<_>>();
+    if list || cases.is_empty() {
+        cases.iter().for_each(|case| println!("{}", name(case)));
+        return;
+    }
+    let verdicts = World::make(Place::Plain)
+        .map(|world| matrix::run_under_everything(&world, &cases))
+        .unwrap_or_else(|error| cases.iter().map(|_| Err(error.clone())).collect());
+    for (case, verdict) in cases.iter().zip(verdicts) {
+        report.add(&name(case), verdict.into());
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = scenarios::files::cases();
+    cases.extend(scenarios::moves::cases());
+    cases.extend(scenarios::exec::cases());
+    cases.extend(scenarios::network::cases());
+    cases.extend(scenarios::processes::cases());
+    cases.extend(scenarios::surface::cases());
+    cases
+}
+
+fn name_of(case: &Case, place: Place, way: Way) -> String {
+    format!(
+        "{}: {}{} ({})",
+        case.family,
+        case.name,
+        place.words(),
+        way.name()
+    )
+}
+
+fn in_place(
+    place: Place,
+    cases: &[Case],
+    wanted: &dyn Fn(&str) -> bool,
+    list: bool,
+    report: &mut Report,
+) -> Check {
+    for way in matrix::ways_of(place) {
+        let tried = |case: &&Case| {
+            case.belongs(place) && wanted(&name_of(case, place, *way)) && case.has(*way)
+        };
+        let cases = cases.iter().filter(tried).collect::<Vec<_>>();
+        if list {
+            cases
+                .iter()
+                .for_each(|case| println!("{}", name_of(case, place, *way)));
+            continue;
+        }
+        if cases.is_empty() {
+            continue;
+        }
+        let world = World::make(place)?;
+        let verdicts = matrix::run(&world, &cases, *way);
+        let left = world.leave();
+        for (case, verdict) in cases.iter().zip(verdicts) {
+            report.add(&name_of(case, place, *way), verdict.into());
+        }
+        left?;
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! Bad inputs and bad hosts: each a message that says what is wrong and what to do.
+
+use std::fs;
+
+use super::{Context, Single};
+use crate::harness::{Check, Doing, daemon::BAILIFF, ensure, process, report::skip};
+
+pub(crate) fn scenarios() -> Vec<Single> {
+    let new = |name, run| Single::new("failures", name, run);
+    vec![
+        new(
+            "an unknown key of a grant is shown at its place",
+            unknown_key,
+        ),
+        new("a wrong type in a grant is shown at its place", wrong_type),
+        new(
+            "a bad address in a grant is shown at its place",
+            bad_address,
+        ),
+        new(
+            "an unterminated class in a grant is shown at its place",
+            unterminated_class,
+        ),
+        new(
+            "an unknown right in a grant names the nearest one",
+            unknown_right,
+        ),
+        new("a grant that does not exist is named", unknown_grant),
+        new("the daemon says that it needs root", not_root),
+        new("the daemon says that cgroup v2 is missing", no_cgroup),
+        new("the daemon says that type information is missing", no_btf),
+        new("the daemon says that bpffs is missing", no_bpffs),
+        new("a command says that no daemon runs", no_daemon),
+    ]
+}
+
+/// Scenarios for a kernel that was started without `bpf` in its list of security modules.
+pub(crate) fn without_bpf() -> Vec<Single> {
+    vec![Single::new(
+        "boot",
+        "the daemon says that the BPF LSM is missing",
+        no_bpf_lsm,
+    )]
+}
+
+/// Whether this kernel was.
+pub(crate) fn boots_without_bpf() -> bool {
+    fs::read_to_string("/sys/kernel/security/lsm")
+        .is_ok_and(|list| !list.trim().split(',').any(|module| module == "bpf"))
+}
+
+/// A message that must hold all these words, for a failure.
+fn says(ended: &process::Ended, words: &[&str]) -> Check {
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    ensure(ended.code != 0, || {
+        format!("expected a failure, saw success: {said}")
+    })?;
+    let missing = words
+        .iter()
+        .filter(|word| !said.contains(**word))
+        .collect::<Vec<_>>();
+    ensure(missing.is_empty(), || {
+        format!("expected a message with {missing:?}, saw: {said}")
+    })
+}
+
+const HEAD: &str = "version = 1\nname = \"bad\"\n";
+
+/// Both `grant check` and `run` must refuse the grant with a message at the right line.
+fn refused_grant(text: &str, words: &[&str]) -> Check {
+    let path = "/run/scenarios/bad.toml";
+    fs::write(path, format!("{HEAD}{text}")).doing("write a grant")?;
+    let mut all = vec!["bad.toml", "^"];
+    all.extend(words);
+    says(&process::run(&[BAILIFF, "grant", "check", path])?, &all)?;
+    let run = process::run(&[
+        BAILIFF,
+        "run",
+        "--grant",
+        path,
+        "--",
+        "touch",
+        "/run/scenarios/ran",
+    ])?;
+    says(&run, &all)?;
+    ensure(!std::path::Path::new("/run/scenarios/ran").exists(), || {
+        "the command ran under a grant with a mistake".into()
+    })
+}
+
+fn unknown_key(_: &mut Context) -> Check {
+    refused_grant(
+        "[[file]]\nallow = [\"read\"]\npahts = [\"/x\"]\n",
+        &["pahts", "path", "5"],
+    )
+}
+
+fn wrong_type(_: &mut Context) -> Check {
+    refused_grant("[[file]]\nallow = \"read\"\npath = 7\n", &["path", "5"])
+}
+
+fn bad_address(_: &mut Context) -> Check {
+    refused_grant(
+        "[[net]]\nallow = [\"connect\"]\nto = [\"10.0.0.0/33:80\"]\n",
+        &["33", "5"],
+    )
+}
+
+fn unterminated_class(_: &mut Context) -> Check {
+    refused_grant(
+        "[[file]]\nallow = [\"read\"]\npath = [\"/x/[abc\"]\n",
+        &["[", "5"],
+    )
+}
+
+fn unknown_right(_: &mut Context) -> Check {
+    refused_grant(
+        "[[file]]\nallow = [\"raed\"]\npath = [\"/x\"]\n",
+        &["raed", "read", "4"],
+    )
+}
+
+fn unknown_grant(_: &mut Context) -> Check {
+    says(
+        &process::run(&[BAILIFF, "run", "--grant", "codr", "--", "true"])?,
+        &["codr", "coder"],
+    )
+}
+
+/// The daemon in circumstances under which it must not start, while no other runs.
+fn daemon_in(context: &mut Context, words: &[&str], expected: &[&str]) -> Check {
+    context.daemon = None;
+    let ended = process::run(words);
+    let checked = ended.and_then(|ended| says(&ended, expected));
+    context.daemon()?;
+    checked
+}
+
+fn not_root(context: &mut Context) -> Check {
+    let words = [
+        "setpriv",
+        "--reuid=1000",
+        "--clear-groups",
+        BAILIFF,
+        "daemon",
+    ];
+    daemon_in(context, &words, &["root"])
+}
+
+/// After these mounts, seen by nobody else.
+fn daemon_after(context: &mut Context, mounts: &str, expected: &[&str]) -> Check {
+    let script = format!("{mounts} && exec timeout 60 {BAILIFF} daemon");
+    daemon_in(
+        context,
+        &["unshare", "--mount", "bash", "-c", &script],
+        expected,
+    )
+}
+
+fn no_cgroup(context: &mut Context) -> Check {
+    daemon_after(
+        context,
+        "umount -l /sys/fs/cgroup",
+        &["cgroup v2", "mount -t cgroup2"],
+    )
+}
+
+fn no_btf(context: &mut Context) -> Check {
+    daemon_after(
+        context,
+        "mount -t tmpfs none /sys/kernel/btf",
+        &["/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"],
+    )
+}
+
+fn no_bpffs(context: &mut Context) -> Check {
+    daemon_after(
+        context,
+        "umount -l /sys/fs/bpf",
+        &["/sys/fs/bpf", "mount -t bpf"],
+    )
+}
+
+fn no_daemon(context: &mut Context) -> Check {
+    context.daemon = None;
+    let ended = process::run(&[
+        BAILIFF,
+        "run",
+        "--grant",
+        "coder",
+        "--",
+        "touch",
+        "/run/scenarios/ran",
+    ]);
+    context.daemon()?;
+    says(&ended?, &["bailiff daemon"])?;
+    ensure(!std::path::Path::new("/run/scenarios/ran").exists(), || {
+        "the command ran without a daemon".into()
+    })
+}
+
+fn no_bpf_lsm(_: &mut Context) -> Check {
+    if !boots_without_bpf() {
+        return skip("this kernel has it");
+    }
+    says(
+        &process::run(&["timeout", "60", BAILIFF, "daemon"])?,
+        &["bpf", "lsm="],
+    )?;
+    let doctor = process::run(&[BAILIFF, "doctor"])?;
+    let said = format!("{}{}", doctor.stdout, doctor.stderr);
+    ensure(said.contains("lsm="), || {
+        format!("expected `bailiff doctor` to say it, saw {said}")
+    })
+}

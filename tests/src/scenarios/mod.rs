@@ -1,0 +1,58 @@
+//! The scenarios, one family in each file.
+
+pub(crate) mod exec;
+pub(crate) mod failures;
+pub(crate) mod files;
+pub(crate) mod interference;
+pub(crate) mod lifecycle;
+pub(crate) mod moves;
+pub(crate) mod network;
+pub(crate) mod patterns;
+pub(crate) mod processes;
+pub(crate) mod stress;
+pub(crate) mod surface;
+
+use crate::harness::{Check, daemon::Daemon};
+
+/// What the scenarios of a run share.
+pub(crate) struct Context {
+    pub(crate) daemon: Option<Daemon>,
+}
+
+impl Context {
+    /// The running daemon; started again if a scenario left none.
+    pub(crate) fn daemon(&mut self) -> Check<&mut Daemon> {
+        if self.daemon.is_none() {
+            self.daemon = Some(Daemon::start()?);
+        }
+        self.daemon
+            .as_mut()
+            .ok_or_else(|| "there is no daemon".into())
+    }
+}
+
+/// A scenario that is no case of the matrix.
+pub(crate) struct Single {
+    pub(crate) family: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&mut Context) -> Check,
+}
+
+impl Single {
+    pub(crate) fn new(
+        family: &'static str,
+        name: &'static str,
+        run: fn(&mut Context) -> Check,
+    ) -> Self {
+        Self { family, name, run }
+    }
+}
+
+pub(crate) fn singles() -> Vec<Single> {
+    let mut singles = patterns::scenarios();
+    singles.extend(interference::scenarios());
+    singles.extend(lifecycle::scenarios());
+    singles.extend(failures::scenarios());
+    singles.extend(stress::scenarios());
+    singles
+}
