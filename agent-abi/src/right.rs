@@ -100,19 +100,28 @@ impl Right {
     /// The dotted name, as in `file.read`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(right, _)| *right == self).map_or("unknown", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(right, _)| *right == self)
+            .map_or("unknown", |(_, name)| name)
     }
 
     /// The right with this dotted name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, n)| *n == name).map(|(right, _)| *right)
+        Self::ALL
+            .iter()
+            .find(|(_, n)| *n == name)
+            .map(|(right, _)| *right)
     }
 
     /// The right with this number, as it stands in an event.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.iter().find(|(right, _)| *right as u8 == number).map(|(right, _)| *right)
+        Self::ALL
+            .iter()
+            .find(|(right, _)| *right as u8 == number)
+            .map(|(right, _)| *right)
     }
 }
 

@@ -11,17 +11,26 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub const ALL: [(Verdict, &'static str); 3] =
-        [(Verdict::Allow, "allow"), (Verdict::Deny, "deny"), (Verdict::WouldDeny, "would-deny")];
+    pub const ALL: [(Verdict, &'static str); 3] = [
+        (Verdict::Allow, "allow"),
+        (Verdict::Deny, "deny"),
+        (Verdict::WouldDeny, "would-deny"),
+    ];
 
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(v, _)| *v == self).map_or("unknown", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(v, _)| *v == self)
+            .map_or("unknown", |(_, name)| name)
     }
 
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.iter().find(|(v, _)| *v as u8 == number).map(|(v, _)| *v)
+        Self::ALL
+            .iter()
+            .find(|(v, _)| *v as u8 == number)
+            .map(|(v, _)| *v)
     }
 }
 
@@ -74,11 +83,17 @@ impl Reason {
 
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(r, _)| *r == self).map_or("unknown", |(_, name)| name)
+        Self::ALL
+            .iter()
+            .find(|(r, _)| *r == self)
+            .map_or("unknown", |(_, name)| name)
     }
 
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.iter().find(|(r, _)| *r as u8 == number).map(|(r, _)| *r)
+        Self::ALL
+            .iter()
+            .find(|(r, _)| *r as u8 == number)
+            .map(|(r, _)| *r)
     }
 }

@@ -204,7 +204,10 @@ impl Daemon {
 
     fn missing_hooks(&self) -> Vec<String> {
         let kernel = self.kernel();
-        let missing = kernel.coverage().iter().filter(|hook| !hook.attached);
+        let missing = kernel
+            .coverage()
+            .iter()
+            .filter(|hook| hook.needed && !hook.attached);
         missing.map(|hook| hook.hook.clone()).collect()
     }
 }

@@ -56,7 +56,7 @@ impl Pump {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                batch = self.stream.next() => match batch {
+                batch = self.stream.wait() => match batch {
                     Ok(batch) => self.take(batch).await,
                     Err(error) => {
                         tracing::error!("events cannot be read: {error}");

@@ -28,7 +28,7 @@ const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
 
 /// Types of one BTF blob, by number, with the names of structs and functions.
-pub struct Btf {
+pub(super) struct Btf {
     types: Vec<Type>,
     structs: HashMap<String, u32>,
     functions: HashMap<String, u32>,
@@ -54,7 +54,7 @@ impl Btf {
     ///
     /// # Errors
     /// The file is missing (a kernel without `CONFIG_DEBUG_INFO_BTF`) or not BTF.
-    pub fn of_running_kernel() -> Result<Self, KernelError> {
+    pub(super) fn of_running_kernel() -> Result<Self, KernelError> {
         let path = Path::new("/sys/kernel/btf/vmlinux");
         let blob = std::fs::read(path).map_err(|source| KernelError::Unreadable {
             path: path.into(),
@@ -65,7 +65,7 @@ impl Btf {
     }
 
     /// Parses a blob of BTF in this machine's byte order.
-    pub fn parse(blob: &[u8]) -> Result<Self, KernelError> {
+    pub(super) fn parse(blob: &[u8]) -> Result<Self, KernelError> {
         let header = Reader { blob, at: 0 };
         let mut reader = header;
         if reader.u16()? != MAGIC {
@@ -84,7 +84,11 @@ impl Btf {
             .get(type_start..type_start.saturating_add(type_len))
             .ok_or_else(|| KernelError::Btf("types out of bounds".into()))?;
         let mut btf = Self {
-            types: vec![Type { kind: 0, target: 0, members: Vec::new() }],
+            types: vec![Type {
+                kind: 0,
+                target: 0,
+                members: Vec::new(),
+            }],
             structs: HashMap::new(),
             functions: HashMap::new(),
             typedefs: HashMap::new(),
@@ -124,7 +128,11 @@ impl Btf {
             KIND_FUNC_PROTO => {
                 for _ in 0..count {
                     let name = string(strings, reader.u32()?);
-                    members.push(Member { name, target: reader.u32()?, bits: 0 });
+                    members.push(Member {
+                        name,
+                        target: reader.u32()?,
+                        bits: 0,
+                    });
                 }
             }
             KIND_FUNC => {
@@ -135,7 +143,11 @@ impl Btf {
             }
             _ => {}
         }
-        self.types.push(Type { kind, target, members });
+        self.types.push(Type {
+            kind,
+            target,
+            members,
+        });
         Ok(())
     }
 
@@ -144,7 +156,7 @@ impl Btf {
     ///
     /// # Errors
     /// There is no such struct or member, or it is a bit field.
-    pub fn offset_of(&self, structure: &str, members: &[&str]) -> Result<u32, KernelError> {
+    pub(super) fn offset_of(&self, structure: &str, members: &[&str]) -> Result<u32, KernelError> {
         let missing = || KernelError::NoSuchField(format!("{structure}.{}", members.join(".")));
         let mut number = *self.structs.get(structure).ok_or_else(missing)?;
         let mut bits = 0;
@@ -178,16 +190,25 @@ impl Btf {
 
     /// Whether a member of a struct shares its place with others. The verifier trusts no pointer
     /// that was loaded from such a place (`btf_struct_walk()`).
-    pub fn is_shared(&self, structure: &str, member: &str) -> bool {
-        let Some(number) = self.structs.get(structure) else { return true };
-        let Some(found) = self.types.get(*number as usize) else { return true };
-        !found.members.iter().any(|candidate| candidate.name == member)
+    pub(super) fn is_shared(&self, structure: &str, member: &str) -> bool {
+        let Some(number) = self.structs.get(structure) else {
+            return true;
+        };
+        let Some(found) = self.types.get(*number as usize) else {
+            return true;
+        };
+        !found
+            .members
+            .iter()
+            .any(|candidate| candidate.name == member)
     }
 
     /// Follows typedefs and qualifiers.
     fn resolve(&self, mut number: u32) -> u32 {
         for _ in 0..32 {
-            let Some(found) = self.types.get(number as usize) else { break };
+            let Some(found) = self.types.get(number as usize) else {
+                break;
+            };
             match found.kind {
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
                     number = found.target;
@@ -199,14 +220,20 @@ impl Btf {
     }
 
     /// Names of a function's parameters; `None` where the kernel has no such function.
-    pub fn parameters_of(&self, function: &str) -> Option<Vec<&str>> {
+    pub(super) fn parameters_of(&self, function: &str) -> Option<Vec<&str>> {
         let prototype = self.types.get(*self.functions.get(function)? as usize)?;
-        Some(prototype.members.iter().map(|member| member.name.as_str()).collect())
+        Some(
+            prototype
+                .members
+                .iter()
+                .map(|member| member.name.as_str())
+                .collect(),
+        )
     }
 
     /// How many arguments a tracepoint gives to a `tp_btf` program; `None` where the kernel has no
     /// such tracepoint.
-    pub fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
+    pub(super) fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
         let pointer = *self.typedefs.get(&format!("btf_trace_{tracepoint}"))?;
         let pointer = self.types.get(self.resolve(pointer) as usize)?;
         let prototype = self.types.get(pointer.target as usize)?;
@@ -247,6 +274,9 @@ impl Reader<'_> {
 
 fn string(strings: &[u8], offset: u32) -> String {
     let bytes = strings.get(offset as usize..).unwrap_or_default();
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }

@@ -16,8 +16,18 @@ pub struct Check {
 impl Check {
     fn new(name: &'static str, result: Result<String, (String, String)>) -> Self {
         match result {
-            Ok(found) => Self { name, ok: true, found, remedy: None },
-            Err((found, remedy)) => Self { name, ok: false, found, remedy: Some(remedy) },
+            Ok(found) => Self {
+                name,
+                ok: true,
+                found,
+                remedy: None,
+            },
+            Err((found, remedy)) => Self {
+                name,
+                ok: false,
+                found,
+                remedy: Some(remedy),
+            },
         }
     }
 }
@@ -50,17 +60,26 @@ fn privileges() -> Found {
 fn kernel() -> Found {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (6, 1) => Ok(release.into()),
-        _ => Err((format!("Linux {release}"), "Bailiff needs Linux 6.1 or newer".into())),
+        _ => Err((
+            format!("Linux {release}"),
+            "Bailiff needs Linux 6.1 or newer".into(),
+        )),
     }
 }
 
 fn bpf_lsm() -> Found {
     let path = "/sys/kernel/security/lsm";
     let remedy = |list: &str| {
-        let list = if list.is_empty() { "landlock,lockdown,yama,integrity,apparmor" } else { list };
+        let list = if list.is_empty() {
+            "landlock,lockdown,yama,integrity,apparmor"
+        } else {
+            list
+        };
         format!(
             "boot with `lsm={list},bpf` on the kernel command line (in GRUB: \
              GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub), on a kernel built with \
@@ -77,13 +96,20 @@ fn bpf_lsm() -> Found {
     if list.split(',').any(|module| module == "bpf") {
         return Ok(list.into());
     }
-    Err((format!("`bpf` is not among the active security modules ({list})"), remedy(list)))
+    Err((
+        format!("`bpf` is not among the active security modules ({list})"),
+        remedy(list),
+    ))
 }
 
 fn type_information() -> Found {
     let path = Path::new("/sys/kernel/btf/vmlinux");
     match fs::metadata(path) {
-        Ok(metadata) => Ok(format!("{} ({} KiB)", path.display(), metadata.len() / 1024)),
+        Ok(metadata) => Ok(format!(
+            "{} ({} KiB)",
+            path.display(),
+            metadata.len() / 1024
+        )),
         Err(_) => Err((
             format!("{} does not exist", path.display()),
             "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels are".into(),
@@ -120,7 +146,10 @@ fn cgroup2() -> Found {
 fn bpffs() -> Found {
     let path = Path::new("/sys/fs/bpf");
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    if mounts.lines().any(|line| line.contains(" /sys/fs/bpf bpf ")) {
+    if mounts
+        .lines()
+        .any(|line| line.contains(" /sys/fs/bpf bpf "))
+    {
         return Ok(path.display().to_string());
     }
     Err((

@@ -8,7 +8,11 @@ use std::{io, path::PathBuf};
 pub enum KernelError {
     /// A file of the running kernel could not be read.
     #[error("cannot read {path}: {source}. {hint}")]
-    Unreadable { path: PathBuf, source: io::Error, hint: &'static str },
+    Unreadable {
+        path: PathBuf,
+        source: io::Error,
+        hint: &'static str,
+    },
     /// BTF that does not have the expected form.
     #[error("the kernel's type information (/sys/kernel/btf/vmlinux) is not understood: {0}")]
     Btf(String),
@@ -29,7 +33,11 @@ pub enum KernelError {
         "LSM hook {hook} has {found} arguments on this kernel, Bailiff expects {expected}: this \
          kernel is newer than this version supports"
     )]
-    HookChanged { hook: String, expected: usize, found: usize },
+    HookChanged {
+        hook: String,
+        expected: usize,
+        found: usize,
+    },
     /// `rename_lock` is not in the symbol table.
     #[error(
         "the address of rename_lock is not in /proc/kallsyms, so paths cannot be read safely: \
@@ -47,7 +55,11 @@ pub enum KernelError {
     Pin { path: PathBuf, reason: String },
     /// A map operation failed.
     #[error("cannot {operation} in map {map}: {source}")]
-    Map { operation: &'static str, map: &'static str, source: io::Error },
+    Map {
+        operation: &'static str,
+        map: &'static str,
+        source: io::Error,
+    },
     /// The check of what hooks read found a difference.
     #[error(
         "the self-check failed: {0}. Enforcement would be unsafe on this kernel, so the daemon \

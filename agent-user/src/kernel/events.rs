@@ -1,7 +1,6 @@
 //! The stream of events out of the ring buffer.
 
 use std::{
-    future::Future,
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
@@ -32,10 +31,17 @@ const BATCH: usize = 1024;
 
 impl EventStream {
     pub(super) fn open(path: &Path) -> Result<Self, KernelError> {
-        let pin = |error: String| KernelError::Pin { path: path.into(), reason: error };
+        let pin = |error: String| KernelError::Pin {
+            path: path.into(),
+            reason: error,
+        };
         let data = MapData::from_pin(path).map_err(|error| pin(error.to_string()))?;
         let ring = RingBuf::try_from(Map::RingBuf(data)).map_err(|error| pin(error.to_string()))?;
-        Ok(Self { ring, ready: None, backlog: Vec::new() })
+        Ok(Self {
+            ring,
+            ready: None,
+            backlog: Vec::new(),
+        })
     }
 
     /// Events that are there now.
@@ -57,28 +63,25 @@ impl EventStream {
     ///
     /// # Errors
     /// The descriptor cannot be watched.
-    pub fn next(&mut self) -> impl Future<Output = Result<Vec<OwnedEvent>, KernelError>> + Send + '_ {
-        async {
-            loop {
-                let events = self.poll();
-                if !events.is_empty() {
-                    return Ok(events);
-                }
-                let failed = |source| KernelError::Map { operation: "watch", map: "EVENTS", source };
-                if self.ready.is_none() {
-                    let fd = self.ring.as_fd().try_clone_to_owned().map_err(failed)?;
-                    // SAFETY: the descriptor is owned by what watches it, and so open as long.
-                    let watched = unsafe { AsyncFd::register(fd) };
-                    self.ready = Some(watched.map_err(|error| failed(error.into()))?);
-                }
-                if let Some(ready) = &self.ready {
-                    ready.readable().await.map_err(failed)?.clear_ready();
-                }
-                // Between the last look and the new interest an event may have come.
-                let events = self.poll();
-                if !events.is_empty() {
-                    return Ok(events);
-                }
+    pub async fn wait(&mut self) -> Result<Vec<OwnedEvent>, KernelError> {
+        loop {
+            let events = self.poll();
+            if !events.is_empty() {
+                return Ok(events);
+            }
+            let failed = |source| KernelError::Map {
+                operation: "watch",
+                map: "EVENTS",
+                source,
+            };
+            if self.ready.is_none() {
+                let fd = self.ring.as_fd().try_clone_to_owned().map_err(failed)?;
+                // SAFETY: the descriptor is owned by what watches it, and so open as long.
+                let watched = unsafe { AsyncFd::register(fd) };
+                self.ready = Some(watched.map_err(|error| failed(error.into()))?);
+            }
+            if let Some(ready) = &self.ready {
+                ready.readable().await.map_err(failed)?.clear_ready();
             }
         }
     }
@@ -90,5 +93,8 @@ fn decode(record: &[u8]) -> Option<OwnedEvent> {
     // SAFETY: as many bytes as the struct has, which holds integers only; read unaligned.
     let event: Event = unsafe { head.as_ptr().cast::<Event>().read_unaligned() };
     let path = path.get(..usize::from(event.path_len)).unwrap_or(path);
-    Some(OwnedEvent { event, path: path.to_vec() })
+    Some(OwnedEvent {
+        event,
+        path: path.to_vec(),
+    })
 }

@@ -4,7 +4,7 @@
 
 /// What kind of program a hook takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attach {
+pub(super) enum Attach {
     /// `lsm/NAME`: refuses.
     Lsm,
     /// `tp_btf/NAME`: observes.
@@ -13,26 +13,28 @@ pub enum Attach {
 
 /// One program.
 #[derive(Clone, Copy, Debug)]
-pub struct Hook {
+pub(super) struct Hook {
     /// Name of the program, of the hook, and of the pins.
-    pub name: &'static str,
-    pub attach: Attach,
-    pub family: &'static str,
+    pub(super) name: &'static str,
+    pub(super) attach: Attach,
+    pub(super) family: &'static str,
     /// Arguments that the program reads, at their positions, by the kernel's names for them; `_`
     /// is not read. Compared with the running kernel's BTF, because a hook's arguments change
     /// between versions.
-    pub arguments: &'static [&'static str],
+    pub(super) arguments: &'static [&'static str],
     /// Why it may be missing; `None`: without it enforcement has a hole, and the daemon does not
     /// start.
-    pub optional: Option<&'static str>,
+    pub(super) optional: Option<&'static str>,
 }
 
-const fn lsm(
-    family: &'static str,
-    name: &'static str,
-    arguments: &'static [&'static str],
-) -> Hook {
-    Hook { name, attach: Attach::Lsm, family, arguments, optional: None }
+const fn lsm(family: &'static str, name: &'static str, arguments: &'static [&'static str]) -> Hook {
+    Hook {
+        name,
+        attach: Attach::Lsm,
+        family,
+        arguments,
+        optional: None,
+    }
 }
 
 const fn since(mut hook: Hook, reason: &'static str) -> Hook {
@@ -48,7 +50,7 @@ const PROCESSES: &str = "processes";
 const SURFACE: &str = "kernel surface";
 
 /// Every program. Labels come first: nothing is decided before tasks can be labelled.
-pub const HOOKS: &[Hook] = &[
+pub(super) const HOOKS: &[Hook] = &[
     lsm(LABELS, "task_alloc", &["task", "clone_flags"]),
     Hook {
         name: "cgroup_attach_task",
@@ -65,15 +67,26 @@ pub const HOOKS: &[Hook] = &[
     lsm(FILES, "path_unlink", &["_", "dentry"]),
     lsm(FILES, "path_rmdir", &["_", "dentry"]),
     lsm(FILES, "path_link", &["old_dentry", "_", "new_dentry"]),
-    lsm(FILES, "path_rename", &["_", "old_dentry", "_", "new_dentry", "flags"]),
+    lsm(
+        FILES,
+        "path_rename",
+        &["_", "old_dentry", "_", "new_dentry", "flags"],
+    ),
     lsm(FILES, "path_truncate", &["path"]),
-    since(lsm(FILES, "file_truncate", &["file"]), "before 6.2 path_truncate sees ftruncate too"),
+    since(
+        lsm(FILES, "file_truncate", &["file"]),
+        "before 6.2 path_truncate sees ftruncate too",
+    ),
     lsm(FILES, "path_chmod", &["path"]),
     lsm(FILES, "path_chown", &["path"]),
     lsm(EXEC, "bprm_check_security", &["bprm"]),
     lsm(EXEC, "mmap_file", &["file", "_", "prot"]),
     lsm(EXEC, "file_mprotect", &["vma", "_", "prot"]),
-    lsm(NETWORK, "socket_create", &["family", "type", "protocol", "kern"]),
+    lsm(
+        NETWORK,
+        "socket_create",
+        &["family", "type", "protocol", "kern"],
+    ),
     lsm(NETWORK, "socket_connect", &["sock", "address", "addrlen"]),
     lsm(NETWORK, "socket_sendmsg", &["sock", "msg"]),
     lsm(NETWORK, "unix_stream_connect", &["_", "other"]),

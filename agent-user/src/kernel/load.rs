@@ -20,8 +20,7 @@ use super::{
 };
 
 /// The eBPF object, embedded when the binary was built.
-static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bailiff-ebpf.o"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bailiff-ebpf.o"));
 
 /// Maps that are pinned, so that they outlive the daemon.
 const MAPS: &[&str] = &[
@@ -38,7 +37,7 @@ const MAPS: &[&str] = &[
 ];
 
 /// Where a map is pinned.
-pub fn map_pin(name: &str) -> PathBuf {
+pub(super) fn map_pin(name: &str) -> PathBuf {
     Path::new(names::PIN_ROOT).join("maps").join(name)
 }
 
@@ -57,7 +56,7 @@ fn fingerprint(bytes: &[u8]) -> u64 {
 
 /// Makes sure that this build's programs are attached and pinned; takes over what an earlier
 /// daemon of the same build left.
-pub fn ensure_attached() -> Result<Vec<HookCoverage>, KernelError> {
+pub(super) fn ensure_attached() -> Result<Vec<HookCoverage>, KernelError> {
     if OBJECT.is_empty() {
         return Err(KernelError::Load(
             "this binary was built without the eBPF object; build it with `cargo xtask build`"
@@ -73,7 +72,10 @@ pub fn ensure_attached() -> Result<Vec<HookCoverage>, KernelError> {
         attach_all(&btf, &wanted, &directory)?;
         remove_other_builds(&directory)?;
     }
-    Ok(HOOKS.iter().map(|hook| coverage_of(hook, &wanted, &directory)).collect())
+    Ok(HOOKS
+        .iter()
+        .map(|hook| coverage_of(hook, &wanted, &directory))
+        .collect())
 }
 
 /// The hooks that this kernel has, checked against what the programs read.
@@ -93,9 +95,10 @@ fn wanted_hooks(btf: &Btf) -> Result<Vec<&'static Hook>, KernelError> {
 fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
     let missing = || KernelError::NoSuchHook(hook.name.into());
     let names = match hook.attach {
-        Attach::Lsm => {
-            Some(btf.parameters_of(&format!("bpf_lsm_{}", hook.name)).ok_or_else(missing)?)
-        }
+        Attach::Lsm => Some(
+            btf.parameters_of(&format!("bpf_lsm_{}", hook.name))
+                .ok_or_else(missing)?,
+        ),
         // BTF has no names for a probe's arguments.
         Attach::Tracepoint => None,
     };
@@ -105,14 +108,21 @@ fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
     };
     if found < hook.arguments.len() {
         let expected = hook.arguments.len();
-        return Err(KernelError::HookChanged { hook: hook.name.into(), expected, found });
+        return Err(KernelError::HookChanged {
+            hook: hook.name.into(),
+            expected,
+            found,
+        });
     }
     for (expected, found) in hook.arguments.iter().zip(names.unwrap_or_default()) {
         // From 6.18 on the suffix says that the argument may be NULL, which programs allow for.
         let found = found.strip_suffix("__nullable").unwrap_or(found);
         if *expected != "_" && *expected != found {
             let reason = format!("argument `{expected}` is called `{found}` on this kernel");
-            return Err(KernelError::Program { hook: hook.name.into(), reason });
+            return Err(KernelError::Program {
+                hook: hook.name.into(),
+                reason,
+            });
         }
     }
     Ok(())
@@ -135,7 +145,10 @@ fn attach_all(btf: &Btf, wanted: &[&Hook], directory: &Path) -> Result<(), Kerne
 }
 
 fn failed(hook: &Hook, reason: String) -> KernelError {
-    KernelError::Program { hook: hook.name.into(), reason }
+    KernelError::Program {
+        hook: hook.name.into(),
+        reason,
+    }
 }
 
 macro_rules! declare_field_table {
@@ -167,11 +180,15 @@ fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
     for (name, pin) in &pins {
         loader.map_pin_path(name, pin.as_path());
     }
-    loader.load(OBJECT).map_err(|error| KernelError::Load(chain(&error)))
+    loader
+        .load(OBJECT)
+        .map_err(|error| KernelError::Load(chain(&error)))
 }
 
 fn load_program(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), String> {
-    let program = ebpf.program_mut(hook.name).ok_or("the object has no such program")?;
+    let program = ebpf
+        .program_mut(hook.name)
+        .ok_or("the object has no such program")?;
     match hook.attach {
         Attach::Lsm => {
             let program: &mut Lsm = program.try_into().map_err(|error| chain(&error))?;
@@ -186,21 +203,33 @@ fn load_program(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), Stri
 }
 
 fn attach_program(ebpf: &mut Ebpf, hook: &Hook, directory: &Path) -> Result<(), String> {
-    let program = ebpf.program_mut(hook.name).ok_or("the object has no such program")?;
-    program.pin(directory.join(format!("{}_program", hook.name))).map_err(|error| chain(&error))?;
+    let program = ebpf
+        .program_mut(hook.name)
+        .ok_or("the object has no such program")?;
+    program
+        .pin(directory.join(format!("{}_program", hook.name)))
+        .map_err(|error| chain(&error))?;
     let link: FdLink = match hook.attach {
         Attach::Lsm => {
             let program: &mut Lsm = program.try_into().map_err(|error| chain(&error))?;
             let link = program.attach().map_err(|error| chain(&error))?;
-            program.take_link(link).map_err(|error| chain(&error))?.into()
+            program
+                .take_link(link)
+                .map_err(|error| chain(&error))?
+                .into()
         }
         Attach::Tracepoint => {
             let program: &mut BtfTracePoint = program.try_into().map_err(|error| chain(&error))?;
             let link = program.attach().map_err(|error| chain(&error))?;
-            program.take_link(link).map_err(|error| chain(&error))?.into()
+            program
+                .take_link(link)
+                .map_err(|error| chain(&error))?
+                .into()
         }
     };
-    link.pin(directory.join(hook.name)).map(drop).map_err(|error| chain(&error))
+    link.pin(directory.join(hook.name))
+        .map(drop)
+        .map_err(|error| chain(&error))
 }
 
 fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage {
@@ -213,6 +242,7 @@ fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage 
         },
         family: hook.family,
         attached,
+        needed: hook.optional.is_none(),
         note: hook.optional.filter(|_| !attached).map(Into::into),
         verified_instructions: info.ok().and_then(|info| info.verified_instruction_count()),
     }
@@ -233,9 +263,14 @@ fn make_directory(path: &Path) -> Result<(), KernelError> {
 /// Removes the pins of other builds; their programs detach with the last of them.
 fn remove_other_builds(keep: &Path) -> Result<(), KernelError> {
     let root = Path::new(names::PIN_ROOT);
-    for entry in fs::read_dir(root).map_err(|error| pin_error(root, &error))?.flatten() {
+    for entry in fs::read_dir(root)
+        .map_err(|error| pin_error(root, &error))?
+        .flatten()
+    {
         let name = entry.file_name();
-        let is_build = name.to_str().is_some_and(|name| name.starts_with("programs-"));
+        let is_build = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("programs-"));
         if is_build && entry.path() != keep {
             remove_tree(&entry.path())?;
         }
@@ -251,7 +286,10 @@ fn remove_tree(path: &Path) -> Result<(), KernelError> {
 }
 
 fn pin_error(path: &Path, error: &io::Error) -> KernelError {
-    KernelError::Pin { path: path.into(), reason: error.to_string() }
+    KernelError::Pin {
+        path: path.into(),
+        reason: error.to_string(),
+    }
 }
 
 /// An error with its causes, the verifier's last lines among them.

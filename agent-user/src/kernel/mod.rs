@@ -38,6 +38,9 @@ pub struct HookCoverage {
     /// `files`, `exec`, `network`, `processes`, `kernel surface`, `labels`.
     pub family: &'static str,
     pub attached: bool,
+    /// Whether something goes unseen where it is not attached. Not so where this kernel has another
+    /// hook for the same.
+    pub needed: bool,
     /// Why it is not attached, or what it cannot see on this kernel.
     pub note: Option<String>,
     /// Instructions that the verifier walked, where the kernel tells (5.16+).
@@ -74,7 +77,6 @@ impl Kernel {
     pub fn start() -> Result<Self, KernelError> {
         let coverage = load::ensure_attached()?;
         let drops = MapData::from_pin(map_pin(names::DROPS))
-            .map_err(aya::maps::MapError::from)
             .and_then(|data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
             .map_err(|error| KernelError::Pin {
                 path: map_pin(names::DROPS),
@@ -115,8 +117,13 @@ impl Kernel {
     pub fn installed(&self) -> Result<Vec<(u32, ImageHeader)>, KernelError> {
         let mut installed = Vec::new();
         for slot in 1..MAX_SESSIONS as u32 {
-            let Some(id) = self.images.get(&slot)? else { continue };
-            if let Some(header) = self.header(id)?.filter(|header| header.magic == IMAGE_MAGIC) {
+            let Some(id) = self.images.get(&slot)? else {
+                continue;
+            };
+            if let Some(header) = self
+                .header(id)?
+                .filter(|header| header.magic == IMAGE_MAGIC)
+            {
                 installed.push((slot, header));
             }
         }
@@ -135,7 +142,13 @@ impl Kernel {
     /// Adds the network entries of one policy. `u32` is the prefix length of the whole key.
     pub fn add_net(&mut self, entries: &[(u32, NetKey, NetEntries)]) -> Result<(), KernelError> {
         for (prefix_len, key, value) in entries {
-            self.net.set(&PrefixKey { prefix_len: *prefix_len, key: *key }, value)?;
+            self.net.set(
+                &PrefixKey {
+                    prefix_len: *prefix_len,
+                    key: *key,
+                },
+                value,
+            )?;
         }
         Ok(())
     }
@@ -216,8 +229,10 @@ impl Kernel {
 
     pub fn reset_ledger(&mut self, slot: u32) -> Result<(), KernelError> {
         debug_assert_eq!(ledger_index(0, NO_RULE), MAX_RULES as u32 - 1);
-        (0..MAX_RULES as u16)
-            .try_for_each(|rule| self.ledger.set(&ledger_index(slot, rule), &Count::default()))
+        (0..MAX_RULES as u16).try_for_each(|rule| {
+            self.ledger
+                .set(&ledger_index(slot, rule), &Count::default())
+        })
     }
 
     /// Events that found the ring buffer full, since the programs were loaded.

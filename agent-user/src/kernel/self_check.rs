@@ -24,7 +24,10 @@ use super::{Kernel, KernelError, OwnedEvent, SuperblockEntry};
 use crate::process::ProcessHandle;
 
 /// Slot 0 belongs to the check, sessions use the others.
-const LABEL: Label = Label { slot: 0, generation: u32::MAX };
+const LABEL: Label = Label {
+    slot: 0,
+    generation: u32::MAX,
+};
 /// Superblock number 0 is the check's as well.
 const NUMBER: u32 = 0;
 const DIRECTORY: &str = "/run/bailiff/self-check";
@@ -34,13 +37,16 @@ const AS_EXPECTED: i32 = 0;
 const READ_REFUSED: i32 = 1;
 const WRITE_ALLOWED: i32 = 2;
 
-pub fn run(kernel: &mut Kernel) -> Result<(), KernelError> {
+pub(super) fn run(kernel: &mut Kernel) -> Result<(), KernelError> {
     let path = make_file().map_err(|error| failed(&format!("cannot make {DIRECTORY}: {error}")))?;
     let metadata = fs::metadata(&path).map_err(|error| failed(&error.to_string()))?;
     let dev = kernel_device(metadata.dev());
     let known = kernel.superblocks()?.iter().any(|entry| entry.dev == dev);
     if !known {
-        kernel.add_superblock(SuperblockEntry { dev, number: NUMBER })?;
+        kernel.add_superblock(SuperblockEntry {
+            dev,
+            number: NUMBER,
+        })?;
     }
     kernel.install(LABEL.slot, &read_only())?;
     let outcome = probe(kernel, &path);
@@ -125,7 +131,9 @@ fn probe(kernel: &mut Kernel, path: &Path) -> Result<Vec<OwnedEvent>, KernelErro
             )));
         }
         WaitStatus::Exited(_, WRITE_ALLOWED) => {
-            return Err(failed("a write that the image does not allow was not refused"));
+            return Err(failed(
+                "a write that the image does not allow was not refused",
+            ));
         }
         other => return Err(failed(&format!("the child ended with {other:?}"))),
     }
@@ -153,7 +161,10 @@ fn try_both(name: &std::ffi::CStr) -> i32 {
 /// The child's events; those of others go back into the stream.
 fn events_of(kernel: &mut Kernel, child: Pid) -> Result<Vec<OwnedEvent>, KernelError> {
     let deadline = Instant::now() + Duration::from_secs(5);
-    let stream = kernel.events.as_mut().ok_or_else(|| failed("the events are taken"))?;
+    let stream = kernel
+        .events
+        .as_mut()
+        .ok_or_else(|| failed("the events are taken"))?;
     let mut others = Vec::new();
     let mut own = Vec::new();
     while own.is_empty() && Instant::now() < deadline {
@@ -161,7 +172,11 @@ fn events_of(kernel: &mut Kernel, child: Pid) -> Result<Vec<OwnedEvent>, KernelE
             let is_own = event.event.slot == LABEL.slot
                 && event.event.generation == LABEL.generation
                 && i32::try_from(event.event.pid) == Ok(child.as_raw());
-            if is_own { own.push(event) } else { others.push(event) }
+            if is_own {
+                own.push(event);
+            } else {
+                others.push(event);
+            }
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -171,12 +186,18 @@ fn events_of(kernel: &mut Kernel, child: Pid) -> Result<Vec<OwnedEvent>, KernelE
 
 fn compare(events: &[OwnedEvent], path: &Path, dev: u32, ino: u64) -> Result<(), KernelError> {
     let [event] = events else {
-        return Err(failed(&format!("one event was expected, {} came", events.len())));
+        return Err(failed(&format!(
+            "one event was expected, {} came",
+            events.len()
+        )));
     };
     let full = path.as_os_str().as_bytes();
-    let tail = &Path::new(DIRECTORY).file_name().map(OsStrExt::as_bytes).unwrap_or_default();
-    let right_path = full.ends_with(&event.path)
-        && event.path.windows(tail.len()).any(|window| window == *tail);
+    let tail = &Path::new(DIRECTORY)
+        .file_name()
+        .map(OsStrExt::as_bytes)
+        .unwrap_or_default();
+    let right_path =
+        full.ends_with(&event.path) && event.path.windows(tail.len()).any(|window| window == *tail);
     let found = &event.event;
     if !right_path || found.dev != dev || found.ino != ino {
         return Err(failed(&format!(

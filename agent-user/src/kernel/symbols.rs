@@ -9,7 +9,7 @@ use std::{
 use super::error::KernelError;
 
 /// The address of `rename_lock` (fs/dcache.c). Its first member is the sequence.
-pub fn rename_lock() -> Result<u64, KernelError> {
+pub(super) fn rename_lock() -> Result<u64, KernelError> {
     let path = Path::new("/proc/kallsyms");
     let unreadable = |source| KernelError::Unreadable {
         path: path.into(),
@@ -25,7 +25,9 @@ pub fn rename_lock() -> Result<u64, KernelError> {
             continue;
         }
         let address = address.and_then(|address| u64::from_str_radix(address, 16).ok());
-        return address.filter(|address| *address != 0).ok_or(KernelError::NoRenameLock);
+        return address
+            .filter(|address| *address != 0)
+            .ok_or(KernelError::NoRenameLock);
     }
     Err(KernelError::NoRenameLock)
 }

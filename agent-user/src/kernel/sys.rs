@@ -26,7 +26,7 @@ const BPF_MAP_TYPE_ARRAY: u32 = 2;
 ///
 /// # Safety
 /// `repr(C)`, every bit pattern valid, no padding that matters.
-pub unsafe trait Plain: 'static {}
+pub(super) unsafe trait Plain: 'static {}
 
 macro_rules! plain {
     ($($name:ty),+ $(,)?) => {
@@ -35,19 +35,31 @@ macro_rules! plain {
     };
 }
 
-plain!(i32, u32, u64, agent_abi::Label, agent_abi::Image, agent_abi::ledger::Count);
-plain!(agent_abi::net::NetKey, agent_abi::net::NetEntries, agent_abi::ImageHeader, PrefixKey);
+plain!(
+    i32,
+    u32,
+    u64,
+    agent_abi::Label,
+    agent_abi::Image,
+    agent_abi::ledger::Count
+);
+plain!(
+    agent_abi::net::NetKey,
+    agent_abi::net::NetEntries,
+    agent_abi::ImageHeader,
+    PrefixKey
+);
 
 /// Key of a longest-prefix-match trie, as the kernel wants it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct PrefixKey {
-    pub prefix_len: u32,
-    pub key: agent_abi::net::NetKey,
+pub(super) struct PrefixKey {
+    pub(super) prefix_len: u32,
+    pub(super) key: agent_abi::net::NetKey,
 }
 
 /// A map of the kernel side.
-pub struct Map<K, V> {
+pub(super) struct Map<K, V> {
     name: &'static str,
     data: MapData,
     _types: PhantomData<fn(K, V)>,
@@ -88,13 +100,17 @@ struct BtfAttr {
     blob_size: u32,
     log_size: u32,
     log_level: u32,
+    /// Zero: 6.1 refuses what it does not know, be it padding.
+    reserved: u32,
 }
 
 impl<K: Plain, V: Plain> Map<K, V> {
     /// Opens the map that is pinned at `path`.
-    pub fn open(name: &'static str, path: &Path) -> Result<Self, KernelError> {
-        let data = MapData::from_pin(path)
-            .map_err(|error| KernelError::Pin { path: path.into(), reason: error.to_string() })?;
+    pub(super) fn open(name: &'static str, path: &Path) -> Result<Self, KernelError> {
+        let data = MapData::from_pin(path).map_err(|error| KernelError::Pin {
+            path: path.into(),
+            reason: error.to_string(),
+        })?;
         let value_size = data.info().map_or(0, |info| info.value_size() as usize);
         // An array of maps holds descriptors, whatever its values are here.
         if value_size != size_of::<V>() && value_size != 4 {
@@ -108,16 +124,24 @@ impl<K: Plain, V: Plain> Map<K, V> {
                 ),
             });
         }
-        Ok(Self { name, data, _types: PhantomData })
+        Ok(Self {
+            name,
+            data,
+            _types: PhantomData,
+        })
     }
 
     /// Wraps a map that is open already.
-    pub fn from_data(name: &'static str, data: MapData) -> Self {
-        Self { name, data, _types: PhantomData }
+    pub(super) fn from_data(name: &'static str, data: MapData) -> Self {
+        Self {
+            name,
+            data,
+            _types: PhantomData,
+        }
     }
 
     /// The beginning of a value, as much as `P` holds.
-    pub fn get_prefix<P: Plain>(&self, key: &K) -> Result<Option<P>, KernelError> {
+    pub(super) fn get_prefix<P: Plain>(&self, key: &K) -> Result<Option<P>, KernelError> {
         const { assert!(size_of::<P>() <= size_of::<V>()) };
         let mut value = Box::<V>::new_zeroed();
         let attr = self.element(key, value.as_mut_ptr() as u64, 0);
@@ -128,11 +152,17 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     fn element(&self, key: &K, value: u64, flags: u64) -> ElementAttr {
         let map = self.data.fd().as_fd().as_raw_fd().unsigned_abs();
-        ElementAttr { map, padding: 0, key: address(key), value, flags }
+        ElementAttr {
+            map,
+            padding: 0,
+            key: address(key),
+            value,
+            flags,
+        }
     }
 
     /// The value of `key`.
-    pub fn get(&self, key: &K) -> Result<Option<V>, KernelError> {
+    pub(super) fn get(&self, key: &K) -> Result<Option<V>, KernelError> {
         let mut value = MaybeUninit::<V>::zeroed();
         let attr = self.element(key, value.as_mut_ptr() as u64, 0);
         match self.found("look up", bpf(BPF_MAP_LOOKUP_ELEM, &attr))? {
@@ -142,29 +172,31 @@ impl<K: Plain, V: Plain> Map<K, V> {
         }
     }
 
-    pub fn set(&self, key: &K, value: &V) -> Result<(), KernelError> {
+    pub(super) fn set(&self, key: &K, value: &V) -> Result<(), KernelError> {
         self.set_raw(key, address(value))
     }
 
     /// Sets an entry of a map of maps.
-    pub fn set_map(&self, key: &K, inner: &OwnedFd) -> Result<(), KernelError> {
+    pub(super) fn set_map(&self, key: &K, inner: &OwnedFd) -> Result<(), KernelError> {
         let fd = inner.as_raw_fd();
         self.set_raw(key, address(&fd))
     }
 
     fn set_raw(&self, key: &K, value: u64) -> Result<(), KernelError> {
         let attr = self.element(key, value, 0);
-        bpf(BPF_MAP_UPDATE_ELEM, &attr).map(drop).map_err(|source| self.error("write", source))
+        bpf(BPF_MAP_UPDATE_ELEM, &attr)
+            .map(drop)
+            .map_err(|source| self.error("write", source))
     }
 
     /// Deletes `key`; false if it was not there.
-    pub fn delete(&self, key: &K) -> Result<bool, KernelError> {
+    pub(super) fn delete(&self, key: &K) -> Result<bool, KernelError> {
         let attr = self.element(key, 0, 0);
         self.found("delete", bpf(BPF_MAP_DELETE_ELEM, &attr))
     }
 
     /// Every key. A map that changes meanwhile may show a key twice or not at all.
-    pub fn keys(&self) -> Result<Vec<K>, KernelError> {
+    pub(super) fn keys(&self) -> Result<Vec<K>, KernelError> {
         let mut keys: Vec<K> = Vec::new();
         loop {
             let mut next = MaybeUninit::<K>::zeroed();
@@ -182,7 +214,11 @@ impl<K: Plain, V: Plain> Map<K, V> {
         }
     }
 
-    fn found(&self, operation: &'static str, result: io::Result<c_long>) -> Result<bool, KernelError> {
+    fn found(
+        &self,
+        operation: &'static str,
+        result: io::Result<c_long>,
+    ) -> Result<bool, KernelError> {
         match result {
             Ok(_) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
@@ -191,7 +227,11 @@ impl<K: Plain, V: Plain> Map<K, V> {
     }
 
     fn error(&self, operation: &'static str, source: io::Error) -> KernelError {
-        KernelError::Map { operation, map: self.name, source }
+        KernelError::Map {
+            operation,
+            map: self.name,
+            source,
+        }
     }
 }
 
@@ -199,8 +239,17 @@ impl<K: Plain, V: Plain> Map<K, V> {
 ///
 /// It has type information because the template has: 6.1 compares what it found there
 /// (`bpf_map_meta_equal()`), and "nothing found" is not "not looked".
-pub fn array_of_one<V: Plain>(name: &'static str, value: &V) -> Result<OwnedFd, KernelError> {
-    let failed = |operation| move |source| KernelError::Map { operation, map: name, source };
+pub(super) fn array_of_one<V: Plain>(
+    name: &'static str,
+    value: &V,
+) -> Result<OwnedFd, KernelError> {
+    let failed = |operation| {
+        move |source| KernelError::Map {
+            operation,
+            map: name,
+            source,
+        }
+    };
     let value_size = u32::try_from(size_of::<V>()).unwrap_or(u32::MAX);
     let types = load_types(value_size).map_err(failed("describe the values"))?;
     let attr = CreateAttr {
@@ -213,7 +262,9 @@ pub fn array_of_one<V: Plain>(name: &'static str, value: &V) -> Result<OwnedFd, 
         btf_value_type: 4,
         ..CreateAttr::default()
     };
-    let fd = bpf(BPF_MAP_CREATE, &attr).and_then(owned).map_err(failed("create"))?;
+    let fd = bpf(BPF_MAP_CREATE, &attr)
+        .and_then(owned)
+        .map_err(failed("create"))?;
     let key = 0_u32;
     let attr = ElementAttr {
         map: fd.as_raw_fd().unsigned_abs(),
@@ -244,7 +295,10 @@ fn load_types(size: u32) -> io::Result<OwnedFd> {
     // magic and version, header length, types at 0, strings after them
     let header = [0x0001_eb9f, 24, 0, types_size, types_size, strings_size];
     let words = header.iter().chain(&types);
-    let blob: Vec<u8> = words.flat_map(|word| word.to_ne_bytes()).chain(*strings).collect();
+    let blob: Vec<u8> = words
+        .flat_map(|word| word.to_ne_bytes())
+        .chain(*strings)
+        .collect();
     let attr = BtfAttr {
         blob: blob.as_ptr() as u64,
         blob_size: u32::try_from(blob.len()).unwrap_or(u32::MAX),
@@ -267,5 +321,9 @@ fn bpf<T>(command: i64, attr: &T) -> io::Result<c_long> {
     // SAFETY: `attr` is the beginning of a `union bpf_attr`, zero where this kernel knows more;
     // its pointers are live and of the sizes that the map has.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
