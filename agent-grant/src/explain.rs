@@ -100,6 +100,29 @@ pub fn explain(grant: &Compiled, path: &[u8], right: Right) -> Option<Explanatio
     })
 }
 
+/// The first rule that denies a file right on a path, whether or not another would allow it.
+///
+/// Where nothing is allowed, the automaton need not keep which denial matches; an event's reader
+/// wants to know, because an allowing rule alone would not help.
+#[must_use]
+pub fn denying_rule<'g>(grant: &'g Compiled, path: &[u8], right: Right) -> Option<&'g RuleInfo> {
+    if right as usize >= FILE_RIGHTS {
+        return None;
+    }
+    let bit = FileRights(1 << right as u16);
+    let rules = grant.source.iter().zip(&grant.info);
+    let mut denials = rules.filter(|(source, _)| source.effect == Effect::Deny);
+    let matching = denials.find(|(source, _)| match &source.object {
+        Object::File {
+            rights,
+            paths,
+            except,
+        } => rights.contains(bit) && find(paths, path).is_some() && find(except, path).is_none(),
+        _ => false,
+    });
+    matching.map(|(_, info)| info)
+}
+
 fn find<'p>(
     patterns: &'p [FilePattern],
     path: &[u8],

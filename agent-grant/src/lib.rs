@@ -25,7 +25,7 @@ pub use compile::{
     TestOutcome, compile,
 };
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, denying_rule, explain};
 pub use graph::graph;
 pub use interpret::Interpreter;
 pub use lint::{Lint, LintKind, lint};

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use agent_abi::EventKind;
+use agent_abi::{EventKind, Reason, Right};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval, sleep},
@@ -164,5 +164,27 @@ fn of_live(event: &OwnedEvent, live: &Live, clock: BootClock) -> Event {
         view: Some(&view),
         clock,
     };
-    translate(event, &context)
+    let mut translated = translate(event, &context);
+    if let Some(denial) = denial(event, &translated, live) {
+        translated.rule = Some(denial);
+        translated.reason = Reason::Rule.name().into();
+    }
+    translated
+}
+
+/// The rule that denies what the kernel found no rule for: where nothing is allowed, the automaton
+/// does not keep which denial matches.
+fn denial(event: &OwnedEvent, translated: &Event, live: &Live) -> Option<RuleRef> {
+    if event.event.reason != Reason::NoRule as u8 || translated.truncated {
+        return None;
+    }
+    let right = Right::from_number(event.event.right)?;
+    let path = translated.path.as_ref()?.bytes();
+    let path = if path == b"/" { &[] } else { path.as_slice() };
+    let rule = agent_grant::denying_rule(live.compiled.as_ref()?.inner(), path, right)?;
+    live.row
+        .rules
+        .iter()
+        .find(|known| known.number == rule.number)
+        .cloned()
 }

@@ -6,6 +6,8 @@ use agent_abi::{
     Event as KernelEvent, Reason, Right, Verdict, ledger::NO_RULE, right::FILE_RIGHTS,
 };
 
+use agent_grant::syntax::capabilities;
+
 use crate::{
     api::{Event, EventProcess, PathText, RuleRef, SCHEMA},
     clock::BootClock,
@@ -115,10 +117,18 @@ fn object(event: &KernelEvent, path: &[u8], right: Right) -> String {
             )
         }
         Right::ProcessPtrace | Right::ProcessControl => target(detail.words[0]),
-        Right::ProcessCapability => format!("capability {}", detail.words[0]),
+        Right::ProcessCapability => capability(detail.words[0]),
         _ if path.is_empty() => "-".into(),
         _ => String::from_utf8_lossy(path).into_owned(),
     }
+}
+
+/// As a grant writes it: `net_bind_service`.
+fn capability(number: u64) -> String {
+    let name = usize::try_from(number)
+        .ok()
+        .and_then(|number| capabilities::NAMES.get(number));
+    name.map_or_else(|| format!("capability {number}"), |name| (*name).into())
 }
 
 /// As a grant writes it: `10.0.0.1:443/tcp`.
