@@ -554,14 +554,13 @@ fn signal(pid: i32, by: SignalBy) -> Done {
 /// An address that is mapped in every process: the stack pointer that /proc tells, or nothing.
 fn stack_of(pid: i32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let words = stat
+    let mut words = stat
         .rsplit(')')
         .next()
         .unwrap_or_default()
         .split_whitespace();
     words
-        .skip(25)
-        .next()
+        .nth(25)
         .and_then(|word| word.parse().ok())
         .unwrap_or(0)
 }

@@ -1,6 +1,10 @@
 //! Execution: scenarios 7, 8 and 20 of the fixture, and section C of the catalogue.
 //!
 //! Programs are copies of `touch`: a program that ran has left a mark.
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method's path stands for one lifetime, the closures for any"
+)]
 
 use crate::{
     acts::{Act, Way},

@@ -69,8 +69,7 @@ fn outside(_: &mut Context) -> Check {
     let mut shell = Shell::start(&launch)?;
     let busy = format!("{}/busy", world.workspace);
     shell.may(&format!(
-        "(while true; do cat {0}/x /etc/shadow >/dev/null 2>&1; echo x > {0}.x; done) & echo $! > {0}.pid",
-        busy
+        "(while true; do cat {busy}/x /etc/shadow >/dev/null 2>&1; echo x > {busy}.x; done) & echo $! > {busy}.pid"
     ))?;
     let built = build(&[], "/srv/build-outside");
     shell.may(&format!("kill $(cat {busy}.pid)"))?;

@@ -280,6 +280,8 @@ fn tag_words(launch: &Launch, cgroup: &str) -> Vec<String> {
 fn moved(_: &mut Context) -> Check {
     let Scene { launch, secret, .. } = scene("moved")?;
     let mut shell = Shell::start(&launch)?;
+    // Somebody stays: a session whose cgroup is empty has ended.
+    shell.may("sleep 300 >/dev/null 2>&1 &")?;
     let root = "/sys/fs/cgroup/cgroup.procs";
     fs::write(root, shell.pid.to_string()).doing("move the shell to the root cgroup")?;
     let cgroup =
@@ -298,7 +300,7 @@ fn moved(_: &mut Context) -> Check {
         let all = events::query(&["--since", "20s"]).unwrap_or_default();
         let all = all
             .iter()
-            .map(|event| event.brief())
+            .map(crate::harness::events::Event::brief)
             .collect::<Vec<_>>()
             .join("; ");
         format!("{error}: {all}")

@@ -259,13 +259,13 @@ fn move_across(board: &Board, parity: usize) -> std::io::Result<()> {
             format!("{BASE}/closed/never-{at}/deep"),
             format!("{BASE}/closed/never-{at}/deeper"),
         );
-        let _ = if round % 2 == 0 {
+        let _ = if round.is_multiple_of(2) {
             fs::rename(&from, &to)
         } else {
             fs::rename(&to, &from)
         };
         round += 1;
-        if round % 16 == 0 {
+        if round.is_multiple_of(16) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -314,8 +314,7 @@ fn toil(board: &Board, index: usize, until: Instant) {
 }
 
 fn reads(path: &str) -> bool {
-    let read = fs::read(path).is_ok_and(|bytes| bytes == b"secret");
-    read
+    fs::read(path).is_ok_and(|bytes| bytes == b"secret")
 }
 
 /// Tries once, and judges by where the directory was before and after.
