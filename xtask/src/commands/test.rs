@@ -38,6 +38,17 @@ pub(crate) struct Test {
     words: Vec<OsString>,
 }
 
+/// A kernel command line on which Bailiff cannot enforce.
+const WITHOUT_BPF: &str = "lsm=landlock,lockdown,yama,integrity,apparmor";
+
+/// One VM.
+struct Boot {
+    kernel: String,
+    append: Vec<String>,
+    /// What tells it from other boots of this kernel.
+    note: &'static str,
+}
+
 impl Test {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let mut total = Tally::default();
@@ -67,29 +78,44 @@ impl Test {
         })
     }
 
-    fn kernels(&self) -> Vec<&str> {
-        if self.kernel.is_empty() {
-            return kernel::MATRIX.to_vec();
-        }
-        self.kernel.iter().map(String::as_str).collect()
+    fn boots(&self) -> Vec<Boot> {
+        let kernels = if self.kernel.is_empty() {
+            kernel::MATRIX.iter().map(ToString::to_string).collect()
+        } else {
+            self.kernel.clone()
+        };
+        let everything = self.words.is_empty() && self.append.is_empty();
+        let refusing = kernels.last().filter(|_| everything).cloned();
+        let mut boots: Vec<_> = kernels
+            .into_iter()
+            .map(|kernel| Boot {
+                kernel,
+                append: self.append.clone(),
+                note: "",
+            })
+            .collect();
+        // Where the daemon must refuse to start; the scenarios see it, and try only that.
+        boots.extend(refusing.map(|kernel| Boot {
+            kernel,
+            append: vec![WITHOUT_BPF.into()],
+            note: " without bpf",
+        }));
+        boots
     }
 
     /// A line and the counts for each kernel, in the order of the matrix.
     fn on_kernels(&self, programs: &Programs) -> Vec<(String, Tally)> {
-        let kernels = self.kernels();
-        let jobs = self
-            .jobs
-            .unwrap_or_else(default_jobs)
-            .clamp(1, kernels.len());
+        let boots = self.boots();
+        let jobs = self.jobs.unwrap_or_else(default_jobs).clamp(1, boots.len());
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| {
                     while let number = next.fetch_add(1, Ordering::Relaxed)
-                        && let Some(wanted) = kernels.get(number)
+                        && let Some(boot) = boots.get(number)
                     {
-                        let result = self.on_kernel(wanted, programs);
+                        let result = self.on_kernel(boot, programs);
                         done.lock()
                             .unwrap_or_else(PoisonError::into_inner)
                             .push((number, result));
@@ -103,16 +129,16 @@ impl Test {
     }
 
     /// A kernel that cannot be had or run counts as a failure of that kernel and no other.
-    fn on_kernel(&self, wanted: &str, programs: &Programs) -> (String, Tally) {
+    fn on_kernel(&self, boot: &Boot, programs: &Programs) -> (String, Tally) {
         let started = Instant::now();
         let plan = Plan {
             words: self.words.clone(),
             timeout: Duration::from_secs(self.timeout),
-            append: self.append.clone(),
+            append: boot.append.clone(),
         };
-        let mut name = wanted.to_owned();
-        let verdict = kernel::get(wanted).and_then(|kernel| {
-            name.clone_from(&kernel.version);
+        let mut name = boot.kernel.clone();
+        let verdict = kernel::get(&boot.kernel).and_then(|kernel| {
+            name = format!("{}{}", kernel.version, boot.note);
             test::kernel::run(kernel, programs, &plan, &format!("[{name}] "))
         });
         let Verdict { mut tally, error } = verdict.unwrap_or_else(|error| Verdict {
@@ -136,7 +162,7 @@ fn default_jobs() -> usize {
 
 fn line(name: &str, text: &str, started: Instant) -> String {
     format!(
-        "{name:<10} {text}  ({:.0} s)",
+        "{name:<22} {text}  ({:.0} s)",
         started.elapsed().as_secs_f64()
     )
 }
