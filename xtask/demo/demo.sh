@@ -72,10 +72,10 @@ find "$workspace" "$HOME" -maxdepth 1 -mindepth 1 | sed "s|$work|  |"
 
 if ! bailiff status >/dev/null 2>&1; then
     say "The daemon"
-    bailiff daemon &
+    bailiff daemon >"$work/daemon.log" 2>&1 &
     daemon=$!
     for _ in $(seq 150); do bailiff status >/dev/null 2>&1 && break; sleep 0.2; done
-    bailiff status || { failed "the daemon did not start"; exit 1; }
+    bailiff status || { failed "the daemon did not start"; cat "$work/daemon.log"; exit 1; }
 fi
 
 say "What the grant allows works: clone, edit, build, test, commit"
