@@ -33,6 +33,8 @@ const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
 /// `__FMODE_EXEC` in `f_flags`: opened by `execve` or as an interpreter.
 const OPEN_EXEC: u32 = 0x20;
+/// Asked for at the open, because overlayfs truncates in the course of it, before `path_truncate`.
+const O_TRUNC: u32 = 0o1000;
 /// `__O_TMPFILE`
 const O_TMPFILE: u32 = 0o20_000_000;
 
@@ -81,7 +83,7 @@ fn wanted_by_open(file: *const File, mode: u32, flags: u32) -> FileRights {
         };
         wanted = wanted.union(read);
     }
-    if mode & FMODE_WRITE != 0 {
+    if mode & FMODE_WRITE != 0 || flags & O_TRUNC != 0 {
         wanted = wanted.union(FileRights::WRITE);
     }
     if flags & O_TMPFILE != 0 {
