@@ -256,6 +256,17 @@ pub(crate) fn acct() -> Act {
     Act::syscall("acct", libc::SYS_acct, [0.into()], &[])
 }
 
+/// Switches off the keys that reboot, which do nothing here.
+pub(crate) fn reboot() -> Act {
+    let arguments = [
+        0xfee1_dead_u32.into(),
+        672_274_793.into(),
+        0.into(),
+        0.into(),
+    ];
+    Act::syscall("reboot", libc::SYS_reboot, arguments, &[])
+}
+
 pub(crate) fn hostname() -> Act {
     let arguments = [vec![b'v', b'm'].into(), 2.into()];
     Act::syscall(

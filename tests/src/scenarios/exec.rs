@@ -166,6 +166,8 @@ pub(crate) fn cases() -> Vec<Case> {
         .or_reason("unresolvable")
         .or_reason("unknown-mount")
         .or_reason("not-granted")
+        // No path, so no rule.
+        .never()
         .places(),
         case("runs a program with a loader outside", |g| {
             let path = format!("/srv/{}", g.tag());

@@ -216,7 +216,8 @@ fn reading() -> Vec<Case> {
                 path: g.file(format!("{dir}/f")),
             }
         })
-        .reason("unresolvable"),
+        .reason("unresolvable")
+        .never(),
         case("reads the memory of the kernel", READ, |_| Act::Open {
             path: "/proc/kcore".into(),
         }),
@@ -309,6 +310,7 @@ fn writing() -> Vec<Case> {
         .twin(|g| {
             let path = g.inside("f");
             let target = g.file(path);
+            g.watch(Witness::Content(target.clone(), None));
             let link = g.inside("link");
             Act::Write {
                 path: g.symlink(&target, link),
@@ -355,6 +357,7 @@ fn creating() -> Vec<Case> {
         })
         .twin(|g| {
             let target = g.inside("new");
+            g.watch(Witness::Exists(target.clone(), false));
             let link = g.inside("link");
             Act::Append {
                 path: g.symlink(&target, link),

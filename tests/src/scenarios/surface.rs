@@ -115,6 +115,7 @@ fn identity() -> Vec<Case> {
         .or_right("file.read")
         .or_reason("unknown-mount")
         .or_reason("unresolvable")
+        .never()
         .errnos(&[libc::EPERM, libc::EACCES]),
         privileged("becomes another user", CAPABILITY, |_| syscall::set_uid()),
         privileged("drops its groups", CAPABILITY, |_| syscall::set_groups()),
@@ -183,7 +184,9 @@ fn kernel() -> Vec<Case> {
         case("adds a key", "kernel.keyring", |_| syscall::add_key()),
         case("looks at the keyring of its user", "kernel.keyring", |_| {
             syscall::keyring()
-        }),
+        })
+        // What it was refused is not told: the keyring is taken for missing.
+        .says("errno 126"),
         privileged("loads a module", "kernel.load", |_| syscall::init_module()).without_free(),
         privileged("loads a module from a file", "kernel.load", |g| {
             let path = g.file_inside("module.ko");
@@ -201,6 +204,9 @@ fn kernel() -> Vec<Case> {
         })
         .without_free(),
         privileged("ends process accounting", CAPABILITY, |_| syscall::acct()),
+        privileged("controls how the host reboots", CAPABILITY, |_| {
+            syscall::reboot()
+        }),
         privileged("sets the name of the host", CAPABILITY, |_| {
             syscall::hostname()
         }),
