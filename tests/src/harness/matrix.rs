@@ -34,6 +34,7 @@ pub(crate) struct Case {
     places: bool,
     /// It crosses from the workspace to elsewhere.
     across: bool,
+    nameless: bool,
     refused: Prepare,
     twin: Option<Prepare>,
     /// The unconfined act, where it differs from the refused one.
@@ -62,6 +63,7 @@ impl Case {
             ways: Way::ALL.into(),
             places: false,
             across: false,
+            nameless: false,
             refused: Box::new(refused),
             twin: None,
             free: None,
@@ -113,12 +115,19 @@ impl Case {
         self
     }
 
+    /// Needs `O_TMPFILE`, which overlayfs has from 6.3 on.
+    pub(crate) fn nameless(mut self) -> Self {
+        self.nameless = true;
+        self
+    }
+
     /// Whether it is tried in this place.
     pub(crate) fn belongs(&self, place: Place) -> bool {
         match place {
             Place::Plain => true,
             Place::Bind => self.places && !self.across,
-            _ => self.places,
+            Place::Overlay => self.places && (!self.nameless || kernel_is_at_least(6, 3)),
+            Place::Chroot => self.places,
         }
     }
 
@@ -562,4 +571,13 @@ pub(crate) fn ways_of(place: Place) -> &'static [Way] {
         Place::Plain => &Way::ALL,
         _ => &[Way::Python, Way::Compiled],
     }
+}
+
+/// Whether the running kernel is of this version or a later one.
+fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split('.')
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }

@@ -408,7 +408,8 @@ fn creating() -> Vec<Case> {
         })
         .or_right(WRITE)
         .twin(|g| Act::Tmpfile { dir: g.inside("") })
-        .places(),
+        .places()
+        .nameless(),
         case("gives a nameless file a name outside", CREATE, |g| {
             Act::TmpfileLink {
                 dir: g.inside(""),
@@ -419,7 +420,8 @@ fn creating() -> Vec<Case> {
             dir: g.inside(""),
             to: g.inside("new"),
         })
-        .places_but_bind(),
+        .places_but_bind()
+        .nameless(),
         case("creates a timer of the system", CREATE, |g| Act::Create {
             path: format!("/etc/cron.d/{}", g.tag()),
         })
