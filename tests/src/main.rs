@@ -129,7 +129,13 @@ fn run_singles(
             println!("{name}");
             continue;
         }
-        report.add(&name, (single.run)(context).into());
+        let ready = if single.alone {
+            context.daemon = None;
+            Ok(())
+        } else {
+            context.daemon().map(drop)
+        };
+        report.add(&name, ready.and_then(|()| (single.run)(context)).into());
     }
 }
 

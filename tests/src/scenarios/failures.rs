@@ -7,6 +7,7 @@ use crate::harness::{Check, Doing, daemon::BAILIFF, ensure, process, report::ski
 
 pub(crate) fn scenarios() -> Vec<Single> {
     let new = |name, run| Single::new("failures", name, run);
+    let alone = |name, run| new(name, run).alone();
     vec![
         new(
             "an unknown key of a grant is shown at its place",
@@ -26,21 +27,24 @@ pub(crate) fn scenarios() -> Vec<Single> {
             unknown_right,
         ),
         new("a grant that does not exist is named", unknown_grant),
-        new("the daemon says that it needs root", not_root),
-        new("the daemon says that cgroup v2 is missing", no_cgroup),
-        new("the daemon says that type information is missing", no_btf),
-        new("the daemon says that bpffs is missing", no_bpffs),
-        new("a command says that no daemon runs", no_daemon),
+        alone("the daemon says that it needs root", not_root),
+        alone("the daemon says that cgroup v2 is missing", no_cgroup),
+        alone("the daemon says that type information is missing", no_btf),
+        alone("the daemon says that bpffs is missing", no_bpffs),
+        alone("a command says that no daemon runs", no_daemon),
     ]
 }
 
 /// Scenarios for a kernel that was started without `bpf` in its list of security modules.
 pub(crate) fn without_bpf() -> Vec<Single> {
-    vec![Single::new(
-        "boot",
-        "the daemon says that the BPF LSM is missing",
-        no_bpf_lsm,
-    )]
+    vec![
+        Single::new(
+            "boot",
+            "the daemon says that the BPF LSM is missing",
+            no_bpf_lsm,
+        )
+        .alone(),
+    ]
 }
 
 /// Whether this kernel was.
@@ -127,16 +131,12 @@ fn unknown_grant(_: &mut Context) -> Check {
     )
 }
 
-/// The daemon in circumstances under which it must not start, while no other runs.
-fn daemon_in(context: &mut Context, words: &[&str], expected: &[&str]) -> Check {
-    context.daemon = None;
-    let ended = process::run(words);
-    let checked = ended.and_then(|ended| says(&ended, expected));
-    context.daemon()?;
-    checked
+/// A daemon that must not start.
+fn daemon_in(words: &[&str], expected: &[&str]) -> Check {
+    says(&process::run(words)?, expected)
 }
 
-fn not_root(context: &mut Context) -> Check {
+fn not_root(_: &mut Context) -> Check {
     let words = [
         "setpriv",
         "--reuid=1000",
@@ -144,45 +144,34 @@ fn not_root(context: &mut Context) -> Check {
         BAILIFF,
         "daemon",
     ];
-    daemon_in(context, &words, &["root"])
+    daemon_in(&words, &["root"])
 }
 
 /// After these mounts, seen by nobody else.
-fn daemon_after(context: &mut Context, mounts: &str, expected: &[&str]) -> Check {
+fn daemon_after(mounts: &str, expected: &[&str]) -> Check {
     let script = format!("{mounts} && exec timeout 60 {BAILIFF} daemon");
-    daemon_in(
-        context,
-        &["unshare", "--mount", "bash", "-c", &script],
-        expected,
-    )
+    daemon_in(&["unshare", "--mount", "bash", "-c", &script], expected)
 }
 
-fn no_cgroup(context: &mut Context) -> Check {
+fn no_cgroup(_: &mut Context) -> Check {
     daemon_after(
-        context,
         "umount -l /sys/fs/cgroup",
         &["cgroup v2", "mount -t cgroup2"],
     )
 }
 
-fn no_btf(context: &mut Context) -> Check {
+fn no_btf(_: &mut Context) -> Check {
     daemon_after(
-        context,
         "mount -t tmpfs none /sys/kernel/btf",
         &["/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"],
     )
 }
 
-fn no_bpffs(context: &mut Context) -> Check {
-    daemon_after(
-        context,
-        "umount -l /sys/fs/bpf",
-        &["/sys/fs/bpf", "mount -t bpf"],
-    )
+fn no_bpffs(_: &mut Context) -> Check {
+    daemon_after("umount -l /sys/fs/bpf", &["/sys/fs/bpf", "mount -t bpf"])
 }
 
-fn no_daemon(context: &mut Context) -> Check {
-    context.daemon = None;
+fn no_daemon(_: &mut Context) -> Check {
     let ended = process::run(&[
         BAILIFF,
         "run",
@@ -192,7 +181,6 @@ fn no_daemon(context: &mut Context) -> Check {
         "touch",
         "/run/scenarios/ran",
     ]);
-    context.daemon()?;
     says(&ended?, &["bailiff daemon"])?;
     ensure(!std::path::Path::new("/run/scenarios/ran").exists(), || {
         "the command ran without a daemon".into()

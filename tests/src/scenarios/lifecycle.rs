@@ -65,6 +65,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
             disconnected,
         ),
         new("an exit code and a signal are passed on", exit_codes),
+        new("audit mode records and refuses nothing", audit_mode),
     ]
 }
 
@@ -570,4 +571,28 @@ fn exit_codes(_: &mut Context) -> Check {
         return Ok(());
     }
     skip("a command that is not there has another exit code")
+}
+
+fn audit_mode(_: &mut Context) -> Check {
+    let Scene { secret, world, .. } = scene("audit")?;
+    let text = crate::harness::matrix::fixture_grant();
+    let text = text.replacen("version = 1", "version = 1\nmode = \"audit\"", 1);
+    let mut shell = Shell::start(&world.launch("audit", &text)?)?;
+    shell.may(&format!("cat {secret}"))?;
+    shell.may(&format!("echo x > {}/audit/new", world.outside))?;
+    shell.may(&format!("kill -0 {}", std::process::id()))?;
+    let session = shell.session.clone();
+    for (right, object) in [("file.read", secret.as_str()), ("process.signal", "")] {
+        eventually(&format!("{right} is recorded as would-deny"), 10, || {
+            let events = events::of(&session).unwrap_or_default();
+            events.iter().any(|event| {
+                event.verdict == "would-deny" && event.right == right && event.names(object)
+            })
+        })?;
+    }
+    let events = events::of(&session)?;
+    ensure(events.iter().all(|event| event.verdict != "deny"), || {
+        let seen = events.iter().map(events::Event::brief).collect::<Vec<_>>();
+        format!("expected nothing but would-deny, saw {}", seen.join("; "))
+    })
 }

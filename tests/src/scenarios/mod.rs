@@ -36,6 +36,8 @@ pub(crate) struct Single {
     pub(crate) family: &'static str,
     pub(crate) name: &'static str,
     pub(crate) run: fn(&mut Context) -> Check,
+    /// It wants no daemon to run.
+    pub(crate) alone: bool,
 }
 
 impl Single {
@@ -44,7 +46,18 @@ impl Single {
         name: &'static str,
         run: fn(&mut Context) -> Check,
     ) -> Self {
-        Self { family, name, run }
+        Self {
+            family,
+            name,
+            run,
+            alone: false,
+        }
+    }
+
+    /// Without a daemon.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
     }
 }
 
