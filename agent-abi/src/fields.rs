@@ -1,20 +1,25 @@
 //! Members of kernel structures that hooks read.
 //!
-//! Their offsets differ between kernels. The kernel side holds each as a constant in `.rodata`;
-//! the daemon fills it in from the running kernel's BTF before loading. To read another member,
-//! add a row here: both halves follow.
+//! Their offsets differ between kernels; the daemon fills them into the code from the running
+//! kernel's BTF before loading, see [`relocation`](crate::relocation). To read another member, add
+//! a row here: both halves follow.
 
 /// Calls `$callback!` with rows `NAME = "struct" . "member" . …;`.
 ///
-/// The offset of the last member from the start of the first struct is in the `static NAME`.
+/// The offset of the last member from the start of the first struct is what `NAME` stands for. A
+/// member that was renamed has both names, with `|` between them.
 #[macro_export]
 macro_rules! for_each_kernel_field {
     ($callback:ident) => {
         $callback! {
             TASK_GROUP_LEADER = "task_struct", "group_leader";
             TASK_BPF_STORAGE = "task_struct", "bpf_storage";
+            TASK_NAMEIDATA = "task_struct", "nameidata";
+            NAMEIDATA_DENTRY = "nameidata", "path", "dentry";
+            STORAGE_CACHE = "bpf_local_storage", "cache";
+            STORAGE_DATA_MAP = "bpf_local_storage_data", "smap";
+            STORAGE_DATA_VALUE = "bpf_local_storage_data", "data";
             TASK_TGID = "task_struct", "tgid";
-            TASK_PID = "task_struct", "pid";
             TASK_REAL_PARENT = "task_struct", "real_parent";
             TASK_ATOMIC_FLAGS = "task_struct", "atomic_flags";
             TASK_CREDENTIALS = "task_struct", "cred";
@@ -37,6 +42,7 @@ macro_rules! for_each_kernel_field {
             DENTRY_PARENT = "dentry", "d_parent";
             DENTRY_NAME = "dentry", "d_name", "name";
             DENTRY_NAME_LENGTH = "dentry", "d_name", "len";
+            DENTRY_SHORT_NAME = "dentry", "d_iname|d_shortname";
             DENTRY_SEQUENCE = "dentry", "d_seq";
             DENTRY_INODE = "dentry", "d_inode";
             DENTRY_SB = "dentry", "d_sb";

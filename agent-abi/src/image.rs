@@ -6,8 +6,9 @@ use crate::{
     right::FILE_RIGHTS,
 };
 
-/// First word of every image; a hook that finds another refuses.
-pub const IMAGE_MAGIC: u32 = u32::from_le_bytes(*b"BLF1");
+/// First word of every image; a hook that finds another refuses. It changes with the layout, so that
+/// no program reads another build's image as its own.
+pub const IMAGE_MAGIC: u32 = u32::from_le_bytes(*b"BLF2");
 
 /// The automaton's sink: no right here, and none on any path below.
 pub const SINK: u16 = 0;
@@ -27,7 +28,8 @@ pub struct Image {
     /// Superblock number (value of the `SUPERBLOCKS` map) to the state of the automaton at that
     /// filesystem's root. [`SINK`] where the session cannot see it.
     pub roots: [u16; MAX_SUPERBLOCKS],
-    /// The tables that the header points into.
+    /// First the transitions, `next_state[state * columns + class]`, then the tables that the header
+    /// points to.
     pub words: [u16; IMAGE_WORDS],
 }
 
@@ -47,8 +49,9 @@ pub struct ImageHeader {
     pub columns: u32,
     /// States of the automaton.
     pub states: u32,
-    /// Word index of `next_state[state * columns + class]`.
-    pub transitions: u32,
+    /// The first settled state; from it on all are. In a settled state every byte but `/` leads back
+    /// to it, so the rest of a name need not be read.
+    pub settled: u32,
     /// Word index of `label[state]`: a word index of the state's label record, relative to
     /// `labels`, see [`LABEL_WORDS`].
     pub state_labels: u32,

@@ -13,7 +13,9 @@ pub mod ledger;
 pub mod limits;
 pub mod names;
 pub mod net;
+pub mod relocation;
 pub mod right;
+pub mod superblock;
 pub mod surface;
 pub mod verdict;
 

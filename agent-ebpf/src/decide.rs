@@ -9,39 +9,23 @@ use agent_abi::{
     right::FILE_RIGHTS,
 };
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-
 use crate::{
+    automaton::word,
     directory::recall,
     event::{Finding, count_drop, report, report_file},
     kernel::{
-        DENTRY_INODE, DENTRY_SB, Dentry, FILE_INODE, FILE_MOUNT, File, INODE_MODE, Inode,
-        MOUNT_NAMESPACE, MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount,
-        file_path_is_trusted, is_null, load, offset,
+        Dentry, NAMEIDATA_DENTRY, NameiData, TASK_NAMEIDATA, file_path_is_trusted, load, opaque,
     },
     maps::{LEDGER, SCRATCH},
     scratch::Scratch,
+    short_walk::short_walk,
     subject::Subject,
-    walk::{keep, state_of, states_of, word},
+    walk::{keep, state_of},
 };
 
 pub const EPERM: i32 = 1;
 pub const ENOMEM: i32 = 12;
 pub const EACCES: i32 = 13;
-/// What a move across the grant's borders gets: `mv` and its like then copy, as between
-/// filesystems, and the copy is judged by the rights of its new name.
-pub const EXDEV: i32 = 18;
-
-/// `SB_KERNMOUNT`: a filesystem that the kernel mounts for itself and that has no path.
-const SB_KERNMOUNT: u64 = 1 << 22;
-const PIPEFS_MAGIC: u64 = 0x5049_5045;
-const TMPFS_MAGIC: u64 = 0x0102_1994;
-/// Process descriptors (6.9+). What may be done with one is judged at its use.
-const PIDFS_MAGIC: u64 = 0x5049_4446;
-const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
-
-const S_IFMT: u16 = 0o170_000;
-const S_IFDIR: u16 = 0o040_000;
 
 const fn nothing() -> Detail {
     Detail {
@@ -102,19 +86,62 @@ pub fn count_allowed(subject: &Subject, rule: u16) {
 /// [`permits`] for the dentry of an open file.
 #[inline(always)]
 pub fn permits_opened(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
-    file_path_is_trusted() && permits(subject, dentry, wanted)
+    match trusted(subject, dentry) {
+        Some(dentry) => permits(subject, dentry, wanted),
+        None => false,
+    }
 }
 
-/// Whether the short way already finds that the session may do `wanted` to the file at `dentry`.
-/// If not, nothing is decided yet.
+/// [`permits_opened`] for a file that is mapped, as every new program does. Where nothing can be
+/// recalled then (6.18+), it walks.
+#[inline(always)]
+pub fn permits_mapped(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
+    if file_path_is_trusted() {
+        return permits(subject, dentry, wanted);
+    }
+    let Some(image) = subject.image else {
+        return false;
+    };
+    match short_walk(image, dentry, None) {
+        Some(found) => allows(subject, image, found.state, wanted),
+        None => false,
+    }
+}
+
+/// The dentry of an open file by a way on which the verifier trusts it.
+///
+/// From 6.18 on `file::f_path` is in a union. While a path is opened, the lookup under way has the
+/// dentry too.
+#[inline(always)]
+fn trusted(subject: &Subject, opened: *const Dentry) -> Option<*const Dentry> {
+    if file_path_is_trusted() {
+        return Some(opened);
+    }
+    // SAFETY: `current` is a valid task; without a lookup everything loads as NULL.
+    let found: *const Dentry = unsafe {
+        let lookup: *const NameiData = load(subject.task, &TASK_NAMEIDATA);
+        load(lookup, &NAMEIDATA_DENTRY)
+    };
+    // Compared as numbers: LLVM may put equal pointers in each other's place, the verifier not.
+    (opaque(found as u64) == opaque(opened as u64)).then_some(found)
+}
+
+/// Whether it is already known that the session may do `wanted` to the file at `dentry`, because its
+/// directory is remembered. If not, nothing is decided yet.
 #[inline(always)]
 pub fn permits(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
     let Some(image) = subject.image else {
         return false;
     };
-    let Some((state, _)) = recall(image, dentry) else {
-        return false;
-    };
+    match recall(image, dentry) {
+        Some(state) => allows(subject, image, state, wanted),
+        None => false,
+    }
+}
+
+/// Whether a state allows `wanted`, which then counts as used.
+#[inline(always)]
+fn allows(subject: &Subject, image: &Image, state: u64, wanted: FileRights) -> bool {
     // SAFETY: `word` masks every index.
     let record = unsafe { record_of(image, state) };
     // SAFETY: as above.
@@ -128,18 +155,23 @@ pub fn permits(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> 
 /// Decides whether the session may do `wanted` to the file at `dentry`.
 #[inline(always)]
 pub fn file(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
-    walked(subject, dentry, wanted, true)
+    walked(subject, dentry, wanted, Some(dentry))
 }
 
 /// [`file`] for the dentry of an open file.
 #[inline(always)]
 pub fn opened(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
-    walked(subject, dentry, wanted, file_path_is_trusted())
+    walked(subject, dentry, wanted, trusted(subject, dentry))
 }
 
-/// Decides by the long way, and remembers the directory for the short one.
+/// Decides by the long way, and remembers the directory of `kept` for the short one.
 #[inline(always)]
-fn walked(subject: &Subject, dentry: *const Dentry, wanted: FileRights, keeps: bool) -> i32 {
+fn walked(
+    subject: &Subject,
+    dentry: *const Dentry,
+    wanted: FileRights,
+    kept: Option<*const Dentry>,
+) -> i32 {
     let Some(scratch) = SCRATCH.get_or_create(subject.task) else {
         return out_of_memory(subject);
     };
@@ -149,146 +181,40 @@ fn walked(subject: &Subject, dentry: *const Dentry, wanted: FileRights, keeps: b
     };
     match state_of(image, scratch, dentry) {
         Ok(state) => {
-            if keeps {
-                keep(image, scratch, dentry);
+            if let Some(kept) = kept {
+                keep(image, scratch, kept);
             }
-            at_state(subject, scratch, image, dentry, state, wanted)
+            at_state(subject, scratch, image, dentry, u64::from(state), wanted)
         }
         Err(reason) => refuse_file(subject, scratch, dentry, wanted, reason, NO_RULE, EACCES),
     }
 }
 
-/// Decides a link or a rename: `leave` at the old name, `arrive` at the new one, and that the
-/// object gains no right by it. `exchange` asks the same the other way round.
-///
-/// Invariant: for every path at or below the object, rights after ⊆ rights before.
 #[inline(always)]
-pub fn moved(
-    subject: &Subject,
-    old: *const Dentry,
-    leave: FileRights,
-    new: *const Dentry,
-    arrive: FileRights,
-    exchange: bool,
-) -> i32 {
-    let Some(scratch) = SCRATCH.get_or_create(subject.task) else {
-        return out_of_memory(subject);
-    };
-    let Some(image) = subject.image else {
-        return refuse_file(
-            subject,
-            scratch,
-            old,
-            leave,
-            Reason::SessionEnded,
-            NO_RULE,
-            EACCES,
-        );
-    };
-    let (old_state, new_state) = match states_of(image, scratch, old, new) {
-        Ok(states) => states,
-        Err(reason) => {
-            return refuse_file(subject, scratch, old, leave, reason, NO_RULE, EACCES);
-        }
-    };
-    let mut result = 0;
-    if !leave.is_empty() {
-        result = at_state(subject, scratch, image, old, old_state, leave);
-    }
-    if result == 0 {
-        result = at_state(subject, scratch, image, new, new_state, arrive);
-    }
-    if result != 0 {
-        return result;
-    }
-    let narrower = may_move(image, old, old_state, new_state)
-        && (!exchange || may_move(image, new, new_state, old_state));
-    if narrower {
-        return 0;
-    }
-    let wanted = gained(image, old_state, new_state);
-    refuse_file(subject, scratch, new, wanted, Reason::Refer, NO_RULE, EXDEV)
-}
-
-/// Refuses to move the object at `dentry` at all.
-#[inline(always)]
-pub fn refuse_move(subject: &Subject, dentry: *const Dentry, reason: Reason) -> i32 {
-    match SCRATCH.get_or_create(subject.task) {
-        Some(scratch) => {
-            let reason = if subject.image.is_none() {
-                Reason::SessionEnded
-            } else {
-                reason
-            };
-            refuse_file(
-                subject,
-                scratch,
-                dentry,
-                FileRights::CREATE,
-                reason,
-                NO_RULE,
-                EACCES,
-            )
-        }
-        None => out_of_memory(subject),
-    }
-}
-
-/// Whether an object that is at `from` may get a name at `to`.
-#[inline(always)]
-fn may_move(image: &Image, dentry: *const Dentry, from: u32, to: u32) -> bool {
-    if !is_directory(dentry) {
-        return FileRights(allowed(image, from)).contains(FileRights(allowed(image, to)));
-    }
-    // SAFETY: `word` masks every index.
-    unsafe {
-        let header = &image.header;
-        let from = u32::from(word(image, header.refer_classes.wrapping_add(from)));
-        let to = u32::from(word(image, header.refer_classes.wrapping_add(to)));
-        if header.refer_count == 0 {
-            return from == to;
-        }
-        let bit = to.wrapping_mul(header.refer_count).wrapping_add(from);
-        word(image, header.refer.wrapping_add(bit >> 4)) >> (bit & 15) & 1 == 1
-    }
-}
-
-/// What a refused move would have gained, for the event: for a directory it may be further down.
-#[inline(always)]
-fn gained(image: &Image, from: u32, to: u32) -> FileRights {
-    let gained = FileRights(allowed(image, to)).without(FileRights(allowed(image, from)));
-    if gained.is_empty() {
-        FileRights::CREATE
-    } else {
-        gained
-    }
-}
-
-#[inline(always)]
-fn allowed(image: &Image, state: u32) -> u16 {
+pub fn allowed(image: &Image, state: u64) -> u16 {
     // SAFETY: `word` masks every index.
     unsafe { word(image, record_of(image, state)) }
 }
 
 /// Word index of a state's label record.
 #[inline(always)]
-unsafe fn record_of(image: &Image, state: u32) -> u32 {
+pub unsafe fn record_of(image: &Image, state: u64) -> u64 {
     // SAFETY: `word` masks every index.
     unsafe {
         let header = &image.header;
-        let offset = word(image, header.state_labels.wrapping_add(state));
-        header.labels.wrapping_add(u32::from(offset))
+        let offset = word(image, u64::from(header.state_labels).wrapping_add(state));
+        u64::from(header.labels).wrapping_add(u64::from(offset))
     }
 }
 
 /// Compares what is wanted with the state's label, counts, and reports a refusal.
 #[inline(always)]
-fn at_state(
+pub fn at_state(
     subject: &Subject,
     scratch: *mut Scratch,
     image: &Image,
     dentry: *const Dentry,
-    state: u32,
+    state: u64,
     wanted: FileRights,
 ) -> i32 {
     // SAFETY: `word` masks every index.
@@ -302,7 +228,12 @@ fn at_state(
         return 0;
     }
     // SAFETY: `word` masks every index.
-    let rule = unsafe { word(image, record.wrapping_add(1 + (missing.lowest() & 15))) };
+    let rule = unsafe {
+        word(
+            image,
+            record.wrapping_add(1 + u64::from(missing.lowest() & 15)),
+        )
+    };
     let reason = if rule == NO_RULE {
         Reason::NoRule
     } else {
@@ -313,20 +244,32 @@ fn at_state(
 
 /// Counts the rule of each right that was used.
 #[inline(always)]
-fn count_rules(subject: &Subject, image: &Image, record: u32, wanted: FileRights) {
+pub fn count_rules(subject: &Subject, image: &Image, record: u64, wanted: FileRights) {
+    // Most of what programs do, and so not to be searched for.
+    match wanted {
+        FileRights::READ => return count_rule_of(subject, image, record, 0),
+        FileRights::CREATE => return count_rule_of(subject, image, record, 2),
+        FileRights::DELETE => return count_rule_of(subject, image, record, 3),
+        _ => {}
+    }
     let mut right = 0;
-    while right < FILE_RIGHTS as u32 {
+    while right < FILE_RIGHTS as u64 {
         if wanted.0 >> right & 1 == 1 {
-            // SAFETY: `word` masks every index.
-            let rule = unsafe { word(image, record.wrapping_add(1 + right)) };
-            count_allowed(subject, rule);
+            count_rule_of(subject, image, record, right);
         }
         right += 1;
     }
 }
 
 #[inline(always)]
-fn refuse_file(
+fn count_rule_of(subject: &Subject, image: &Image, record: u64, right: u64) {
+    // SAFETY: `word` masks every index.
+    let rule = unsafe { word(image, record.wrapping_add(1 + right)) };
+    count_allowed(subject, rule);
+}
+
+#[inline(always)]
+pub fn refuse_file(
     subject: &Subject,
     scratch: *mut Scratch,
     dentry: *const Dentry,
@@ -364,7 +307,7 @@ fn first_right(missing: FileRights) -> Right {
 
 /// Without memory there is no walk and no event; the refusal is counted as lost.
 #[inline(always)]
-fn out_of_memory(subject: &Subject) -> i32 {
+pub fn out_of_memory(subject: &Subject) -> i32 {
     count_drop();
     returned(conclude(subject, NO_RULE), ENOMEM)
 }
@@ -397,88 +340,4 @@ fn returned(verdict: Verdict, errno: i32) -> i32 {
 unsafe fn increment(counter: *mut u64) {
     // SAFETY: the caller's pointer is a live, aligned map value.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
-}
-
-/// Whether a dentry is a directory.
-#[inline(always)]
-pub fn is_directory(dentry: *const Dentry) -> bool {
-    // SAFETY: the hook's dentry; a negative one has no inode.
-    unsafe { !is_null(dentry, &DENTRY_INODE) && has_directory_mode(load(dentry, &DENTRY_INODE)) }
-}
-
-/// Whether an open file is a directory.
-#[inline(always)]
-pub fn is_open_directory(file: *const File) -> bool {
-    // SAFETY: the hook's file; an open one always has an inode.
-    unsafe { has_directory_mode(load(file, &FILE_INODE)) }
-}
-
-/// # Safety
-/// `inode` is one that the verifier accepts for a direct load.
-#[inline(always)]
-unsafe fn has_directory_mode(inode: *const Inode) -> bool {
-    if inode.is_null() {
-        return false;
-    }
-    // SAFETY: the caller's promise.
-    let mode: u16 = unsafe { load(inode, &INODE_MODE) };
-    mode & S_IFMT == S_IFDIR
-}
-
-/// Where an object stands.
-pub enum Place {
-    /// In a filesystem that is mounted somewhere.
-    Named,
-    /// Never had a path: pipes, memfds and shared memory of the process itself, opened again
-    /// through `/proc/self/fd`; process descriptors.
-    Anonymous,
-    /// In the layer below a stacked filesystem (overlayfs), which opens it with the agent as
-    /// `current` after the agent's own open was decided.
-    Layer,
-}
-
-/// `MNT_NS_INTERNAL`: a mount that is in no namespace, so that no path leads into it.
-const INTERNAL_NAMESPACE: u64 = (-22_i64).cast_unsigned();
-
-/// Where an open file, whose dentry is `dentry`, stands.
-#[inline(always)]
-pub fn place_of(file: *const File, dentry: *const Dentry) -> Place {
-    // SAFETY: the hook's file.
-    place(unsafe { load(file, &FILE_MOUNT) }, dentry)
-}
-
-/// Where the path made of `mount` and `dentry` stands.
-#[inline(always)]
-pub fn place(mount: *const VfsMount, dentry: *const Dentry) -> Place {
-    // SAFETY: `struct mount` is around the `vfsmount`; its namespace is read by a helper, because
-    // the verifier knows only the inner struct.
-    let namespace = unsafe {
-        let distance = offset(&MOUNT_NAMESPACE).wrapping_sub(offset(&MOUNT_VFSMOUNT));
-        let mut namespace = 0_u64;
-        bpf_probe_read_kernel(
-            (&raw mut namespace).cast(),
-            size_of::<u64>() as u32,
-            mount.wrapping_byte_add(distance).cast(),
-        );
-        namespace
-    };
-    if namespace != INTERNAL_NAMESPACE {
-        return Place::Named;
-    }
-    // SAFETY: the hook's dentry.
-    let (flags, magic): (u64, u64) = unsafe {
-        let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
-        (load(superblock, &SB_FLAGS), load(superblock, &SB_MAGIC))
-    };
-    if flags & SB_KERNMOUNT == 0 {
-        return Place::Layer;
-    }
-    if matches!(
-        magic,
-        PIPEFS_MAGIC | TMPFS_MAGIC | HUGETLBFS_MAGIC | PIDFS_MAGIC
-    ) {
-        return Place::Anonymous;
-    }
-    // The kernel's own, such as namespaces: no root that a session knows, and so refused.
-    Place::Named
 }

@@ -11,28 +11,27 @@
 //!   inode, and a directory's inode has one dentry.
 //! - A state kept for another image has another epoch.
 //!
-//! The sequence has 32 bits and could come around; the daemon replaces every image, and so its
-//! epoch, long before 2^31 renames fit in.
+//! The sequence has 32 bits and could come around; the daemon gives every image a new epoch long
+//! before 2^31 renames fit in (`renew_epochs()`). While no daemon runs nobody does: then an entry
+//! could hold again after as many renames as bring the very same sequence back, in hours.
 
 use core::mem::MaybeUninit;
 
 use agent_abi::Image;
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
 use crate::{
-    kernel::{
-        DENTRY_INODE, DENTRY_NAME, DENTRY_NAME_LENGTH, DENTRY_PARENT, DENTRY_SEQUENCE, Dentry,
-        Inode, load,
-    },
+    automaton::read_name,
+    kernel::{DENTRY_INODE, DENTRY_PARENT, DENTRY_SEQUENCE, Dentry, Inode, load},
     maps::DIRECTORIES,
-    walk::{next, rename_sequence, visible},
+    name::Name,
+    walk::{is_renaming, rename_sequence},
 };
 
 /// Sessions that can remember one directory at the same time; others take turns.
 const WAYS: usize = 4;
 
-/// Longest name that the short way reads. It is on the stack.
-const SHORT_NAME: usize = 64;
+/// Room on the stack for a name; longer ones go the long way.
+const ROOM: usize = 64;
 
 /// Value of the `DIRECTORIES` inode storage.
 #[repr(C)]
@@ -43,7 +42,7 @@ pub struct Remembered {
 #[repr(C)]
 struct Way {
     version: u64,
-    /// State in the low 16 bits; above them bits of the mixed version, so that two halves of
+    /// State after the `/` that ends the directory's path in the low 16 bits; above them bits of the mixed version, so that two halves of
     /// different writers do not pass for one.
     state: u64,
 }
@@ -58,6 +57,12 @@ impl Version {
         Self(u64::from(sequence) | u64::from(image.header.epoch) << 32)
     }
 
+    /// The sequence of `rename_lock`.
+    #[inline(always)]
+    pub fn sequence(self) -> u32 {
+        self.0 as u32
+    }
+
     /// The upper 48 bits of an odd multiple: neighbouring versions never share them.
     #[inline(always)]
     fn mixed(self) -> u64 {
@@ -70,19 +75,17 @@ impl Version {
     }
 }
 
-/// State of the automaton at the path of `dentry`, and since when, if its directory is remembered.
+/// State of the automaton at the path of `dentry`, if its directory is remembered.
 #[inline(always)]
-pub fn recall(image: &Image, dentry: *const Dentry) -> Option<(u32, Version)> {
+pub fn recall(image: &Image, dentry: *const Dentry) -> Option<u64> {
     // Not cleared first: that would cost more than all the rest.
-    let mut name = MaybeUninit::<[u8; SHORT_NAME]>::uninit();
-    // SAFETY: the hook's dentry and what is loaded from it; the name is read by a helper that
-    // fails on a bad address, into a buffer that the mask fits.
+    let mut rest = MaybeUninit::<[u8; ROOM]>::uninit();
+    // SAFETY: the hook's dentry and what is loaded from it.
     unsafe {
         let before: u32 = load(dentry, &DENTRY_SEQUENCE);
         let parent: *const Dentry = load(dentry, &DENTRY_PARENT);
-        let length: u32 = load(dentry, &DENTRY_NAME_LENGTH);
-        let address: *const u8 = load(dentry, &DENTRY_NAME);
-        if parent == dentry || length as usize >= SHORT_NAME || before & 1 != 0 {
+        let name = Name::of(dentry);
+        if parent == dentry || before & 1 != 0 {
             return None;
         }
         let inode: *const Inode = load(parent, &DENTRY_INODE);
@@ -90,41 +93,29 @@ pub fn recall(image: &Image, dentry: *const Dentry) -> Option<(u32, Version)> {
             return None;
         }
         let remembered = DIRECTORIES.get(inode)?;
-        let size = visible(u64::from(length)) as u32 & (SHORT_NAME as u32 - 1);
-        let name = name.as_mut_ptr().cast::<u8>();
-        bpf_probe_read_kernel(name.cast(), size, address.cast());
         let version = Version::new(rename_sequence(), image);
-        let after: u32 = load(dentry, &DENTRY_SEQUENCE);
         let way = (&raw const (*remembered).ways)
             .cast::<Way>()
             .add(version.way());
         let kept = (&raw const (*way).state).read_volatile();
         let unmixed = kept ^ version.mixed();
-        if after != before || (*way).version != version.0 || unmixed > 0xffff || version.0 & 1 != 0
-        {
+        if (*way).version != version.0 || unmixed > 0xffff || is_renaming(version.sequence()) {
             return None;
         }
-        let mut state = next(image, unmixed as u32, b'/');
-        let mut at = 0;
-        while at < SHORT_NAME {
-            if at as u32 >= length {
-                break;
-            }
-            state = next(image, state, *name.add(at));
-            at += 1;
-        }
-        Some((state, version))
+        let state = read_name::<ROOM>(image, unmixed, name, rest.as_mut_ptr().cast())?;
+        let after: u32 = load(dentry, &DENTRY_SEQUENCE);
+        (after == before).then_some(state)
     }
 }
 
 /// Keeps the state of the directory in which `dentry` is, unless it has moved since `version`.
 #[inline(always)]
-pub fn remember(dentry: *const Dentry, version: Version, state: u32) {
+pub fn remember(dentry: *const Dentry, version: Version, state: u64) {
     // SAFETY: the hook's dentry and what is loaded from it.
     unsafe {
         let parent: *const Dentry = load(dentry, &DENTRY_PARENT);
         let inode: *const Inode = load(parent, &DENTRY_INODE);
-        if inode.is_null() || u64::from(rename_sequence()) != version.0 & 0xffff_ffff {
+        if inode.is_null() || rename_sequence() != version.sequence() {
             return;
         }
         let Some(remembered) = DIRECTORIES.get_or_create(inode) else {
@@ -134,6 +125,6 @@ pub fn remember(dentry: *const Dentry, version: Version, state: u32) {
             .cast::<Way>()
             .add(version.way());
         (&raw mut (*way).version).write_volatile(version.0);
-        (&raw mut (*way).state).write_volatile(u64::from(state) | version.mixed());
+        (&raw mut (*way).state).write_volatile(state | version.mixed());
     }
 }

@@ -15,13 +15,16 @@ use aya_ebpf::helpers::generated::{
 };
 
 use crate::{
+    automaton::bounded,
     kernel::{
         DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, is_null, load,
+        opaque,
     },
     maps::{DROPS, EVENTS},
-    scratch::{NameRef, Scratch},
+    name::Name,
+    scratch::Scratch,
     subject::Subject,
-    walk::{bounded, gather, visible},
+    walk::gather,
 };
 
 /// What a hook says of a decision that is worth an event.
@@ -130,7 +133,7 @@ unsafe extern "C" fn append(step: u32, joining: *mut Joining) -> i64 {
         let index =
             (*scratch).walk.depth.wrapping_sub(1).wrapping_sub(step) as usize & (MAX_DEPTH - 1);
         let name = (&raw const (*scratch).names)
-            .cast::<NameRef>()
+            .cast::<Name>()
             .add(index)
             .read();
         let length = if name.length > MAX_NAME as u64 {
@@ -142,7 +145,7 @@ unsafe extern "C" fn append(step: u32, joining: *mut Joining) -> i64 {
             (*scratch).walk.cursor = 0;
             (*scratch).record.event.truncated = 1;
         }
-        let cursor = visible(u64::from((*scratch).walk.cursor)) & (MAX_EVENT_PATH as u64 - 1);
+        let cursor = opaque(u64::from((*scratch).walk.cursor)) & (MAX_EVENT_PATH as u64 - 1);
         if cursor >= u64::from(PATH_LIMIT) {
             return 1;
         }
@@ -163,7 +166,7 @@ fn send(scratch: *mut Scratch) {
     // SAFETY: the record is in the current task's scratch; the size is bounded by the mask.
     unsafe {
         let path_len =
-            visible(u64::from((*scratch).record.event.path_len)) & (MAX_EVENT_PATH as u64 - 1);
+            opaque(u64::from((*scratch).record.event.path_len)) & (MAX_EVENT_PATH as u64 - 1);
         let size = size_of::<Event>() as u64 + path_len;
         let sent = bpf_ringbuf_output(
             (&raw const EVENTS).cast_mut().cast(),

@@ -1,10 +1,12 @@
 //! Kernel structures: opaque types, and typed loads at offsets that the daemon fills in.
 //!
 //! A load goes straight through a pointer that the verifier knows the BTF type of; a bad pointer
-//! reads as zero (`PROBE_MEM`), it does not fault. The offsets are `.rodata`, frozen at load, so
-//! the verifier sees constants.
+//! reads as zero (`PROBE_MEM`), it does not fault. An offset is an operand of the instruction
+//! itself, see [`agent_abi::relocation`].
 
-use core::{cell::UnsafeCell, ffi::c_void, ptr::read_volatile};
+use core::{arch::asm, ffi::c_void};
+
+use agent_abi::relocation::{DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, Value};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
@@ -57,78 +59,138 @@ opaque! {
     MsgHdr;
     /// `struct qstr`
     Qstr;
+    /// `struct nameidata`: a path lookup under way
+    NameiData;
+    /// `struct bpf_local_storage`
+    LocalStorage;
+    /// `struct bpf_local_storage_data`
+    LocalStorageData;
 }
 
-/// A value that the daemon fills in before loading, and that no one changes afterwards.
-///
-/// The cell keeps LLVM from taking the initial value for the value, and from storing another
-/// constant that is equal to it in the same place. The section is one that aya freezes.
-#[repr(transparent)]
-pub struct Constant<T>(UnsafeCell<T>);
-
-// SAFETY: nothing on this side writes to it.
-unsafe impl<T> Sync for Constant<T> {}
-
-impl<T: Copy> Constant<T> {
-    #[inline(always)]
-    fn get(&self) -> T {
-        // SAFETY: a live static; volatile because the loader changes it after compilation.
-        unsafe { read_volatile(self.0.get()) }
-    }
-}
-
-/// Offset of one member; `u32::MAX` until it is filled in, which the verifier refuses.
-pub type Field = Constant<u32>;
+/// A member of a kernel structure: the one with this index in the table of `agent_abi`.
+pub struct Field<const INDEX: u16>;
 
 macro_rules! declare_fields {
-    ($($name:ident = $($part:literal),+;)*) => { $(
-        #[unsafe(no_mangle)]
-        #[unsafe(link_section = ".rodata.constants")]
-        pub static $name: Field = Constant(UnsafeCell::new(u32::MAX));
-    )* };
+    ($($name:ident = $($part:literal),+;)*) => {
+        #[repr(u16)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        enum Index { $($name),* }
+        $( pub static $name: Field<{ Index::$name as u16 }> = Field; )*
+    };
 }
 
 agent_abi::for_each_kernel_field!(declare_fields);
 
-/// Address of the kernel's `rename_lock`, whose sequence tells a stable walk.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".rodata.constants")]
-static RENAME_LOCK: Constant<u64> = Constant(UnsafeCell::new(0));
-
-/// 1 where the verifier lets helpers take what was loaded through `file::f_path`.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".rodata.constants")]
-static FILE_PATH_TRUSTED: Constant<u32> = Constant(UnsafeCell::new(0));
-
-/// Whether helpers may be given an inode that was found through an open file's path. A constant to
-/// the verifier, which does not look at what it rules out.
-#[inline(always)]
-pub fn file_path_is_trusted() -> bool {
-    FILE_PATH_TRUSTED.get() == 1
-}
-
-/// Loads the member `field` of the structure at `base`.
+/// Loads the member `field` of the structure at `base`; each call loads anew.
 ///
 /// # Safety
 /// `base` is a pointer that the verifier accepts for a direct load (a hook's argument, or what
 /// was loaded from one), and `T` is the member's type.
 #[inline(always)]
-pub unsafe fn load<B, T: Copy>(base: *const B, field: &'static Field) -> T {
-    // SAFETY: `field` is a live static; the member read is the caller's promise, and the verifier
-    // checks it again against the kernel's BTF.
-    unsafe { read_volatile(base.byte_add(offset(field)).cast::<T>()) }
+pub unsafe fn load<const INDEX: u16, B, T: Copy>(base: *const B, _: &Field<INDEX>) -> T {
+    const { assert!(size_of::<T>().is_power_of_two() && size_of::<T>() <= 8) };
+    let value: u64;
+    // SAFETY: one load, of a member as the caller promises; the daemon fills in the offset, and
+    // the verifier checks it against the kernel's BTF. `value` holds a `T`: the order of bytes is
+    // little-endian.
+    unsafe {
+        match size_of::<T>() {
+            1 => asm!("{0} = *(u8 *)({1} + {2})", out(reg) value, in(reg) base,
+                const MEMBER as i64 + INDEX as i64, options(nostack, readonly)),
+            2 => asm!("{0} = *(u16 *)({1} + {2})", out(reg) value, in(reg) base,
+                const MEMBER as i64 + INDEX as i64, options(nostack, readonly)),
+            4 => asm!("{0} = *(u32 *)({1} + {2})", out(reg) value, in(reg) base,
+                const MEMBER as i64 + INDEX as i64, options(nostack, readonly)),
+            _ => asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) base,
+                const MEMBER as i64 + INDEX as i64, options(nostack, readonly)),
+        }
+        core::mem::transmute_copy(&value)
+    }
 }
 
-/// The offset that `field` holds.
+/// Address of the member `field` of the structure at `base`.
 #[inline(always)]
-pub fn offset(field: &'static Field) -> usize {
-    field.get() as usize
+pub fn member<const INDEX: u16, B>(base: *const B, _: &Field<INDEX>) -> *const c_void {
+    let address;
+    // SAFETY: an addition; the daemon fills in the offset.
+    unsafe {
+        asm!("{0} += {1}", inlateout(reg) base => address,
+            const DISTANCE as i64 + INDEX as i64, options(pure, nomem, nostack));
+    }
+    address
+}
+
+/// The structure whose member `field` is at `inner`.
+#[inline(always)]
+pub fn container<const INDEX: u16, B>(inner: *const B, _: &Field<INDEX>) -> *const c_void {
+    let address;
+    // SAFETY: a subtraction; the daemon fills in the offset.
+    unsafe {
+        asm!("{0} += {1}", inlateout(reg) inner => address,
+            const -(DISTANCE as i64 + INDEX as i64), options(pure, nomem, nostack));
+    }
+    address
+}
+
+macro_rules! value {
+    ($name:ident) => {{
+        let value: u64;
+        // SAFETY: a constant.
+        unsafe {
+            asm!("{0} = {1} ll", out(reg) value, const VALUE + Value::$name as u64,
+                options(pure, nomem, nostack));
+        }
+        value
+    }};
 }
 
 /// Where the sequence of `rename_lock` stands.
 #[inline(always)]
 pub fn rename_lock() -> u64 {
-    RENAME_LOCK.get()
+    value!(RenameLock)
+}
+
+/// Whether helpers may be given an inode that was found through an open file's path. A constant to
+/// the verifier, which does not look at what it rules out.
+#[inline(always)]
+pub fn file_path_is_trusted() -> bool {
+    value!(FilePathTrusted) == 1
+}
+
+/// Whether [`number_at`] costs no more than a load.
+#[inline(always)]
+pub fn numbers_are_cheap() -> bool {
+    value!(NumberType) != 0
+}
+
+/// The 64 bits at `address`; zero where it cannot be read. For what the verifier knows no type of.
+#[inline(always)]
+pub fn number_at(address: *const c_void) -> u64 {
+    let mut number = 0_u64;
+    if !numbers_are_cheap() {
+        // SAFETY: a live local of that size; a bad address leaves it zero.
+        unsafe { bpf_probe_read_kernel((&raw mut number).cast(), 8, address) };
+        return number;
+    }
+    let kind = value!(NumberType);
+    // SAFETY: a call that only changes what the verifier takes its argument for, then one load,
+    // which reads as zero where there is nothing (`PROBE_MEM`).
+    unsafe {
+        asm!("call {cast}", "{0} = *(u64 *)(r0 + 0)", out(reg) number,
+            cast = const READ_ONLY_CAST, in("r1") address, in("r2") kind,
+            out("r0") _, lateout("r1") _, lateout("r2") _, out("r3") _, out("r4") _, out("r5") _,
+            options(nostack, readonly));
+    }
+    number
+}
+
+/// Hides from LLVM where a number came from.
+#[inline(always)]
+pub fn opaque(value: u64) -> u64 {
+    let result;
+    // SAFETY: a register move to itself.
+    unsafe { asm!("{0} = {0}", inlateout(reg) value => result, options(pure, nomem, nostack)) };
+    result
 }
 
 /// Whether the pointer `field` of the structure at `base` is NULL.
@@ -139,9 +201,9 @@ pub fn rename_lock() -> u64 {
 /// # Safety
 /// `base` is a pointer to a live structure.
 #[inline(always)]
-pub unsafe fn is_null<B>(base: *const B, field: &'static Field) -> bool {
-    // SAFETY: as in `load`.
-    unsafe { is_null_at(base.byte_add(offset(field)).cast()) }
+pub unsafe fn is_null<const INDEX: u16, B>(base: *const B, field: &Field<INDEX>) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { is_null_at(member(base, field)) }
 }
 
 /// Whether the pointer at `place`, such as a hook's argument, is NULL.
@@ -150,8 +212,5 @@ pub unsafe fn is_null<B>(base: *const B, field: &'static Field) -> bool {
 /// `place` is an address that the kernel can read.
 #[inline(always)]
 pub unsafe fn is_null_at(place: *const c_void) -> bool {
-    let mut address = 0_u64;
-    // SAFETY: a live local; a place that cannot be read leaves zero.
-    unsafe { bpf_probe_read_kernel((&raw mut address).cast(), 8, place) };
-    address == 0
+    number_at(place) == 0
 }

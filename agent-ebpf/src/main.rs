@@ -16,13 +16,18 @@
     reason = "atomic_xadd: the stable atomics need compare-and-swap"
 )]
 
+mod automaton;
 mod decide;
 mod directory;
 mod event;
 mod hooks;
 mod kernel;
 mod maps;
+mod name;
+mod place;
+mod refer;
 mod scratch;
+mod short_walk;
 mod subject;
 mod walk;
 

@@ -3,6 +3,8 @@
 
 use agent_abi::{event::EventRecord, limits::MAX_DEPTH};
 
+use crate::name::Name;
+
 /// Value of the `SCRATCH` task storage. Only programs that run for the task itself touch it.
 #[repr(C)]
 pub struct Scratch {
@@ -10,7 +12,7 @@ pub struct Scratch {
     /// verifiers before 6.8 take what a `bpf_loop` callback leaves on the stack for constant.
     pub walk: WalkState,
     /// Names from the object (0) up to, and without, the root of its filesystem.
-    pub names: [NameRef; MAX_DEPTH],
+    pub names: [Name; MAX_DEPTH],
     /// The component that the automaton reads.
     pub component: [u8; 256],
     /// The event under construction.
@@ -26,8 +28,8 @@ pub struct WalkState {
     pub rooted: u32,
     /// State of the automaton.
     pub state: u32,
-    /// State of the automaton before the last component.
-    pub parent_state: u32,
+    /// State of the automaton before the last name, after the `/` before it.
+    pub directory_state: u32,
     /// `s_dev` of the object's filesystem.
     pub dev: u32,
     /// Of a pair of objects, the state of the first.
@@ -39,12 +41,4 @@ pub struct WalkState {
     /// Bytes of path written, or still to be left out, while an event is put together.
     pub cursor: u32,
     pub reserved: u32,
-}
-
-/// A name in the dcache: valid under RCU, as long as the program runs.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct NameRef {
-    pub address: u64,
-    pub length: u64,
 }

@@ -16,7 +16,8 @@ use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_loop};
 use crate::{
     kernel::{
         CGROUP_KERNFS, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup, Css, CssSet,
-        KERNFS_ID, KernfsNode, TASK_BPF_STORAGE, TASK_CGROUPS, TASK_GROUP_LEADER, Task, load,
+        KERNFS_ID, KernfsNode, LocalStorage, TASK_BPF_STORAGE, TASK_CGROUPS, TASK_GROUP_LEADER,
+        Task, load,
     },
     maps::{CGROUPS, IMAGES, LABELS},
 };
@@ -67,23 +68,42 @@ pub fn guard(judge: impl FnOnce(&Subject) -> i32) -> i32 {
     let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
     // SAFETY: as above. NULL for every task that no program ever gave storage: the price of an
     // unlabelled task ends here.
-    let storage: *const c_void = unsafe { load(leader, &TASK_BPF_STORAGE) };
+    let storage: *const LocalStorage = unsafe { load(leader, &TASK_BPF_STORAGE) };
     if storage.is_null() {
         return 0;
     }
-    match subject(task, leader) {
+    labelled(task, leader, storage, judge)
+}
+
+/// A program of its own, so that the one in front of it saves no registers for what an unlabelled
+/// task never comes to.
+#[inline(never)]
+fn labelled(
+    task: *const Task,
+    leader: *const Task,
+    storage: *const LocalStorage,
+    judge: impl FnOnce(&Subject) -> i32,
+) -> i32 {
+    match subject(task, leader, storage) {
         Some(subject) => judge(&subject),
         None => 0,
     }
 }
 
 #[inline(always)]
-fn subject(task: *const Task, leader: *const Task) -> Option<Subject> {
-    let Some(label) = LABELS.get(leader) else {
-        return doubtful(task);
+fn subject(
+    task: *const Task,
+    leader: *const Task,
+    storage: *const LocalStorage,
+) -> Option<Subject> {
+    let label = match LABELS.peek(storage) {
+        Some(label) => label,
+        None => match LABELS.get(leader) {
+            // SAFETY: the value lives as long as the program runs (RCU).
+            Some(label) => unsafe { *label },
+            None => return doubtful(task),
+        },
     };
-    // SAFETY: the value lives as long as the program runs (RCU).
-    let label = unsafe { *label };
     if label.generation == 0 {
         return None;
     }
@@ -97,8 +117,9 @@ fn subject(task: *const Task, leader: *const Task) -> Option<Subject> {
 #[inline(always)]
 fn image_of(label: Label) -> Option<&'static Image> {
     let image = IMAGES.get_value(label.slot & (MAX_SESSIONS as u32 - 1), &0)?;
-    let current = image.header.magic == IMAGE_MAGIC && image.header.generation == label.generation;
-    current.then_some(image)
+    let header = &image.header;
+    let is_current = header.magic == IMAGE_MAGIC && header.generation == label.generation;
+    is_current.then_some(image)
 }
 
 /// Storage but no label: another program's storage, or (before 6.2, on preemptible kernels) the

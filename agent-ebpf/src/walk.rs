@@ -6,23 +6,25 @@
 //! fs/dcache.c); the same even sequence before and after means that no rename came between. A
 //! walk that is disturbed too often ends in a refusal.
 
-use core::{arch::asm, ffi::c_void, ptr::addr_of_mut};
+use core::{ffi::c_void, ptr::addr_of_mut};
 
 use agent_abi::{
     Image, Reason,
     image::SINK,
-    limits::{IMAGE_WORDS, MAX_DEPTH, MAX_NAME, MAX_SUPERBLOCKS},
+    limits::{MAX_DEPTH, MAX_NAME, MAX_SUPERBLOCKS},
+    superblock::{CANDIDATES, NOBODY, candidate},
 };
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::bpf_loop;
 
 use crate::{
+    automaton::{next, read_name},
     directory::{Version, remember},
     kernel::{
-        DENTRY_NAME, DENTRY_NAME_LENGTH, DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_ROOT,
-        SuperBlock, load, rename_lock,
+        DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_ROOT, SuperBlock, load, number_at, rename_lock,
     },
     maps::SUPERBLOCKS,
-    scratch::{NameRef, Scratch},
+    name::Name,
+    scratch::Scratch,
 };
 
 /// Walks begun anew before giving up. A walk takes about a microsecond, a rename holds the lock
@@ -69,7 +71,7 @@ pub fn keep(image: &Image, scratch: *mut Scratch, dentry: *const Dentry) {
     unsafe {
         if (*scratch).walk.depth > 0 {
             let version = Version::new((*scratch).walk.sequence, image);
-            remember(dentry, version, (*scratch).walk.parent_state);
+            remember(dentry, version, u64::from((*scratch).walk.directory_state));
         }
     }
 }
@@ -156,9 +158,17 @@ unsafe extern "C" fn attempt_pair(_attempt: u32, attempt: *mut AttemptPair) -> i
         if !begin(scratch) {
             return 0;
         }
-        resolve((*attempt).image, scratch, (*attempt).first);
+        let image = (*attempt).image;
+        let (first, second) = ((*attempt).first, (*attempt).second);
+        resolve(image, scratch, first);
         (*scratch).walk.first_state = (*scratch).walk.state;
-        resolve((*attempt).image, scratch, (*attempt).second);
+        let parent: *const Dentry = load(first, &DENTRY_PARENT);
+        let other: *const Dentry = load(second, &DENTRY_PARENT);
+        if parent == other && (*scratch).walk.depth > 0 {
+            sibling(image, scratch, second);
+        } else {
+            resolve(image, scratch, second);
+        }
         finish(scratch)
     }
 }
@@ -169,7 +179,7 @@ unsafe fn begin(scratch: *mut Scratch) -> bool {
     let sequence = rename_sequence();
     // SAFETY: the current task's scratch.
     unsafe { (*scratch).walk.sequence = sequence };
-    sequence & 1 == 0
+    !is_renaming(sequence)
 }
 
 /// 1 (stop) if no rename came between, else 0 (again).
@@ -185,19 +195,17 @@ unsafe fn finish(scratch: *mut Scratch) -> i64 {
     1
 }
 
+/// The sequence of `rename_lock`: its first 32 bits. Zero where it cannot be read, which the daemon's
+/// self-check at start rules out.
 #[inline(always)]
 pub fn rename_sequence() -> u32 {
-    let mut sequence = 1_u32;
-    // SAFETY: reads four bytes into a live local; a bad address makes the helper fail and zero
-    // the destination, which the daemon's self-check at start rules out.
-    unsafe {
-        bpf_probe_read_kernel(
-            (&raw mut sequence).cast(),
-            size_of::<u32>() as u32,
-            rename_lock() as *const c_void,
-        );
-    }
-    sequence
+    number_at(rename_lock() as *const c_void) as u32
+}
+
+/// Whether a rename is under way at this value of the sequence.
+#[inline(always)]
+pub fn is_renaming(sequence: u32) -> bool {
+    sequence & 1 != 0
 }
 
 /// Leaves the state at the path of `dentry` in the scratch, or one of the two marks.
@@ -212,11 +220,11 @@ unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Den
             return;
         }
         let dev = (*walk).dev;
-        let Some(number) = SUPERBLOCKS.get(&dev) else {
+        let Some(number) = superblock_number(dev) else {
             (*walk).state = UNKNOWN_MOUNT;
             return;
         };
-        let number = (*number as usize) & (MAX_SUPERBLOCKS - 1);
+        let number = number as usize & (MAX_SUPERBLOCKS - 1);
         (*walk).state = u32::from(*(&raw const (*image).roots).cast::<u16>().add(number));
         let mut descent = Descent { scratch, image };
         bpf_loop(
@@ -226,6 +234,26 @@ unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Den
             0,
         );
     }
+}
+
+/// The number of the filesystem with this device number, if sessions know it.
+#[inline(always)]
+pub fn superblock_number(dev: u32) -> Option<u32> {
+    let mut choice = 0;
+    while choice <= CANDIDATES {
+        let number = if choice < CANDIDATES {
+            candidate(dev, choice)
+        } else {
+            NOBODY
+        };
+        if let Some(owner) = SUPERBLOCKS.get(number)
+            && *owner == dev
+        {
+            return Some(number);
+        }
+        choice += 1;
+    }
+    None
 }
 
 #[repr(C)]
@@ -269,15 +297,10 @@ unsafe extern "C" fn ascend(_step: u32, ascent: *mut Ascent) -> i64 {
         if depth >= MAX_DEPTH {
             return 1;
         }
-        let length: u32 = load(dentry, &DENTRY_NAME_LENGTH);
-        let name = NameRef {
-            address: load(dentry, &DENTRY_NAME),
-            length: u64::from(length),
-        };
         (&raw mut (*scratch).names)
-            .cast::<NameRef>()
+            .cast::<Name>()
             .add(depth & (MAX_DEPTH - 1))
-            .write(name);
+            .write(Name::of(dentry));
         (*walk).depth = depth as u32 + 1;
         (*ascent).dentry = parent;
     }
@@ -295,82 +318,46 @@ unsafe extern "C" fn descend(step: u32, descent: *mut Descent) -> i64 {
     // SAFETY: `descent` is `resolve`'s; every index is masked to its array.
     unsafe {
         let scratch = (*descent).scratch;
-        let image = (*descent).image;
         let walk = addr_of_mut!((*scratch).walk);
-        let mut state = (*walk).state;
-        if state == u32::from(SINK) {
-            (*walk).parent_state = state;
+        if (*walk).state == u32::from(SINK) {
+            (*walk).directory_state = (*walk).state;
             return 1;
         }
         let index = (*walk).depth.wrapping_sub(1).wrapping_sub(step) as usize & (MAX_DEPTH - 1);
         let name = (&raw const (*scratch).names)
-            .cast::<NameRef>()
+            .cast::<Name>()
             .add(index)
             .read();
-        let length = if name.length > MAX_NAME as u64 {
-            MAX_NAME as u64
-        } else {
-            name.length
-        };
-        let component = (&raw mut (*scratch).component).cast::<u8>();
-        bpf_probe_read_kernel(
-            component.cast(),
-            bounded(length),
-            name.address as *const c_void,
-        );
-        (*walk).parent_state = state;
-        state = next(image, state, b'/');
-        let mut at = 0;
-        while at < MAX_NAME {
-            if at as u64 >= length {
-                break;
-            }
-            state = next(image, state, *component.add(at));
-            at += 1;
-        }
-        (*walk).state = state;
+        let state = next((*descent).image, u64::from((*walk).state), u64::from(b'/'));
+        (*walk).directory_state = state as u32;
+        let rest = (&raw mut (*scratch).component).cast::<u8>();
+        (*walk).state = long_name((*descent).image, state, name, rest);
     }
     0
 }
 
-/// The automaton's step.
+/// The state of another object in the directory of the one that was just resolved.
 #[inline(always)]
-pub unsafe fn next(image: *const Image, state: u32, byte: u8) -> u32 {
-    // SAFETY: a class index is a byte, and `word` masks.
+unsafe fn sibling(image: *const Image, scratch: *mut Scratch, dentry: *const Dentry) {
+    // SAFETY: the image is a map value, the scratch the current task's.
     unsafe {
-        let header = &(*image).header;
-        let class = u32::from(
-            *(&raw const (*image).classes)
-                .cast::<u8>()
-                .add(byte as usize),
-        );
-        let row = header
-            .transitions
-            .wrapping_add(state.wrapping_mul(header.columns));
-        u32::from(word(image, row.wrapping_add(class)))
+        let walk = addr_of_mut!((*scratch).walk);
+        if (*walk).state == UNKNOWN_MOUNT || (*walk).state == UNRESOLVABLE {
+            return;
+        }
+        let rest = (&raw mut (*scratch).component).cast::<u8>();
+        let state = u64::from((*walk).directory_state);
+        (*walk).state = long_name(image, state, Name::of(dentry), rest);
     }
 }
 
-/// Word `index` of the image's tables; an index beyond them wraps around.
+/// The state after a name of any length that a name can have.
 #[inline(always)]
-pub unsafe fn word(image: *const Image, index: u32) -> u16 {
-    let index = visible(u64::from(index)) as usize & (IMAGE_WORDS - 1);
-    // SAFETY: masked to the array.
-    unsafe { *(&raw const (*image).words).cast::<u16>().add(index) }
-}
-
-/// Keeps LLVM from moving the mask that follows away from its use: the 6.1 verifier loses the
-/// bound otherwise ("math between map_value pointer and register with unbounded min value").
-#[inline(always)]
-pub fn visible(value: u64) -> u64 {
-    let result;
-    // SAFETY: a register move to itself.
-    unsafe { asm!("{0} = {0}", inlateout(reg) value => result, options(pure, nomem, nostack)) };
-    result
-}
-
-/// A length that the verifier sees to be at most 255.
-#[inline(always)]
-pub fn bounded(length: u64) -> u32 {
-    (visible(length) & 0xff) as u32
+unsafe fn long_name(image: *const Image, state: u64, name: Name, rest: *mut u8) -> u32 {
+    const ROOM: usize = MAX_NAME + 1;
+    // SAFETY: the caller's image; `rest` is the scratch's component.
+    match unsafe { read_name::<ROOM>(image, state, name, rest) } {
+        Some(state) => state as u32,
+        None => u32::from(SINK),
+    }
 }

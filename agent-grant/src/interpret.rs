@@ -40,8 +40,11 @@ impl<'i> Interpreter<'i> {
     pub fn walk(&self, from: u16, path: &[u8]) -> u16 {
         let header = &self.image.header;
         path.iter().fold(from, |state, byte| {
+            if *byte != b'/' && u32::from(state) >= header.settled {
+                return state;
+            }
             let class = u32::from(self.image.classes[usize::from(*byte)]);
-            self.word(header.transitions + u32::from(state) * header.columns + class)
+            self.word(u32::from(state) * header.columns + class)
         })
     }
 
@@ -67,7 +70,13 @@ impl<'i> Interpreter<'i> {
         (allowed, self.word(self.record(state) + 1 + number))
     }
 
-    /// Whether an object in state `old` may get a name in state `new`.
+    /// Whether a file in state `old` may get a name in state `new`: one with no right more.
+    #[must_use]
+    pub fn may_move_file(&self, new: u16, old: u16) -> bool {
+        self.rights(old).contains(self.rights(new))
+    }
+
+    /// Whether a directory in state `old` may get a name in state `new`, with all below it.
     #[must_use]
     pub fn may_move(&self, new: u16, old: u16) -> bool {
         let header = &self.image.header;

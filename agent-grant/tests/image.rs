@@ -234,3 +234,40 @@ fn too_large_names_the_heaviest_pattern() {
         "{error}"
     );
 }
+
+/// Next state in the image's transition table, as a hook reads it.
+fn step(image: &Image, state: u32, byte: u8) -> u32 {
+    let class = u32::from(image.classes[usize::from(byte)]);
+    u32::from(image.words[(state * image.header.columns + class) as usize])
+}
+
+#[test]
+fn settled_states_are_those_that_only_a_slash_leaves() {
+    let grant = compile_text(GRANT);
+    let views = [
+        whole(1),
+        SuperblockView {
+            number: 2,
+            mounts: vec![mount("/volumes/a", "/srv"), mount("/volumes/b", "/home/b")],
+        },
+    ];
+    let image = image(&grant, &views);
+    let header = &image.header;
+    assert!(
+        (2..header.states).contains(&header.settled),
+        "both kinds exist: {} of {}",
+        header.settled,
+        header.states
+    );
+    let stays = |state: u32| {
+        (1..=u8::MAX)
+            .filter(|byte| *byte != b'/')
+            .all(|byte| step(&image, state, byte) == state)
+    };
+    for state in header.settled..header.states {
+        assert!(stays(state), "state {state} is left within a name");
+    }
+    for state in 1..header.settled {
+        assert!(!stays(state), "state {state} is settled and does not count");
+    }
+}

@@ -18,7 +18,7 @@ use crate::{
         report::Report,
         world::{Place, World},
     },
-    scenarios::{Context, Single, failures, lifecycle, network, patterns, stress},
+    scenarios::{Context, Single, bounds, failures, lifecycle, network, patterns, stress},
 };
 
 fn main() -> ExitCode {
@@ -54,6 +54,7 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
             lifecycle::truncate_standard_input();
             Ok(())
         }
+        ["do-all", list] => bounds::do_all(list).map_err(Into::into),
         ["open-all", list] => patterns::open_all(list).map_err(Into::into),
         ["stress", seconds, processes] => stress::confined(seconds, processes).map_err(Into::into),
         _ => return None,

@@ -12,12 +12,13 @@ use agent_abi::{FileRights, Reason, Right, Surface, event::Detail, ledger::NO_RU
 use aya_ebpf::{EbpfContext, macros::lsm, programs::LsmContext};
 
 use crate::{
-    decide::{EACCES, ENOMEM, EPERM, Place, opened, permits_opened, place_of, refuse},
+    decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     kernel::{
         BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, File, INODE_MODE, Inode,
         TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, is_null_at, load,
     },
     maps::LABELS,
+    place::{Place, place_of},
     subject::{Subject, current_task, guard},
 };
 
@@ -107,7 +108,17 @@ fn mmap_file(ctx: LsmContext) -> i32 {
         if unsafe { is_null_at(ctx.as_ptr()) } {
             return anonymous(subject);
         }
-        executable(subject, ctx.arg(0))
+        let mapped: *const File = ctx.arg(0);
+        // Once more, for verifiers that know the argument may be NULL (7.x).
+        if mapped.is_null() {
+            return anonymous(subject);
+        }
+        // SAFETY: the hook's argument, and not NULL.
+        let dentry: *const Dentry = unsafe { load(mapped, &FILE_DENTRY) };
+        if permits_mapped(subject, dentry, FileRights::EXEC) {
+            return 0;
+        }
+        executable(subject, mapped)
     })
 }
 
@@ -121,21 +132,18 @@ fn file_mprotect(ctx: LsmContext) -> i32 {
     guard(|subject| {
         // SAFETY: the hook's argument.
         let mapped: *const File = unsafe { load(ctx.arg::<*const Vma>(0), &VMA_FILE) };
+        if mapped.is_null() {
+            return anonymous(subject);
+        }
         executable(subject, mapped)
     })
 }
 
-/// Memory that becomes executable.
+/// A file's memory that becomes executable.
 #[inline(always)]
 fn executable(subject: &Subject, mapped: *const File) -> i32 {
-    if mapped.is_null() {
-        return anonymous(subject);
-    }
     // SAFETY: not NULL, and loaded from, or itself, a hook's argument.
     let dentry: *const Dentry = unsafe { load(mapped, &FILE_DENTRY) };
-    if permits_opened(subject, dentry, FileRights::EXEC) {
-        return 0;
-    }
     match place_of(mapped, dentry) {
         Place::Named => opened(subject, dentry, FileRights::EXEC),
         // `mprotect` on an overlay sees the layer's file (6.5+), which has no path in the

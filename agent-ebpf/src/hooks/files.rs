@@ -18,14 +18,13 @@ use agent_abi::{FileRights, Reason};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use crate::{
-    decide::{
-        Place, file, is_open_directory, moved, opened, permits, permits_opened, place, place_of,
-        refuse_move,
-    },
+    decide::{file, opened, permits, permits_opened},
     kernel::{
         DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, PATH_MOUNT,
-        Path, VfsMount, is_null, load,
+        Path, VfsMount, load, member, number_at, opaque,
     },
+    place::{Place, other_than_directory, place, place_of},
+    refer::{Move, moved, permits_move, refuse_move},
     subject::{Subject, guard},
 };
 
@@ -69,32 +68,36 @@ fn file_open(ctx: LsmContext) -> i32 {
     })
 }
 
+/// The rights that an open needs. Without branches: the verifier would look at everything that
+/// follows once for every way through them.
 #[inline(always)]
 fn wanted_by_open(file: *const File, mode: u32, flags: u32) -> FileRights {
-    if flags & OPEN_EXEC != 0 {
-        return FileRights::EXEC;
-    }
-    let mut wanted = FileRights::NONE;
-    if mode & FMODE_READ != 0 {
-        let read = if is_open_directory(file) {
-            FileRights::LIST
-        } else {
-            FileRights::READ
-        };
-        wanted = wanted.union(read);
-    }
-    if mode & FMODE_WRITE != 0 || flags & O_TRUNC != 0 {
-        wanted = wanted.union(FileRights::WRITE);
-    }
-    if flags & O_TMPFILE != 0 {
-        wanted = wanted.union(FileRights::CREATE);
-    }
+    let when = |condition: u64, right: FileRights| opaque(condition) * u64::from(right.0);
+    let (mode, flags) = (u64::from(mode), u64::from(flags));
+    let reads = bit(mode, FMODE_READ);
+    let lists = reads & is_zero(other_than_directory(file));
+    let writes = bit(mode, FMODE_WRITE) | bit(flags, O_TRUNC);
+    let mut wanted = when(reads & (lists ^ 1), FileRights::READ)
+        | when(lists, FileRights::LIST)
+        | when(writes, FileRights::WRITE)
+        | when(bit(flags, O_TMPFILE), FileRights::CREATE);
     // Neither readable nor writable (access mode 3): `ioctl` only.
-    if wanted.is_empty() {
-        FileRights::IOCTL
-    } else {
-        wanted
-    }
+    wanted |= when(is_zero(wanted), FileRights::IOCTL);
+    let executes = bit(flags, OPEN_EXEC);
+    wanted = when(executes, FileRights::EXEC) | (opaque(executes ^ 1) * wanted);
+    FileRights(wanted as u16)
+}
+
+/// 1 if the bit `mask` is set in `word`.
+#[inline(always)]
+fn bit(word: u64, mask: u32) -> u64 {
+    opaque(word >> mask.trailing_zeros()) & 1
+}
+
+/// 1 for 0, for what is less than 2^63.
+#[inline(always)]
+fn is_zero(value: u64) -> u64 {
+    opaque(value).wrapping_sub(1) >> 63
 }
 
 /// Decides about the dentry that is argument 1, below the directory that is argument 0.
@@ -146,14 +149,14 @@ fn path_link(ctx: LsmContext) -> i32 {
     guard(|subject| {
         let old: *const Dentry = ctx.arg(0);
         let new: *const Dentry = ctx.arg(2);
-        moved(
-            subject,
+        let wanted = Move {
             old,
-            FileRights::NONE,
+            leave: FileRights::NONE,
             new,
-            FileRights::CREATE,
-            false,
-        )
+            arrive: FileRights::CREATE,
+            exchange: false,
+        };
+        moved(subject, &wanted)
     })
 }
 
@@ -175,13 +178,25 @@ fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32)
     if flags & RENAME_WHITEOUT != 0 {
         return refuse_move(subject, old, Reason::Refer);
     }
-    let exchange = flags & RENAME_EXCHANGE != 0;
-    let both = FileRights::CREATE.union(FileRights::DELETE);
-    // SAFETY: the hook's argument; a name that is free has no inode.
-    let is_free = unsafe { is_null(new, &DENTRY_INODE) };
-    let leave = if exchange { both } else { FileRights::DELETE };
-    let arrive = if is_free { FileRights::CREATE } else { both };
-    moved(subject, old, leave, new, arrive, exchange)
+    let exchange = bit(u64::from(flags), RENAME_EXCHANGE);
+    // A name that is free has no inode.
+    let is_taken = is_zero(is_zero(number_at(member(new, &DENTRY_INODE)) >> 1));
+    let (create, delete) = (
+        u64::from(FileRights::CREATE.0),
+        u64::from(FileRights::DELETE.0),
+    );
+    // Without branches, as in `wanted_by_open`.
+    let wanted = Move {
+        old,
+        leave: FileRights((delete | create * exchange) as u16),
+        new,
+        arrive: FileRights((create | delete * is_taken) as u16),
+        exchange: exchange == 1,
+    };
+    if permits_move(subject, &wanted) {
+        return 0;
+    }
+    moved(subject, &wanted)
 }
 
 /// `int path_truncate(const struct path *)`: `truncate`, and `open` with `O_TRUNC`.

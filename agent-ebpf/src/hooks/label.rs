@@ -19,6 +19,7 @@ use crate::{
     kernel::{Cgroup, SB_DEV, SuperBlock, TASK_GROUP_LEADER, Task, load},
     maps::{EVENTS, LABELS, SUPERBLOCKS},
     subject::{guard, tag_of},
+    walk::superblock_number,
 };
 
 /// `CLONE_INTO_CGROUP`, the one clone flag above 32 bits that hooks see.
@@ -84,7 +85,7 @@ fn sb_delete(ctx: LsmContext) -> i32 {
     let superblock: *const SuperBlock = ctx.arg(0);
     // SAFETY: the hook's argument.
     let dev: u32 = unsafe { load(superblock, &SB_DEV) };
-    if SUPERBLOCKS.remove(&dev).is_err() {
+    if !forget(dev) {
         return 0;
     }
     let event = Event {
@@ -108,4 +109,17 @@ fn sb_delete(ctx: LsmContext) -> i32 {
         count_drop();
     }
     0
+}
+
+/// Whether the filesystem had a number; it has none afterwards.
+#[inline(always)]
+fn forget(dev: u32) -> bool {
+    let Some(number) = superblock_number(dev) else {
+        return false;
+    };
+    if let Some(owner) = SUPERBLOCKS.get_ptr_mut(number) {
+        // SAFETY: a live map value.
+        unsafe { *owner = 0 };
+    }
+    true
 }

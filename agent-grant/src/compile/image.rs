@@ -1,6 +1,9 @@
 //! The [`Image`]: tables in the layout that `agent_abi::image` describes.
 
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::{
+    alloc::{Layout, alloc_zeroed, handle_alloc_error},
+    collections::BTreeSet,
+};
 
 use agent_abi::{
     Image, ImageHeader,
@@ -89,38 +92,41 @@ impl Compiled {
         }
         let mut image = zeroed();
         image.classes = dfa.classes;
+        let numbering = Numbering::of(dfa);
         for (number, state) in &placed.roots {
             if let Some(root) = image.roots.get_mut(*number) {
-                *root = *state as u16;
+                *root = numbering.number(*state);
             }
         }
         let mut writer = Writer {
             image: &mut image,
             at: 0,
         };
-        let transitions = writer.put(dfa.next.iter().map(|state| *state as u16));
+        writer.put(numbering.order.iter().flat_map(|state| {
+            let row = *state as usize * dfa.columns;
+            let heads = dfa.next.get(row..row + dfa.columns).unwrap_or_default();
+            heads.iter().map(|head| numbering.number(*head))
+        }));
+        let label_of = |state: &u32| dfa.label_of.get(*state as usize).copied().unwrap_or(0);
         let state_labels = writer.put(
-            dfa.label_of
+            numbering
+                .order
                 .iter()
-                .map(|label| (*label as usize * LABEL_WORDS) as u16),
+                .map(|state| (label_of(state) as usize * LABEL_WORDS) as u16),
         );
         let labels = writer.put(
             dfa.labels
                 .iter()
                 .flat_map(|label| std::iter::once(label.allowed.0).chain(label.deciding)),
         );
-        let class = |state: u32| {
-            self.refer
-                .class_of
-                .get(state as usize)
+        let class = |state: &u32| {
+            let added = (*state as usize).checked_sub(self.dfa.states());
+            let like = added.map_or(Some(state), |added| placed.classes_like.get(added));
+            like.and_then(|like| self.refer.class_of.get(*like as usize))
                 .copied()
                 .unwrap_or(SINK)
         };
-        let refer_classes = writer.put(
-            (0..self.dfa.states() as u32)
-                .chain(placed.classes_like.iter().copied())
-                .map(class),
-        );
+        let refer_classes = writer.put(numbering.order.iter().map(class));
         let (refer, refer_count) = self.write_refer(&mut writer);
         image.header = ImageHeader {
             magic: IMAGE_MAGIC,
@@ -129,7 +135,7 @@ impl Compiled {
             audit: u32::from(self.mode == Mode::Audit),
             columns: dfa.columns as u32,
             states: dfa.states() as u32,
-            transitions,
+            settled: numbering.settled,
             state_labels,
             labels,
             refer_classes,
@@ -169,6 +175,53 @@ impl Compiled {
                 .fold(0, |word, (bit, on)| word | u16::from(*on) << bit)
         });
         (writer.put(bits), count as u32)
+    }
+}
+
+/// The order of states in an image: the sink, then those in which a name has to be read on, then
+/// the settled ones.
+struct Numbering {
+    /// States of the automaton in the image's order.
+    order: Vec<u32>,
+    /// State of the automaton to its place in `order`.
+    place: Vec<u32>,
+    /// The first settled state.
+    settled: u32,
+}
+
+impl Numbering {
+    fn of(dfa: &Dfa) -> Self {
+        let in_names: BTreeSet<u8> = (1..=u8::MAX)
+            .filter(|byte| *byte != b'/')
+            .map(|byte| dfa.classes[usize::from(byte)])
+            .collect();
+        let is_settled = |state: &u32| {
+            in_names
+                .iter()
+                .all(|class| dfa.by_class(*state, *class) == *state)
+        };
+        let states = 1..dfa.states() as u32;
+        let (settled, mut order): (Vec<u32>, Vec<u32>) = states.partition(is_settled);
+        order.insert(0, u32::from(SINK));
+        let first_settled = order.len() as u32;
+        order.extend(settled);
+        let mut place = vec![0; order.len()];
+        for (number, state) in order.iter().enumerate() {
+            if let Some(slot) = place.get_mut(*state as usize) {
+                *slot = number as u32;
+            }
+        }
+        Self {
+            order,
+            place,
+            settled: first_settled,
+        }
+    }
+
+    fn number(&self, state: u32) -> u16 {
+        self.place
+            .get(state as usize)
+            .map_or(SINK, |place| *place as u16)
     }
 }
 

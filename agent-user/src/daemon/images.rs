@@ -3,12 +3,28 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
+
+use tokio::time::{Instant, interval_at};
 
 use super::{error::RequestError, sessions::Live, state::Daemon, superblocks::Superblocks};
 use crate::mounts::MountView;
 
+/// How long an epoch lasts at most. Remembered directories hold for one epoch and one value of
+/// `rename_lock`, whose 32 bits come around after 2^31 renames: at one a microsecond in 36 minutes.
+const EPOCH: Duration = Duration::from_secs(10 * 60);
+
 impl Daemon {
+    /// Gives every session's image a new epoch, again and again.
+    pub(super) async fn renew_epochs(self: Arc<Self>) {
+        let mut ticks = interval_at(Instant::now() + EPOCH, EPOCH);
+        loop {
+            ticks.tick().await;
+            self.rebuild_all().await;
+        }
+    }
+
     /// Something was mounted or unmounted where this session is: its image follows.
     pub(super) async fn rebuild(&self, live: &Live) -> Result<(), RequestError> {
         let mut table = self.superblocks.lock().await;
@@ -72,7 +88,7 @@ impl Daemon {
         let mut kernel = self.kernel();
         table.reconcile(&kernel.superblocks()?);
         let without = table.add(&mut kernel, view.devices())?;
-        if without > 0 && table.exhausted() {
+        if without > 0 && table.has_stale() {
             let live = self.sessions().live();
             let seen = live
                 .iter()

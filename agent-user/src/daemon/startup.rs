@@ -149,6 +149,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     let mut interrupt = signal(SignalKind::interrupt())?;
     daemon.adopt().await?;
     tokio::spawn(Pump::new(Arc::clone(&daemon), stream, drains).run());
+    tokio::spawn(Arc::clone(&daemon).renew_epochs());
     let listener = listen(&settings.socket)?;
     let service = router(Arc::clone(&daemon)).into_make_service_with_connect_info::<Peer>();
     tracing::info!("listening on {}", settings.socket.display());

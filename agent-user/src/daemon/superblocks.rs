@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_abi::limits::MAX_SUPERBLOCKS;
+use agent_abi::{
+    limits::MAX_SUPERBLOCKS,
+    superblock::{CANDIDATES, NOBODY, candidate},
+};
 
 use crate::kernel::{Kernel, KernelError, SuperblockEntry};
 
@@ -42,14 +45,18 @@ impl Superblocks {
     }
 
     /// Whether replacing all images would make numbers free.
-    pub(super) fn exhausted(&self) -> bool {
-        self.free().is_none() && !self.stale.is_empty()
+    pub(super) fn has_stale(&self) -> bool {
+        !self.stale.is_empty()
     }
 
-    fn free(&self) -> Option<u32> {
+    /// The first number that is free of those that the device can have.
+    fn free_for(&self, dev: u32) -> Option<u32> {
         let used = self.by_dev.values().copied().collect::<BTreeSet<_>>();
-        (1..MAX_SUPERBLOCKS as u32)
-            .find(|number| !used.contains(number) && !self.stale.contains(number))
+        (0..CANDIDATES)
+            .map(|choice| candidate(dev, choice))
+            .find(|number| {
+                *number != NOBODY && !used.contains(number) && !self.stale.contains(number)
+            })
     }
 
     /// Gives each device a number, as far as there are any. Returns how many have none.
@@ -63,7 +70,7 @@ impl Superblocks {
             if self.by_dev.contains_key(&dev) {
                 continue;
             }
-            match self.free() {
+            match self.free_for(dev) {
                 Some(number) => {
                     kernel.add_superblock(SuperblockEntry { dev, number })?;
                     self.by_dev.insert(dev, number);
@@ -109,7 +116,7 @@ impl Superblocks {
     pub(super) fn forget(&mut self, kernel: &mut Kernel, dev: u32) -> Result<(), KernelError> {
         if let Some(number) = self.by_dev.remove(&dev) {
             self.stale.insert(number);
-            kernel.remove_superblock(dev)?;
+            kernel.remove_superblock(SuperblockEntry { dev, number })?;
         }
         Ok(())
     }
@@ -125,22 +132,40 @@ mod tests {
 
     #[test]
     fn no_number_is_given_before_the_old_images_are_replaced() {
-        let mut table = Superblocks::from_kernel(&[entry(8, 1), entry(9, 5)]);
-        assert_eq!(table.free(), None);
-        assert!(table.exhausted());
+        let mut table = Superblocks::from_kernel(&[entry(8, 40), entry(9, 45)]);
+        assert_eq!(table.free_for(10), None);
+        assert!(table.has_stale());
         table.all_replaced();
-        assert_eq!(table.free(), Some(2));
-        assert_eq!(table.number(9), Some(5));
+        assert_eq!(table.free_for(10), Some(candidate(10, 0)));
+        assert_eq!(table.number(9), Some(45));
     }
 
     #[test]
     fn a_number_of_what_is_gone_rests_until_images_are_replaced() {
-        let mut table = Superblocks::from_kernel(&[entry(8, 1), entry(9, 2)]);
+        let home = candidate(8, 0);
+        let mut table = Superblocks::from_kernel(&[entry(8, home), entry(9, 45)]);
         table.all_replaced();
-        table.reconcile(&[entry(9, 2)]);
+        table.reconcile(&[entry(9, 45)]);
         assert_eq!(table.number(8), None);
-        assert_eq!(table.free(), Some(3));
+        assert_eq!(table.free_for(8), Some(home + 1));
         table.all_replaced();
-        assert_eq!(table.free(), Some(1));
+        assert_eq!(table.free_for(8), Some(home));
+    }
+
+    #[test]
+    fn number_0_is_given_to_nobody() {
+        let dev = (1..).find(|dev| candidate(*dev, 0) == 0).unwrap();
+        let mut table = Superblocks::default();
+        table.all_replaced();
+        assert_eq!(table.free_for(dev), Some(1));
+    }
+
+    #[test]
+    fn a_few_hundred_filesystems_without_a_device_all_find_a_number() {
+        let mut table = Superblocks::default();
+        for dev in 1..=900 {
+            let number = table.free_for(dev).unwrap();
+            table.by_dev.insert(dev, number);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One task for each session: it sees mounts change, and the last process end.
 
 use std::{
+    convert::Infallible,
     fs::File,
     io::{self, Read, Seek},
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -27,7 +28,7 @@ impl Daemon {
         tokio::spawn(async move {
             let cause = tokio::select! {
                 cause = daemon.until_end(&live) => cause,
-                () = daemon.follow_mounts(&live) => unreachable!("mounts are followed for ever"),
+                never = daemon.follow_mounts(&live) => match never {},
                 _ = ended(&live) => return,
             };
             daemon.end(&live, cause).await;
@@ -72,8 +73,8 @@ impl Daemon {
         }
     }
 
-    /// Rebuilds the session's image whenever something is mounted or unmounted there.
-    async fn follow_mounts(&self, live: &Live) {
+    /// Rebuilds the session's image whenever something is mounted or unmounted there, for ever.
+    async fn follow_mounts(&self, live: &Live) -> Infallible {
         let watch = live.mounts.watch();
         if let Err(error) = &watch {
             tracing::warn!(

@@ -31,7 +31,7 @@ const KIND_ENUM64: u32 = 19;
 pub(super) struct Btf {
     types: Vec<Type>,
     structs: HashMap<String, u32>,
-    functions: HashMap<String, u32>,
+    functions: HashMap<String, Function>,
     typedefs: HashMap<String, u32>,
 }
 
@@ -40,6 +40,12 @@ struct Type {
     /// Size, or the type referred to.
     target: u32,
     members: Vec<Member>,
+}
+
+#[derive(Clone, Copy)]
+struct Function {
+    number: u32,
+    prototype: u32,
 }
 
 struct Member {
@@ -136,7 +142,13 @@ impl Btf {
                 }
             }
             KIND_FUNC => {
-                self.functions.insert(name, target);
+                self.functions.insert(
+                    name,
+                    Function {
+                        number,
+                        prototype: target,
+                    },
+                );
             }
             KIND_TYPEDEF => {
                 self.typedefs.entry(name).or_insert(target);
@@ -161,7 +173,10 @@ impl Btf {
         let mut number = *self.structs.get(structure).ok_or_else(missing)?;
         let mut bits = 0;
         for member in members {
-            let (offset, target) = self.find(number, member, 0).ok_or_else(missing)?;
+            let (offset, target) = member
+                .split('|')
+                .find_map(|name| self.find(number, name, 0))
+                .ok_or_else(missing)?;
             bits += offset;
             number = self.resolve(target);
         }
@@ -219,9 +234,20 @@ impl Btf {
         number
     }
 
+    /// Number of a function; `None` where the kernel has none of that name.
+    pub(super) fn function(&self, name: &str) -> Option<u32> {
+        self.functions.get(name).map(|function| function.number)
+    }
+
+    /// Number of a struct; `None` where the kernel has none of that name.
+    pub(super) fn structure(&self, name: &str) -> Option<u32> {
+        self.structs.get(name).copied()
+    }
+
     /// Names of a function's parameters; `None` where the kernel has no such function.
     pub(super) fn parameters_of(&self, function: &str) -> Option<Vec<&str>> {
-        let prototype = self.types.get(*self.functions.get(function)? as usize)?;
+        let function = self.functions.get(function)?;
+        let prototype = self.types.get(function.prototype as usize)?;
         Some(
             prototype
                 .members

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_abi::names;
+use agent_abi::{
+    names,
+    relocation::{VALUES, Value},
+};
 use aya::{
     Ebpf, EbpfLoader,
     programs::{BtfTracePoint, Lsm, ProgramInfo, links::FdLink},
@@ -16,6 +19,7 @@ use super::{
     btf::Btf,
     error::KernelError,
     hooks::{Attach, HOOKS, Hook},
+    relocate::{Values, relocate},
     symbols,
 };
 
@@ -153,36 +157,45 @@ fn failed(hook: &Hook, reason: String) -> KernelError {
 
 macro_rules! declare_field_table {
     ($($name:ident = $structure:literal, $($member:literal),+;)*) => {
-        /// Name of the global in the object, and the member whose offset it holds.
-        const FIELDS: &[(&str, &str, &[&str])] =
-            &[$((stringify!($name), $structure, &[$($member),+])),*];
+        /// Structure and member, in the order of the table.
+        const FIELDS: &[(&str, &[&str])] = &[$(($structure, &[$($member),+])),*];
     };
 }
 
 agent_abi::for_each_kernel_field!(declare_field_table);
 
 fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
-    let offsets = FIELDS
-        .iter()
-        .map(|(name, structure, members)| Ok((*name, btf.offset_of(structure, members)?)))
-        .collect::<Result<Vec<_>, KernelError>>()?;
-    let rename_lock = symbols::rename_lock()?;
-    // From 6.18 on `f_path` is in a union.
-    let trusted = u32::from(!btf.is_shared("file", "f_path"));
+    let object = relocate(OBJECT, &values(btf)?)?;
     let pins: Vec<_> = MAPS.iter().map(|name| (*name, map_pin(name))).collect();
     let mut loader = EbpfLoader::new();
     loader.allow_unsupported_maps();
-    for (name, offset) in &offsets {
-        loader.override_global(name, offset, true);
-    }
-    loader.override_global("RENAME_LOCK", &rename_lock, true);
-    loader.override_global("FILE_PATH_TRUSTED", &trusted, true);
     for (name, pin) in &pins {
         loader.map_pin_path(name, pin.as_path());
     }
     loader
-        .load(OBJECT)
+        .load(object.bytes())
         .map_err(|error| KernelError::Load(chain(&error)))
+}
+
+fn values(btf: &Btf) -> Result<Values, KernelError> {
+    let mut values = [0; VALUES];
+    values[Value::RenameLock as usize] = symbols::rename_lock()?;
+    // From 6.18 on `f_path` is in a union.
+    values[Value::FilePathTrusted as usize] = u64::from(!btf.is_shared("file", "f_path"));
+    // A cast to a structure that begins with 64 bits makes any address readable (6.2+).
+    let read_only_cast = btf.function("bpf_rdonly_cast");
+    if read_only_cast.is_some() {
+        let number = btf.structure("timespec64").unwrap_or_default();
+        values[Value::NumberType as usize] = u64::from(number);
+    }
+    Ok(Values {
+        members: FIELDS
+            .iter()
+            .map(|(structure, members)| btf.offset_of(structure, members))
+            .collect::<Result<_, _>>()?,
+        values,
+        read_only_cast,
+    })
 }
 
 fn load_program(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), String> {

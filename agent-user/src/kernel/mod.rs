@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod hooks;
 mod load;
+mod relocate;
 mod self_check;
 mod symbols;
 mod sys;
@@ -18,7 +19,7 @@ use agent_abi::{
     Image, ImageHeader, Label,
     image::IMAGE_MAGIC,
     ledger::{Count, NO_RULE, ledger_index},
-    limits::{MAX_RULES, MAX_SESSIONS},
+    limits::{MAX_RULES, MAX_SESSIONS, MAX_SUPERBLOCKS},
     names,
     net::{NetEntries, NetKey},
 };
@@ -47,7 +48,7 @@ pub struct HookCoverage {
     pub verified_instructions: Option<u32>,
 }
 
-/// A number of a `SUPERBLOCKS` entry: kernel device and index into `Image::roots`.
+/// A filesystem's kernel device and its number, the index into `Image::roots`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuperblockEntry {
     pub dev: u32,
@@ -166,20 +167,25 @@ impl Kernel {
     /// Filesystems that hooks can place.
     pub fn superblocks(&self) -> Result<Vec<SuperblockEntry>, KernelError> {
         let mut entries = Vec::new();
-        for dev in self.superblocks.keys()? {
-            if let Some(number) = self.superblocks.get(&dev)? {
+        for number in 1..MAX_SUPERBLOCKS as u32 {
+            if let Some(dev) = self.superblocks.get(&number)?.filter(|dev| *dev != 0) {
                 entries.push(SuperblockEntry { dev, number });
             }
         }
         Ok(entries)
     }
 
+    /// The number is one of the device's candidates ([`agent_abi::superblock`]): hooks look for it
+    /// nowhere else.
     pub fn add_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
-        self.superblocks.set(&entry.dev, &entry.number)
+        self.superblocks.set(&entry.number, &entry.dev)
     }
 
-    pub fn remove_superblock(&mut self, dev: u32) -> Result<(), KernelError> {
-        self.superblocks.delete(&dev).map(drop)
+    pub fn remove_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
+        if self.superblocks.get(&entry.number)? == Some(entry.dev) {
+            self.superblocks.set(&entry.number, &0)?;
+        }
+        Ok(())
     }
 
     /// Tasks entering this cgroup, or one below it, get `label` from now on.

@@ -14,6 +14,7 @@ use agent_abi::{
     FileRights, Image, Label, Right, Verdict,
     image::{IMAGE_MAGIC, LABEL_WORDS},
     ledger::NO_RULE,
+    superblock::NOBODY,
 };
 use nix::{
     sys::wait::{WaitStatus, waitpid},
@@ -28,8 +29,6 @@ const LABEL: Label = Label {
     slot: 0,
     generation: u32::MAX,
 };
-/// Superblock number 0 is the check's as well.
-const NUMBER: u32 = 0;
 const DIRECTORY: &str = "/run/bailiff/self-check";
 
 /// What the child found, as its exit status.
@@ -42,17 +41,18 @@ pub(super) fn run(kernel: &mut Kernel) -> Result<(), KernelError> {
     let metadata = fs::metadata(&path).map_err(|error| failed(&error.to_string()))?;
     let dev = kernel_device(metadata.dev());
     let known = kernel.superblocks()?.iter().any(|entry| entry.dev == dev);
+    let own = SuperblockEntry {
+        dev,
+        number: NOBODY,
+    };
     if !known {
-        kernel.add_superblock(SuperblockEntry {
-            dev,
-            number: NUMBER,
-        })?;
+        kernel.add_superblock(own)?;
     }
     kernel.install(LABEL.slot, &read_only())?;
     let outcome = probe(kernel, &path);
     kernel.remove(LABEL.slot)?;
     if !known {
-        kernel.remove_superblock(dev)?;
+        kernel.remove_superblock(own)?;
     }
     let _ = fs::remove_dir_all(DIRECTORY);
     compare(&outcome?, &path, dev, metadata.ino())
@@ -85,7 +85,7 @@ fn read_only() -> Box<Image> {
     image.header.generation = LABEL.generation;
     image.header.columns = 1;
     image.header.states = 2;
-    image.header.transitions = 0;
+    image.header.settled = 0;
     image.header.state_labels = 2;
     image.header.labels = labels;
     image.header.refer_classes = 4;

@@ -43,6 +43,10 @@ pub enum StoreError {
         found: u32,
         known: u32,
     },
+    #[error(
+        "cannot start the thread that writes events: {0}. Raise the limit on tasks (`ulimit -u`, `TasksMax=`)"
+    )]
+    Thread(io::Error),
     #[error("{}", describe(.0))]
     Database(#[from] rusqlite::Error),
     #[error("a stored value cannot be read: {0}")]
@@ -81,7 +85,7 @@ impl Store {
 
     /// Starts the thread that writes events.
     pub fn event_writer(&self, retention: Retention) -> Result<EventWriter, StoreError> {
-        Ok(EventWriter::start(connect(&self.path)?, retention))
+        EventWriter::start(connect(&self.path)?, retention).map_err(StoreError::Thread)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -2,6 +2,7 @@
 //! and reported.
 
 use std::{
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -53,7 +54,9 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    pub(super) fn start(connection: Connection, retention: Retention) -> Self {
+    /// # Errors
+    /// The system cannot start a thread.
+    pub(super) fn start(connection: Connection, retention: Retention) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let (tell, written) = watch::channel(0);
         let shared = Arc::new(Shared::default());
@@ -65,13 +68,12 @@ impl EventWriter {
         };
         thread::Builder::new()
             .name("event-writer".into())
-            .spawn(move || thread.run(&jobs))
-            .expect("the system can start a thread");
-        Self {
+            .spawn(move || thread.run(&jobs))?;
+        Ok(Self {
             queue,
             shared,
             written,
-        }
+        })
     }
 
     /// Queues a batch. Never waits: a batch for which there is no room is dropped and counted.

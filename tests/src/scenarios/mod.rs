@@ -1,5 +1,6 @@
 //! The scenarios, one family in each file.
 
+pub(crate) mod bounds;
 pub(crate) mod exec;
 pub(crate) mod failures;
 pub(crate) mod files;
@@ -63,6 +64,7 @@ impl Single {
 
 pub(crate) fn singles() -> Vec<Single> {
     let mut singles = patterns::scenarios();
+    singles.extend(bounds::scenarios());
     singles.extend(interference::scenarios());
     singles.extend(lifecycle::scenarios());
     singles.extend(failures::scenarios());

@@ -32,6 +32,7 @@ pub(super) fn build(warnings: Warnings) -> Result<PathBuf> {
         "panic=abort",
         "debuginfo=2",
         "link-arg=--btf",
+        "target-cpu=v2",
     ];
     // Encoded, since a path may hold a space.
     let flags: Vec<String> = codegen.iter().map(|option| format!("-C{option}")).collect();

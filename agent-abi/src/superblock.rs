@@ -1,0 +1,25 @@
+//! Where a filesystem's number is looked for.
+//!
+//! The `SUPERBLOCKS` array has the kernel's device number of a filesystem at the index that is the
+//! filesystem's number, and that index is one of a few that follow from the device number: a lookup
+//! without a hash table, which would cost more than all the rest of a short walk.
+
+use crate::limits::MAX_SUPERBLOCKS;
+
+/// Numbers that one device can have.
+pub const CANDIDATES: u32 = 8;
+
+/// The number of no filesystem of a session: what is found there last is refused by every image but
+/// that of the daemon's self-check.
+pub const NOBODY: u32 = 0;
+
+/// A number that the device `dev` can have; `choice` is below [`CANDIDATES`]. If it is [`NOBODY`],
+/// the device has one candidate less.
+#[must_use]
+#[inline(always)]
+pub const fn candidate(dev: u32, choice: u32) -> u32 {
+    // Minor numbers of one major number, and of filesystems without a device, follow one another.
+    let (major, minor) = (dev >> 20, dev & 0xf_ffff);
+    let home = minor.wrapping_mul(5).wrapping_add(major.wrapping_mul(89));
+    home.wrapping_add(choice) & (MAX_SUPERBLOCKS as u32 - 1)
+}

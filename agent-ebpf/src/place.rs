@@ -1,0 +1,97 @@
+//! What kind of object a file is, and where it stands.
+
+use crate::kernel::{
+    DENTRY_INODE, DENTRY_SB, Dentry, FILE_INODE, FILE_MOUNT, File, INODE_MODE, Inode,
+    MOUNT_NAMESPACE, MOUNT_VFSMOUNT, SB_FLAGS, SB_MAGIC, SuperBlock, VfsMount, container, is_null,
+    load, member, number_at,
+};
+
+/// `SB_KERNMOUNT`: a filesystem that the kernel mounts for itself and that has no path.
+const SB_KERNMOUNT: u64 = 1 << 22;
+const PIPEFS_MAGIC: u64 = 0x5049_5045;
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+/// Process descriptors (6.9+). What may be done with one is judged at its use.
+const PIDFS_MAGIC: u64 = 0x5049_4446;
+const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+
+const S_IFMT: u16 = 0o170_000;
+const S_IFDIR: u16 = 0o040_000;
+
+/// Whether a dentry is a directory.
+#[inline(always)]
+pub fn is_directory(dentry: *const Dentry) -> bool {
+    // SAFETY: the hook's dentry; a negative one has no inode.
+    unsafe { !is_null(dentry, &DENTRY_INODE) && has_directory_mode(load(dentry, &DENTRY_INODE)) }
+}
+
+/// Zero for an open directory.
+#[inline(always)]
+pub fn other_than_directory(file: *const File) -> u64 {
+    // SAFETY: the hook's file; an open one always has an inode, and a mode loaded through NULL
+    // would be 0.
+    let mode: u16 = unsafe {
+        let inode: *const Inode = load(file, &FILE_INODE);
+        load(inode, &INODE_MODE)
+    };
+    u64::from((mode ^ S_IFDIR) & S_IFMT)
+}
+
+/// # Safety
+/// `inode` is one that the verifier accepts for a direct load.
+#[inline(always)]
+unsafe fn has_directory_mode(inode: *const Inode) -> bool {
+    if inode.is_null() {
+        return false;
+    }
+    // SAFETY: the caller's promise.
+    let mode: u16 = unsafe { load(inode, &INODE_MODE) };
+    mode & S_IFMT == S_IFDIR
+}
+
+/// Where an object stands.
+pub enum Place {
+    /// In a filesystem that is mounted somewhere.
+    Named,
+    /// Never had a path: pipes, memfds and shared memory of the process itself, opened again
+    /// through `/proc/self/fd`; process descriptors.
+    Anonymous,
+    /// In the layer below a stacked filesystem (overlayfs), which opens it with the agent as
+    /// `current` after the agent's own open was decided.
+    Layer,
+}
+
+/// `MNT_NS_INTERNAL`: a mount that is in no namespace, so that no path leads into it.
+const INTERNAL_NAMESPACE: u64 = (-22_i64).cast_unsigned();
+
+/// Where an open file, whose dentry is `dentry`, stands.
+#[inline(always)]
+pub fn place_of(file: *const File, dentry: *const Dentry) -> Place {
+    // SAFETY: the hook's file.
+    place(unsafe { load(file, &FILE_MOUNT) }, dentry)
+}
+
+/// Where the path made of `mount` and `dentry` stands.
+#[inline(always)]
+pub fn place(mount: *const VfsMount, dentry: *const Dentry) -> Place {
+    // `struct mount` is around the `vfsmount`; the verifier knows only the inner struct.
+    let namespace = number_at(member(container(mount, &MOUNT_VFSMOUNT), &MOUNT_NAMESPACE));
+    if namespace != INTERNAL_NAMESPACE {
+        return Place::Named;
+    }
+    // SAFETY: the hook's dentry.
+    let (flags, magic): (u64, u64) = unsafe {
+        let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
+        (load(superblock, &SB_FLAGS), load(superblock, &SB_MAGIC))
+    };
+    if flags & SB_KERNMOUNT == 0 {
+        return Place::Layer;
+    }
+    if matches!(
+        magic,
+        PIPEFS_MAGIC | TMPFS_MAGIC | HUGETLBFS_MAGIC | PIDFS_MAGIC
+    ) {
+        return Place::Anonymous;
+    }
+    // The kernel's own, such as namespaces: no root that a session knows, and so refused.
+    Place::Named
+}
