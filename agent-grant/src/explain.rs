@@ -6,6 +6,7 @@ use crate::{
     compile::{Compiled, RuleInfo},
     glob::{Component, Glob},
     model::{Alternative, Effect, FilePattern, Object, right_name},
+    net::Endpoint,
 };
 
 /// A rule that matches a path and speaks of the right.
@@ -46,6 +47,19 @@ pub struct Explanation {
     pub matches: Vec<Match>,
     /// Only of a refusal: the allowing rule that comes nearest.
     pub nearest: Option<Near>,
+    /// What would have to change for the opposite, in words.
+    pub change: String,
+}
+
+/// The whole answer about a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetExplanation {
+    pub to: Endpoint,
+    pub allowed: bool,
+    /// The rule that decided, if one did.
+    pub rule: Option<RuleInfo>,
+    /// Every rule that matches, in order.
+    pub matches: Vec<Match>,
     /// What would have to change for the opposite, in words.
     pub change: String,
 }
@@ -98,6 +112,65 @@ pub fn explain(grant: &Compiled, path: &[u8], right: Right) -> Option<Explanatio
         nearest,
         change,
     })
+}
+
+/// Explains the decision about connecting to a destination. Matches have no `glob` of their own and
+/// no `except`.
+#[must_use]
+pub fn explain_net(grant: &Compiled, to: Endpoint) -> NetExplanation {
+    let (allowed, number) = grant.decide_net(to);
+    let mut matches = Vec::new();
+    for (source, info) in grant.source.iter().zip(&grant.info) {
+        let Object::Net {
+            to: destinations,
+            text,
+        } = &source.object
+        else {
+            continue;
+        };
+        let mut pairs = destinations.iter().zip(text);
+        if let Some((_, text)) = pairs.find(|(destination, _)| destination.contains(to)) {
+            matches.push(Match {
+                rule: info.clone(),
+                pattern: text.value.clone(),
+                glob: text.value.clone(),
+                except: None,
+                decides: info.number == number,
+            });
+        }
+    }
+    let change = change_net(to, allowed, &matches);
+    NetExplanation {
+        to,
+        allowed,
+        rule: grant.rule(number).cloned(),
+        matches,
+        change,
+    }
+}
+
+fn change_net(to: Endpoint, allowed: bool, matches: &[Match]) -> String {
+    let ids = |effect: Effect| {
+        let of_effect = matches.iter().filter(|m| m.rule.effect == effect);
+        let ids: Vec<_> = of_effect.map(|m| format!("`{}`", m.rule.id)).collect();
+        ids.join(", ")
+    };
+    if allowed {
+        return format!(
+            "to refuse it, take {to} out of {}, or add a [[net]] rule with deny = [\"connect\"]",
+            ids(Effect::Allow)
+        );
+    }
+    let denials = ids(Effect::Deny);
+    if denials.is_empty() {
+        return format!("to allow it, add a [[net]] rule with to = [\"{to}\"]");
+    }
+    let also = if ids(Effect::Allow).is_empty() {
+        ", and allow it"
+    } else {
+        ""
+    };
+    format!("to allow it, take {to} out of {denials}{also}")
 }
 
 /// The first rule that denies a file right on a path, whether or not another would allow it.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use agent_abi::image::SINK;
+use agent_abi::{FileRights, image::SINK};
 
 use crate::{
     automaton::{Dfa, Label, minimize},
@@ -11,44 +11,78 @@ use crate::{
 };
 
 /// A `dot` document: nodes are states with the rights that hold there, edges the bytes that lead
-/// on. Which rule decides is left out, so there are fewer states than in the image. Chains of single bytes become one edge; the sink, where nothing is allowed, is left out.
+/// on, named by byte classes. An arrow from nowhere leads to the start. Dashed edges lead to the
+/// sink, where nothing is allowed, by every byte that no other edge names.
+///
+/// Which rule decides is left out, so there are fewer states than in the image. A chain of states
+/// that only pass one byte on becomes one edge.
 #[must_use]
 pub fn graph(grant: &Compiled) -> String {
     let dfa = &rights_only(&grant.dfa);
-    let mut text = String::new();
-    let name = grant.name.escape_default();
-    // Writing into a string cannot fail.
-    let _ = writeln!(text, "digraph \"{name}\" {{");
-    let _ = writeln!(text, "  rankdir=LR; node [shape=box, fontname=monospace];");
-    let _ = writeln!(text, "  edge [fontname=monospace];");
     let inner = chain_links(dfa);
-    for state in 1..dfa.states() as u32 {
-        if inner[state as usize] {
-            continue;
+    let mut text = head(&grant.name, dfa.start);
+    let mut refuses = false;
+    let shown = (1..dfa.states() as u32).filter(|state| !inner[*state as usize]);
+    for state in shown {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "  s{state} [{}];", node(dfa.label(state).allowed));
+        let edges = edges(dfa, state);
+        let named: usize = edges.iter().map(|(_, bytes)| bytes.len()).sum();
+        for (head, bytes) in edges {
+            let (to, label) = follow(dfa, &inner, head, &bytes);
+            let _ = writeln!(text, "  s{state} -> s{to} [label=\"{}\"];", quote(&label));
         }
-        let rights = right_names(dfa.label(state).allowed).join(" ");
-        let shape = if state == dfa.start {
-            ", style=bold"
-        } else {
-            ""
-        };
-        let _ = writeln!(text, "  s{state} [label=\"{rights}\"{shape}];");
-        for (head, bytes) in edges(dfa, state) {
-            let mut label = show(&bytes);
-            let mut to = head;
-            while inner[to as usize] {
-                let Some((next, bytes)) = edges(dfa, to).into_iter().next() else {
-                    break;
-                };
-                label.push_str(&show(&bytes));
-                to = next;
-            }
-            let label = label.replace('\\', "\\\\").replace('"', "\\\"");
-            let _ = writeln!(text, "  s{state} -> s{to} [label=\"{label}\"];");
+        if named < BYTES {
+            refuses = true;
+            let _ = writeln!(text, "  s{state} -> s{SINK} [style=dashed, color=gray];");
         }
+    }
+    if refuses {
+        let _ = writeln!(
+            text,
+            "  s{SINK} [label=\"nothing\", style=dashed, color=gray, fontcolor=gray];"
+        );
     }
     text.push_str("}\n");
     text
+}
+
+/// Bytes that can stand in a path.
+const BYTES: usize = 255;
+
+fn quote(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+fn head(name: &str, start: u32) -> String {
+    format!(
+        "digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=monospace];\n  \
+         edge [fontname=monospace];\n  start [shape=point];\n  start -> s{start};\n",
+        quote(name)
+    )
+}
+
+/// The rights of a state, a few to a line.
+fn node(allowed: FileRights) -> String {
+    let names = right_names(allowed);
+    let lines: Vec<_> = names.chunks(3).map(|line| line.join(" ")).collect();
+    if lines.is_empty() {
+        return "label=\"\"".to_owned();
+    }
+    format!("label=\"{}\", style=\"rounded,bold\"", lines.join("\\n"))
+}
+
+/// Where an edge ends once chains are passed, and the bytes on the way.
+fn follow(dfa: &Dfa, inner: &[bool], head: u32, bytes: &[u8]) -> (u32, String) {
+    let (mut to, mut label) = (head, show(bytes));
+    while inner[to as usize] {
+        let Some((next, bytes)) = edges(dfa, to).into_iter().next() else {
+            break;
+        };
+        label.push_str(&show(&bytes));
+        to = next;
+    }
+    (to, label)
 }
 
 /// The smallest automaton that allows the same.
@@ -127,13 +161,23 @@ fn show(bytes: &[u8]) -> String {
     while let Some(first) = shown.get(at) {
         let run = (at..shown.len()).take_while(|i| shown[*i] as usize == *first as usize + i - at);
         let length = run.count();
-        let _ = write!(text, "{}", first.escape_ascii());
+        text += &member(*first);
         if length > 2 {
-            let _ = write!(text, "-{}", shown[at + length - 1].escape_ascii());
-        } else if length == 2 {
-            let _ = write!(text, "{}", shown[at + 1].escape_ascii());
+            text.push('-');
+        }
+        if length > 1 {
+            text += &member(shown[at + length - 1]);
         }
         at += length;
     }
     text + "]"
+}
+
+/// A byte of a class, escaped where it would mean something there.
+fn member(byte: u8) -> String {
+    if b"]-!".contains(&byte) {
+        format!("\\{}", char::from(byte))
+    } else {
+        byte.escape_ascii().to_string()
+    }
 }

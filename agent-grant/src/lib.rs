@@ -19,15 +19,17 @@ mod policies;
 pub mod syntax;
 pub mod unix;
 
-pub use algebra::{Comparison, Relation, Witness, compare, intersect, unreachable_rules};
+pub use algebra::{
+    Comparison, Difference, Relation, Witness, compare, differences, intersect, unreachable_rules,
+};
 pub use compile::{
     CompileOptions, Compiled, ImageError, ImageParams, MountView, RuleInfo, SuperblockView,
     TestOutcome, compile,
 };
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
-pub use explain::{Explanation, denying_rule, explain};
+pub use explain::{Explanation, NetExplanation, denying_rule, explain, explain_net};
 pub use graph::graph;
 pub use interpret::Interpreter;
 pub use lint::{Lint, LintKind, lint};
-pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, load};
+pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, load, load_with_tests};
 pub use policies::{shipped, shipped_includes, shipped_names};

@@ -11,6 +11,8 @@ use crate::{
     },
     compile::Compiled,
     diagnostic::{Diagnostic, Severity},
+    glob::Glob,
+    model::{FilePattern, Object},
 };
 
 /// What kind of remark.
@@ -24,6 +26,8 @@ pub enum LintKind {
     DenialCanBeMovedAway,
     /// An interpreter may run scripts that the session may write.
     InterpreterRunsWritable,
+    /// A pattern that matches nothing now; [`matches_nothing`] makes these remarks.
+    MatchesNothing,
     /// No relation for moves: directories move only between places with equal rights.
     CoarseMoves,
 }
@@ -37,6 +41,7 @@ impl LintKind {
             Self::NeverDecides => "never-decides",
             Self::DenialCanBeMovedAway => "denial-can-be-moved-away",
             Self::InterpreterRunsWritable => "interpreter-runs-writable",
+            Self::MatchesNothing => "matches-nothing",
             Self::CoarseMoves => "coarse-moves",
         }
     }
@@ -54,8 +59,69 @@ pub struct Lint {
     pub diagnostic: Diagnostic,
 }
 
-/// Every remark, by kind. Patterns that match nothing now are not looked for: that takes a file
-/// system.
+/// A pattern of a file rule.
+#[derive(Clone, Debug)]
+pub struct RulePattern<'g> {
+    pub rule: u16,
+    pattern: &'g FilePattern,
+}
+
+impl<'g> RulePattern<'g> {
+    /// What the pattern stands for: it matches what one of these matches.
+    pub fn globs(&self) -> impl Iterator<Item = &'g Glob> {
+        self.pattern.globs()
+    }
+}
+
+/// The patterns of file rules that stand in the source of this name: not those of included grants,
+/// which are written for other hosts too.
+pub fn patterns_in<'g>(grant: &'g Compiled, source: &str) -> Vec<RulePattern<'g>> {
+    let mut found = Vec::new();
+    for (rule, info) in grant.source.iter().zip(&grant.info) {
+        let own = rule
+            .location
+            .as_ref()
+            .is_some_and(|at| at.source.name == source);
+        if let Object::File { paths, .. } = &rule.object
+            && own
+        {
+            found.extend(paths.iter().map(|pattern| RulePattern {
+                rule: info.number,
+                pattern,
+            }));
+        }
+    }
+    found
+}
+
+/// One remark for each rule of which these patterns match nothing now. `patterns` is in the order
+/// of rules.
+#[must_use]
+pub fn matches_nothing(grant: &Compiled, patterns: &[RulePattern<'_>]) -> Vec<Lint> {
+    let of_rules = patterns.chunk_by(|a, b| a.rule == b.rule);
+    of_rules
+        .filter_map(|patterns| {
+            let first = patterns.first()?;
+            let texts: Vec<_> = patterns
+                .iter()
+                .map(|p| p.pattern.text.value.as_str())
+                .collect();
+            let message = format!(
+                "rule `{}` has patterns that match nothing now: {}",
+                id(grant, first.rule),
+                texts.join(", ")
+            );
+            let help = "this may be as you want it; a mistyped path looks the same";
+            let kind = LintKind::MatchesNothing;
+            let rules = vec![first.rule];
+            let mut lint = note(grant, kind, Severity::Note, rules, None, message, help);
+            lint.diagnostic.location = Some(first.pattern.text.location.clone());
+            Some(lint)
+        })
+        .collect()
+}
+
+/// Every remark that needs no file system, by kind.
 #[must_use]
 pub fn lint(grant: &Compiled) -> Vec<Lint> {
     let mut lints = writable_and_executable(grant);
@@ -238,8 +304,11 @@ fn interpreters(grant: &Compiled) -> Option<Lint> {
     Walk::run([&grant.dfa], &start, |walk, node, [state], phase| {
         let label = grant.dfa.label(state);
         let path = walk.path(node).1;
-        // Devices can be read and written by everyone; no script lies there.
-        if phase.is_path() && label.allowed.contains(script) && !path.starts_with(b"/dev/") {
+        // Devices and the kernel's own files can be read and written; no script lies there.
+        let is_special = [&b"/dev/"[..], b"/proc/"]
+            .iter()
+            .any(|at| path.starts_with(at));
+        if phase.is_path() && label.allowed.contains(script) && !is_special {
             found = Some((path, label.decide(Right::FileWrite).1));
         }
         found.is_none()

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::glob::{Atom, Component, Glob, GlobError, matches_name, parse as parse_glob};
+use crate::glob::{Atom, GlobError, matches_name, parse_names};
 
 /// A pattern for abstract names, written `@name` with `*`, `?`, classes and braces. Here `*` and
 /// `?` match slashes too, since these names are not paths.
@@ -13,6 +13,11 @@ pub struct NamePattern {
 }
 
 impl NamePattern {
+    /// The ways through the pattern's braces.
+    pub(crate) fn alternatives(&self) -> &[Vec<Atom>] {
+        &self.alternatives
+    }
+
     /// Whether an abstract name (without its leading NUL) matches.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
@@ -50,30 +55,32 @@ pub(crate) fn parse(
             "expected `@` and a name",
         ));
     }
-    // The same language as a path of which every piece counts, read behind a slash as long as `@`.
-    let globs = parse_glob(&format!("/{name}"), variable)?;
-    let alternatives = globs.iter().map(flatten).collect::<Option<Vec<_>>>();
-    alternatives
-        .map(|alternatives| NamePattern { alternatives })
-        .ok_or_else(|| {
-            fail(
-                0..text.len(),
-                "`**` has no meaning in a name",
-                "expected `*`",
-            )
-        })
+    // The same language as a path's, read behind a slash, which is as long as `@`.
+    let alternatives = parse_names(&format!("/{name}"), variable)?;
+    Ok(NamePattern { alternatives })
 }
 
-fn flatten(glob: &Glob) -> Option<Vec<Atom>> {
-    let mut atoms = Vec::new();
-    for (index, component) in glob.components.iter().enumerate() {
-        let Component::Name(name) = component else {
-            return None;
-        };
-        if index > 0 {
-            atoms.push(Atom::Byte(b'/'));
-        }
-        atoms.extend_from_slice(name);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, name: &str) -> bool {
+        let pattern = parse(pattern, &|_| Err(String::new())).unwrap();
+        pattern.matches(name.as_bytes())
     }
-    Some(atoms)
+
+    #[test]
+    fn slashes_and_dots_are_bytes_like_others() {
+        assert!(matches("@/tmp/.X11-unix/*", "/tmp/.X11-unix/X0"));
+        assert!(!matches("@/tmp/.X11-unix/*", "/tmp/.ICE-unix/1"));
+        assert!(matches("@a//b/", "a//b/") && !matches("@a//b/", "a/b/"));
+        assert!(matches("@./{x,../y}", "./../y"));
+        assert!(matches("@*d?us*", "/run/dbus/1"));
+    }
+
+    #[test]
+    fn two_stars_mean_nothing() {
+        let error = parse("@a/**", &|_| Err(String::new())).unwrap_err();
+        assert_eq!(error.message, "`**` has no meaning in a name");
+    }
 }

@@ -2,9 +2,13 @@
 
 mod common;
 
-use agent_abi::Right;
+use agent_abi::{Right, Surface};
 use agent_grant::{
-    Compiled, Relation, Witness, algebra::move_witness, compare, intersect, unreachable_rules,
+    Compiled, Relation, Witness,
+    algebra::{Side, differences, move_witness},
+    compare, intersect,
+    syntax::settings::settings,
+    unreachable_rules,
 };
 use common::{all_paths_below, arb_path, arb_rules, compile_rules, compile_text};
 use proptest::prelude::*;
@@ -47,6 +51,36 @@ proptest! {
         for path in all_paths_below() {
             for (right, _) in Right::ALL.iter().filter(|(r, _)| (*r as usize) < 9) {
                 prop_assert!(differs || x.decide(&path, *right).0 == y.decide(&path, *right).0);
+            }
+        }
+    }
+
+    /// Each difference names the rules that decide it, and is a shortest path for them.
+    #[test]
+    fn differences_say_who_decides(x in arb_rules(3), y in arb_rules(3)) {
+        let [x, y] = [x, y].map(|rules| compile_rules(&rules));
+        let found = differences(&x, &y);
+        for difference in &found {
+            let Witness::File { path, right } = &difference.witness else {
+                panic!("{difference:?}")
+            };
+            let (ours, our_rule) = x.decide(path, *right);
+            let (theirs, their_rule) = y.decide(path, *right);
+            prop_assert_eq!(ours, difference.wider == Side::First);
+            prop_assert_eq!(theirs, difference.wider == Side::Second);
+            prop_assert_eq!(x.rule(our_rule), difference.first.rule.as_ref());
+            prop_assert_eq!(y.rule(their_rule), difference.second.rule.as_ref());
+        }
+        for path in all_paths_below() {
+            for (right, _) in Right::ALL.iter().filter(|(r, _)| (*r as usize) < 9) {
+                let (ours, theirs) = (x.decide(&path, *right), y.decide(&path, *right));
+                let shorter = |witness: &Witness| matches!(witness,
+                    Witness::File { path: shown, right: of } if of == right && shown.len() <= path.len());
+                prop_assert!(ours.0 == theirs.0 || found.iter().any(|difference| {
+                    shorter(&difference.witness)
+                        && difference.first.rule.as_ref() == x.rule(ours.1)
+                        && difference.second.rule.as_ref() == y.rule(theirs.1)
+                }), "{} {:?}", path.escape_ascii(), right);
             }
         }
     }
@@ -171,11 +205,91 @@ fn the_rest_of_a_grant_counts() {
             Relation::Narrower,
         ),
         ("mode = \"audit\"\n", "", Relation::Wider),
+        (
+            "[limits]\nconnections = \"10/h\"\n",
+            "[limits]\nconnections = \"10/min\"\n",
+            Relation::Narrower,
+        ),
+        (
+            "[limits]\nconnections = \"10/s\"\n",
+            "[limits]\nconnections = \"100/min\"\n",
+            Relation::Incomparable,
+        ),
+        (
+            "[limits]\nrefusals = { max = 5, then = \"kill\" }\n",
+            "[limits]\nrefusals = 5\n",
+            Relation::Narrower,
+        ),
+        (
+            "[[unix]]\nallow = [\"connect\"]\nname = [\"@a*\"]\n",
+            "[[unix]]\nallow = [\"connect\"]\nname = [\"@a/b*\", \"@a*\"]\n",
+            Relation::Equal,
+        ),
+        (
+            "[[unix]]\nallow = [\"connect\"]\nname = [\"@a*\"]\n[[unix]]\ndeny = [\"connect\"]\nname = [\"@a?b\"]\n",
+            "[[unix]]\nallow = [\"connect\"]\nname = [\"@a*\"]\n",
+            Relation::Narrower,
+        ),
+        (
+            "[[unix]]\ndeny = [\"connect\"]\nname = [\"@x\"]\n",
+            "",
+            Relation::Equal,
+        ),
     ];
     for (a, b, relation) in cases {
         let found = compare(&grant(a), &grant(b));
         assert_eq!(found.relation, relation, "{a}\n{b}\n{found:?}");
     }
+}
+
+#[test]
+fn every_setting_takes_part() {
+    for setting in settings() {
+        let text = match setting.words[1] {
+            "true" => "true".to_owned(),
+            word => format!("\"{word}\""),
+        };
+        let on = grant(&format!("[{}]\n{} = {text}\n", setting.table, setting.key));
+        let found = differences(&on, &grant(""));
+        let [difference] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!(difference.witness, Witness::Setting(setting));
+        assert_eq!(difference.wider, Side::First);
+        assert_eq!(
+            [difference.second.value.as_str(), &difference.first.value],
+            setting.words
+        );
+    }
+    let all = settings().fold(0, |bits, setting| bits | setting.switch.bit());
+    assert_eq!(settings().count(), 12);
+    // `ControlAny` is the last one; a new one belongs into the table of settings.
+    assert_eq!(all, (Surface::ControlAny.bit() << 1) - 1);
+}
+
+#[test]
+fn differences_give_both_values() {
+    let first = grant(
+        "[limits]\nlifetime = \"90min\"\nbytes_out = \"10MiB/s\"\nrefusals = 7\n\
+         [[net]]\nid = \"a\"\nallow = [\"connect\"]\nto = [\"10.0.0.0/8:443\"]\n\
+         [[net]]\nid = \"b\"\nallow = [\"connect\"]\nto = [\"192.168.0.1:80/tcp\"]\n",
+    );
+    let second = grant("[process]\ncapabilities = [\"kill\"]\n");
+    let lines: Vec<String> = differences(&first, &second)
+        .iter()
+        .map(|d| format!("{}: {} / {}", d.witness, d.first.value, d.second.value))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "net.connect 10.0.0.0:443/tcp: allowed / refused",
+            "net.connect 192.168.0.1:80/tcp: allowed / refused",
+            "process.capabilities kill: not granted / granted",
+            "limits.lifetime: 1h30min / none",
+            "limits.bytes_out: 10MiB/s / none",
+            "limits.refusals: 7, then freeze / none",
+        ]
+    );
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 mod common;
 
+use agent_abi::Right;
 use agent_grant::{
-    CompileOptions, Inputs, compile, load, shipped, shipped_includes, shipped_names,
+    CompileOptions, Grant, Inputs, Rule, compile, load, shipped, shipped_includes, shipped_names,
 };
 
 fn inputs() -> Inputs {
@@ -49,4 +50,101 @@ fn expectations_hold() {
             compiled.table_bytes()
         );
     }
+}
+
+fn shipped_grant(name: &str) -> Grant {
+    load(shipped(name).unwrap(), &inputs(), &shipped_includes).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Elsewhere nothing allows what it denies; it has a test of its own.
+const ONLY_WHERE_HOME_IS_THE_WORKSPACE: &str = "start-up-files";
+
+/// A rule that can be taken away without a failing test could be lost in an edit without anybody's
+/// noticing.
+#[test]
+fn every_rule_is_held_by_a_test() {
+    let mut loose: Vec<String> = Vec::new();
+    for name in shipped_names() {
+        let grant = shipped_grant(name);
+        let own = |rule: &Rule| {
+            let at = rule.location.as_ref().expect("a written rule");
+            at.source.name.starts_with(name)
+        };
+        for number in (0..grant.rules.len()).filter(|n| own(&grant.rules[*n])) {
+            let mut without = grant.clone();
+            let rule = without.rules.remove(number);
+            let compiled = compile(&without, &CompileOptions::default()).unwrap();
+            let fails = compiled.run_tests().iter().any(|outcome| !outcome.passed);
+            if !fails && rule.id != ONLY_WHERE_HOME_IS_THE_WORKSPACE {
+                loose.push(format!("{name}: {}", rule.id));
+            }
+        }
+    }
+    assert!(
+        loose.is_empty(),
+        "no test notices if these are gone: {loose:?}"
+    );
+}
+
+#[test]
+fn start_up_files_stay_where_home_is_the_workspace() {
+    let inputs = Inputs {
+        cwd: Some("/home/u".to_owned()),
+        ..inputs()
+    };
+    let grant = load(shipped("coder").unwrap(), &inputs, &shipped_includes).unwrap();
+    let coder = compile(&grant, &CompileOptions::default()).unwrap();
+    let may = |path: &str, right| coder.decide(path.as_bytes(), right).0;
+    assert!(may("/home/u/.bashrc", Right::FileRead));
+    assert!(may("/home/u/.bash_history", Right::FileWrite));
+    for path in [
+        "/home/u/.bashrc",
+        "/home/u/.config/systemd/user/x.service",
+        "/home/u/.zshenv",
+    ] {
+        for right in [
+            Right::FileWrite,
+            Right::FileCreate,
+            Right::FileDelete,
+            Right::FileAttr,
+        ] {
+            assert!(!may(path, right), "{path} {right:?}");
+        }
+    }
+    assert!(!may("/home/u/.ssh/id_rsa", Right::FileRead));
+}
+
+#[test]
+fn git_hooks_are_not_reached_by_moves() {
+    let coder = compile(&shipped_grant("coder"), &CompileOptions::default()).unwrap();
+    let at = |path: &str| format!("/home/u/src/app/{path}").into_bytes();
+    for (old, new) in [
+        ("prepared", ".git"),
+        ("prepared", ".git/hooks"),
+        ("prepared", ".git/hooks/pre-commit"),
+        ("prepared", ".git/modules/sub"),
+        ("prepared", ".git/modules/sub/hooks"),
+        (".git", "away"),
+        (".git/hooks", "away"),
+        ("prepared", ".github"),
+        ("prepared", ".vscode"),
+        ("clone/.git", ".git"),
+        ("prepared", "clone/.git"),
+    ] {
+        assert!(!coder.may_move(&at(new), &at(old)), "{old} -> {new}");
+    }
+    // What work needs goes on.
+    for (old, new) in [
+        ("src", "source"),
+        (".git/index.lock", ".git/index"),
+        (".git/objects/tmp", ".git/objects/ab"),
+        ("clone/.git", "other/.git"),
+        ("build/a", "b"),
+    ] {
+        assert!(coder.may_move(&at(new), &at(old)), "{old} -> {new}");
+    }
+    assert!(
+        !coder.may_move(b"/tmp/readable", &at(".env")),
+        "a secret does not move to be read"
+    );
 }

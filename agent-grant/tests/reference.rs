@@ -1,7 +1,9 @@
-//! The examples of the reference are valid and their tests pass.
+//! What the documentation shows is what there is.
 
 mod common;
 
+use agent_abi::Right;
+use agent_grant::{LintKind, graph, model::Limits, syntax::settings::settings};
 use common::compile_text;
 
 #[test]
@@ -16,5 +18,50 @@ fn examples() {
         }
         examples += 1;
     }
-    assert_eq!(examples, 3);
+    assert_eq!(examples, 7);
+}
+
+/// `bailiff grant graph docs/automaton.toml >docs/automaton.dot`, then `dot -Tsvg`.
+#[test]
+fn the_picture_is_what_the_tool_draws() {
+    let drawn = graph(&compile_text(include_str!("../../docs/automaton.toml")));
+    assert_eq!(drawn, include_str!("../../docs/automaton.dot"));
+    // The picture itself cannot be drawn here; it names every state of the text.
+    let picture = include_str!("../../docs/automaton.svg");
+    let nodes = drawn
+        .lines()
+        .filter(|line| line.contains("[label=") && !line.contains("->"));
+    for node in nodes {
+        let name = node.trim().split(' ').next().expect("a name");
+        assert!(
+            picture.contains(&format!("<title>{name}</title>")),
+            "{name}"
+        );
+    }
+    assert!(include_str!("../../docs/design.md").contains("(automaton.svg)"));
+}
+
+#[test]
+fn every_remark_right_and_key_is_in_the_reference() {
+    let text = include_str!("../../docs/grants.md");
+    let remarks = [
+        LintKind::WritableAndExecutable,
+        LintKind::NeverDecides,
+        LintKind::DenialCanBeMovedAway,
+        LintKind::InterpreterRunsWritable,
+        LintKind::MatchesNothing,
+        LintKind::CoarseMoves,
+    ];
+    let rights = Right::ALL
+        .iter()
+        .filter_map(|(_, name)| name.strip_prefix("file."));
+    let limits = Limits::default();
+    let words = remarks.iter().map(|remark| remark.name()).chain(rights);
+    let words = words.chain(settings().map(|setting| setting.key));
+    for word in words {
+        assert!(text.contains(&format!("`{word}`")), "{word}");
+    }
+    for (limit, _) in limits.texts() {
+        assert!(text.contains(&format!("\n{limit} = ")), "{limit}");
+    }
 }

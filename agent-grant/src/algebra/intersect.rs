@@ -18,7 +18,7 @@ pub enum IntersectError {
     Rules(usize),
     #[error("the automaton has more than {0} states")]
     States(usize),
-    #[error("`{0}` is limited over different times")]
+    #[error("of the limits on `{0}` neither is within the other")]
     Limit(&'static str),
     #[error(transparent)]
     Net(#[from] NetTableError),

@@ -26,23 +26,42 @@ pub(super) fn excess(a: &Limits, b: &Limits) -> Vec<&'static str> {
     names
 }
 
+/// A budget over time is a token bucket, which holds `amount` and is filled again within `per`; one
+/// over the whole session is never filled. Of two, one is within the other exactly if it holds no
+/// more and is filled no faster.
 fn within(own: Option<Budget>, most: Option<Budget>) -> bool {
     match (own, most) {
         (_, None) => true,
         (None, Some(_)) => false,
-        (Some(own), Some(most)) => own.per == most.per && own.amount <= most.amount,
+        (Some(own), Some(most)) => own.amount <= most.amount && fills_no_faster(own, most),
     }
 }
 
-/// The stricter of each limit. Budgets over different times have no common one.
+fn fills_no_faster(own: Budget, most: Budget) -> bool {
+    match (own.per, most.per) {
+        (None, _) => true,
+        (Some(_), None) => own.amount == 0,
+        (Some(own_per), Some(most_per)) => {
+            // Both times are whole seconds of 64 bits, so neither product overflows.
+            u128::from(own.amount) * u128::from(most_per.as_secs())
+                <= u128::from(most.amount) * u128::from(own_per.as_secs())
+        }
+    }
+}
+
+/// The stricter of each limit. Where neither of two budgets is within the other there is none.
 ///
 /// # Errors
 /// The name of a limit that cannot be joined.
 pub(super) fn stricter(a: &Limits, b: &Limits) -> Result<Limits, &'static str> {
-    let join = |name: &'static str, a: Option<Budget>, b: Option<Budget>| match (a, b) {
-        (Some(x), Some(y)) if x.per != y.per => Err(name),
-        (Some(x), Some(y)) => Ok(Some(if x.amount <= y.amount { x } else { y })),
-        (one, other) => Ok(one.or(other)),
+    let join = |name: &'static str, a: Option<Budget>, b: Option<Budget>| {
+        if within(a, b) {
+            Ok(a)
+        } else if within(b, a) {
+            Ok(b)
+        } else {
+            Err(name)
+        }
     };
     let refusals = match (a.refusals, b.refusals) {
         (Some(x), Some(y)) => {

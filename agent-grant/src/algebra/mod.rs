@@ -1,25 +1,22 @@
 //! Exact comparison of compiled grants.
 
+mod differ;
 mod intersect;
 mod limits;
 mod net;
 mod reach;
+mod unix;
 pub(crate) mod walk;
 
 use std::fmt;
 
-use agent_abi::{FileRights, Right, Surface, right::FILE_RIGHTS};
+use agent_abi::{FileRights, Right, right::FILE_RIGHTS};
 
+pub use differ::{Answer, Difference, Side, differences};
 pub use intersect::{IntersectError, intersect};
 pub use reach::{MoveWitness, move_witness, unreachable_rules};
 
-use crate::{
-    compile::Compiled,
-    model::{Mode, Object},
-    net::Endpoint,
-    syntax::capabilities,
-};
-use walk::{Phase, Walk};
+use crate::{compile::Compiled, net::Endpoint, syntax::settings::Setting};
 
 /// How the first grant relates to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +40,15 @@ pub enum Witness {
     },
     Net(Endpoint),
     /// A switch of `[process]` or `[kernel]`.
-    Surface(Surface),
+    Setting(Setting),
     /// A capability by name.
     Capability(&'static str),
     /// A limit by name: higher, absent, or not comparable with the other's.
     Limit(&'static str),
     /// It refuses nothing, since it is in audit mode.
     Audit,
-    /// Its rules about abstract Unix sockets are others.
-    Unix,
+    /// A shortest name of an abstract Unix socket, without its leading NUL.
+    Unix(Vec<u8>),
 }
 
 impl fmt::Display for Witness {
@@ -60,11 +57,11 @@ impl fmt::Display for Witness {
             Self::File { path, right } if path.is_empty() => write!(f, "{} /", right.name()),
             Self::File { path, right } => write!(f, "{} {}", right.name(), path.escape_ascii()),
             Self::Net(endpoint) => write!(f, "net.connect {endpoint}"),
-            Self::Surface(switch) => write!(f, "{switch:?}"),
-            Self::Capability(name) => write!(f, "capability {name}"),
-            Self::Limit(name) => write!(f, "limit {name}"),
-            Self::Audit => f.write_str("audit mode"),
-            Self::Unix => f.write_str("unix.connect"),
+            Self::Setting(setting) => write!(f, "{}.{}", setting.table, setting.key),
+            Self::Capability(name) => write!(f, "process.capabilities {name}"),
+            Self::Limit(name) => write!(f, "limits.{name}"),
+            Self::Audit => f.write_str("mode"),
+            Self::Unix(name) => write!(f, "unix.connect @{}", name.escape_ascii()),
         }
     }
 }
@@ -79,39 +76,23 @@ pub struct Comparison {
     pub only_second: Vec<Witness>,
 }
 
-/// Compares what two grants allow: files, network, capabilities, surface, limits, mode.
+/// Compares what two grants allow: files, network, capabilities, settings, limits, mode.
 #[must_use]
 pub fn compare(first: &Compiled, second: &Compiled) -> Comparison {
-    let [mut only_first, mut only_second] = files(first, second);
-    for (a, b, out) in [
-        (first, second, &mut only_first),
-        (second, first, &mut only_second),
-    ] {
-        out.extend(net::excess(&a.net, &b.net).map(Witness::Net));
-        out.extend(
-            SURFACES
-                .into_iter()
-                .filter(|switch| a.surface & !b.surface & switch.bit() != 0)
-                .map(Witness::Surface),
-        );
-        let capabilities = capabilities::NAMES.iter().enumerate();
-        out.extend(
-            capabilities
-                .filter(|(number, _)| a.capabilities & !b.capabilities & (1 << number) != 0)
-                .map(|(_, name)| Witness::Capability(name)),
-        );
-        out.extend(
-            limits::excess(&a.limits, &b.limits)
-                .into_iter()
-                .map(Witness::Limit),
-        );
-        if a.mode == Mode::Audit && b.mode == Mode::Enforce {
-            out.push(Witness::Audit);
+    let mut only = [Vec::new(), Vec::new()];
+    let mut met = [FileRights::NONE; 2];
+    for difference in differences(first, second) {
+        let side = difference.wider as usize;
+        if let Witness::File { right, .. } = difference.witness {
+            let right = FileRights(1 << right as u16);
+            if met[side].contains(right) {
+                continue;
+            }
+            met[side] = met[side].union(right);
         }
-        if unix_rules(a) != unix_rules(b) {
-            out.push(Witness::Unix);
-        }
+        only[side].push(difference.witness);
     }
+    let [only_first, only_second] = only;
     let relation = match (only_first.is_empty(), only_second.is_empty()) {
         (true, true) => Relation::Equal,
         (true, false) => Relation::Narrower,
@@ -123,59 +104,6 @@ pub fn compare(first: &Compiled, second: &Compiled) -> Comparison {
         only_first,
         only_second,
     }
-}
-
-const SURFACES: [Surface; 12] = [
-    Surface::SignalAny,
-    Surface::PtraceSession,
-    Surface::Jit,
-    Surface::Mount,
-    Surface::Namespaces,
-    Surface::Bpf,
-    Surface::Perf,
-    Surface::IoUring,
-    Surface::Userfaultfd,
-    Surface::Keyrings,
-    Surface::Load,
-    Surface::ControlAny,
-];
-
-fn unix_rules(grant: &Compiled) -> Vec<String> {
-    let unix = grant
-        .source
-        .iter()
-        .filter(|rule| matches!(rule.object, Object::Unix { .. }));
-    unix.map(|rule| format!("{} {}", rule.effect.name(), rule.objects().join(" ")))
-        .collect()
-}
-
-/// For each right the shortest path that only the first, and that only the second allows.
-fn files(first: &Compiled, second: &Compiled) -> [Vec<Witness>; 2] {
-    let mut only = [Vec::new(), Vec::new()];
-    let mut found = [FileRights::NONE; 2];
-    let start = ([first.dfa.start, second.dfa.start], Phase::Root);
-    Walk::run(
-        [&first.dfa, &second.dfa],
-        &[start],
-        |walk, node, [a, b], phase| {
-            if !phase.is_path() {
-                return true;
-            }
-            let (a, b) = (first.dfa.label(a).allowed, second.dfa.label(b).allowed);
-            for (side, excess) in [a.without(b), b.without(a)].into_iter().enumerate() {
-                let new = excess.without(found[side]);
-                found[side] = found[side].union(new);
-                for right in rights(new) {
-                    only[side].push(Witness::File {
-                        path: walk.path(node).1,
-                        right,
-                    });
-                }
-            }
-            found != [FileRights::ALL; 2]
-        },
-    );
-    only
 }
 
 /// The rights in a set.

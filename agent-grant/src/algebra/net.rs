@@ -7,9 +7,18 @@ use crate::net::{Endpoint, NetTable, NetTableError, Node, Prefix, TCP, UDP, firs
 
 const PROTOCOLS: [u8; 2] = [TCP, UDP];
 
-/// Somewhere that `a` allows to connect to and `b` does not.
-pub(super) fn excess(a: &NetTable, b: &NetTable) -> Option<Endpoint> {
+/// What each table decides on a destination.
+pub(super) struct Contrast {
+    pub(super) to: Endpoint,
+    /// Whether it is allowed, and the rule that decides.
+    pub(super) first: (bool, u16),
+    pub(super) second: (bool, u16),
+}
+
+/// Destinations on which the tables differ: one for each combination of deciding rules.
+pub(super) fn contrasts(a: &NetTable, b: &NetTable) -> Vec<Contrast> {
     let prefixes = prefixes(a, b);
+    let mut found: Vec<Contrast> = Vec::new();
     for prefix in &prefixes {
         let Some(address) = free_address(*prefix, &prefixes) else {
             continue;
@@ -17,18 +26,24 @@ pub(super) fn excess(a: &NetTable, b: &NetTable) -> Option<Endpoint> {
         let (ours, theirs) = (a.lookup(address), b.lookup(address));
         for port in port_bounds(ours, theirs) {
             for protocol in PROTOCOLS {
-                let (allowed, _) = first_match(ours, port, protocol);
-                if allowed && !first_match(theirs, port, protocol).0 {
-                    return Some(Endpoint {
-                        address,
-                        port,
-                        protocol,
+                let first = first_match(ours, port, protocol);
+                let second = first_match(theirs, port, protocol);
+                let known = |c: &Contrast| c.first == first && c.second == second;
+                if first.0 != second.0 && !found.iter().any(known) {
+                    found.push(Contrast {
+                        to: Endpoint {
+                            address,
+                            port,
+                            protocol,
+                        },
+                        first,
+                        second,
                     });
                 }
             }
         }
     }
-    None
+    found
 }
 
 /// Every prefix of both tables, and the two that hold all addresses.

@@ -18,6 +18,10 @@ use crate::{glob::ByteSet, model::Effect};
 /// States before minimisation at which the compiler gives up.
 pub(crate) const MAX_SUBSETS: usize = 1 << 16;
 
+/// Positions in all subsets together at which the compiler gives up: what it takes its time for. A
+/// thousand realistic patterns take a sixteenth.
+const MAX_POSITIONS: usize = 1 << 22;
+
 /// Subsets that are enough to tell which pattern multiplies.
 const BLAME_SUBSETS: usize = 1 << 13;
 
@@ -84,6 +88,7 @@ impl<'n> Builder<'n> {
             columns,
             subsets: Subsets::default(),
             queue: Vec::new(),
+            positions: 0,
             next: Vec::new(),
             label_of: Vec::new(),
             labels: vec![Label::NONE],
@@ -114,6 +119,8 @@ struct Builder<'n> {
     columns: usize,
     subsets: Subsets,
     queue: Vec<Box<[u32]>>,
+    /// In all subsets.
+    positions: usize,
     next: Vec<u32>,
     label_of: Vec<u32>,
     labels: Vec<Label>,
@@ -128,7 +135,7 @@ impl Builder<'_> {
         let mut done = 0;
         let mut by_class: Vec<Vec<u32>> = vec![Vec::new(); self.columns];
         while done < self.queue.len() {
-            if self.queue.len() > self.most {
+            if self.queue.len() > self.most || self.positions > MAX_POSITIONS {
                 return Err(TooManyStates);
             }
             let subset = self.queue[done].clone();
@@ -208,6 +215,7 @@ impl Builder<'_> {
             labels.len() as u32 - 1
         });
         self.label_of.push(label_number);
+        self.positions += subset.len();
         let subset: Box<[u32]> = subset.into();
         self.subsets.insert(subset.clone(), number);
         self.queue.push(subset);

@@ -7,8 +7,9 @@ use agent_abi::{
 
 use super::{Compiled, RuleInfo};
 use crate::{
+    algebra,
     diagnostic::Location,
-    model::{Question, right_name},
+    model::{Question, Test, right_name},
     net::Endpoint,
 };
 
@@ -20,8 +21,10 @@ pub struct TestOutcome {
     pub question: String,
     /// True: the grant should allow it.
     pub expected_allow: bool,
-    /// Rule that decided, if one did.
-    pub rule: Option<String>,
+    /// The rights that came out otherwise.
+    pub wrong: Vec<Right>,
+    /// The rule that decided the first of those, or of all if none did; `None` where no rule did.
+    pub rule: Option<RuleInfo>,
     pub location: Location,
 }
 
@@ -69,43 +72,52 @@ impl Compiled {
     /// Runs the grant's `[[test]]` tables.
     #[must_use]
     pub fn run_tests(&self) -> Vec<TestOutcome> {
-        self.tests
+        self.tests.iter().map(|test| self.run_test(test)).collect()
+    }
+
+    fn run_test(&self, test: &Test) -> TestOutcome {
+        let (object, answers) = self.answer(&test.question);
+        let names: Vec<_> = answers
             .iter()
-            .map(|test| {
-                let (question, answers): (String, Vec<(bool, u16)>) = match &test.question {
-                    Question::File { path, rights } => {
-                        let asked = Right::ALL.iter().map(|(right, _)| *right).filter(|right| {
-                            (*right as usize) < agent_abi::right::FILE_RIGHTS
-                                && rights.0 & (1 << *right as usize) != 0
-                        });
-                        let names: Vec<_> = asked.clone().map(right_name).collect();
-                        let shown = if path.is_empty() { &b"/"[..] } else { path };
-                        let question = format!(
-                            "file.{} {}",
-                            names.join("+"),
-                            String::from_utf8_lossy(shown)
-                        );
-                        (
-                            question,
-                            asked.map(|right| self.decide(path, right)).collect(),
-                        )
-                    }
-                    Question::Connect(to) => {
-                        (format!("net.connect {to}"), vec![self.decide_net(*to)])
-                    }
-                };
-                let wrong = answers.iter().find(|(allowed, _)| *allowed != test.allow);
-                let rule = wrong
-                    .or(answers.first())
-                    .and_then(|(_, rule)| self.rule(*rule));
-                TestOutcome {
-                    passed: wrong.is_none(),
-                    question,
-                    expected_allow: test.allow,
-                    rule: rule.map(|rule| rule.id.clone()),
-                    location: test.location.clone(),
-                }
-            })
-            .collect()
+            .map(|(right, _)| right_name(*right))
+            .collect();
+        let kind = if matches!(test.question, Question::Connect(_)) {
+            "net"
+        } else {
+            "file"
+        };
+        let wrong: Vec<_> = answers
+            .iter()
+            .filter(|(_, (allowed, _))| *allowed != test.allow)
+            .collect();
+        let first = wrong.first().copied().or(answers.first());
+        TestOutcome {
+            passed: wrong.is_empty(),
+            question: format!("{kind}.{} {object}", names.join("+")),
+            expected_allow: test.allow,
+            wrong: wrong.iter().map(|(right, _)| *right).collect(),
+            rule: first.and_then(|(_, (_, rule))| self.rule(*rule)).cloned(),
+            location: test.location.clone(),
+        }
+    }
+
+    /// What is asked about, and what each right asked for comes out as.
+    fn answer(&self, question: &Question) -> (String, Vec<Answer>) {
+        match question {
+            Question::File { path, rights } => {
+                let shown = if path.is_empty() { &b"/"[..] } else { path };
+                let answers = algebra::rights(*rights)
+                    .map(|right| (right, self.decide(path, right)))
+                    .collect();
+                (String::from_utf8_lossy(shown).into_owned(), answers)
+            }
+            Question::Connect(to) => (
+                to.to_string(),
+                vec![(Right::NetConnect, self.decide_net(*to))],
+            ),
+        }
     }
 }
+
+/// A right, whether it is allowed, and the rule that decides.
+type Answer = (Right, (bool, u16));

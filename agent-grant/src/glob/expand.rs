@@ -19,6 +19,28 @@ pub(super) fn expand(pattern: &str, tokens: &[Token]) -> Result<Vec<Glob>, GlobE
     Ok(globs)
 }
 
+/// Expands braces of a pattern of names, and leaves out the slash before them.
+pub(super) fn expand_names(pattern: &str, tokens: &[Token]) -> Result<Vec<Vec<Atom>>, GlobError> {
+    let mut names = Vec::new();
+    for flat in alternatives(pattern, tokens)? {
+        let atoms = flat.iter().skip(1).filter_map(|token| match token.kind {
+            Kind::Byte(byte) => Some(Ok(Atom::Byte(byte))),
+            Kind::Slash => Some(Ok(Atom::Byte(b'/'))),
+            Kind::One => Some(Ok(Atom::One)),
+            Kind::Set(set) => Some(Ok(Atom::Set(set))),
+            Kind::Star => Some(Ok(Atom::Star)),
+            Kind::DoubleStar => Some(Err(GlobError::new(
+                token.span.clone(),
+                "`**` has no meaning in a name",
+            )
+            .label("expected `*`"))),
+            Kind::Open | Kind::Comma | Kind::Close => None,
+        });
+        names.push(atoms.collect::<Result<_, _>>()?);
+    }
+    Ok(names)
+}
+
 fn too_many(pattern: &str) -> GlobError {
     GlobError::new(0..pattern.len(), "the braces stand for too many patterns")
         .label(format!("expected at most {MAX_ALTERNATIVES}"))

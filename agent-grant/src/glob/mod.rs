@@ -13,6 +13,7 @@ mod parse;
 
 use std::fmt;
 
+pub(crate) use parse::parse_names;
 pub use parse::{GlobError, parse};
 
 /// Globs that one pattern may stand for once its braces are expanded.
@@ -88,6 +89,15 @@ pub enum Component {
 }
 
 impl Component {
+    /// Whether the component, taken for one name, matches it; `**` matches every name.
+    #[must_use]
+    pub fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Name(atoms) => matches_name(atoms, name),
+        }
+    }
+
     /// The name that the component spells, if it holds no wildcard.
     #[must_use]
     pub fn literal(&self) -> Option<Vec<u8>> {
@@ -270,18 +280,42 @@ fn write_atom(atom: &Atom, text: &mut Vec<u8>) {
                 while bytes.next_if_eq(&last.wrapping_add(1)).is_some() {
                     last += 1;
                 }
-                if b"]\\-!".contains(&first) {
-                    text.push(b'\\');
-                }
-                text.push(first);
+                write_member(first, text);
                 if last > first {
                     if last > first + 1 {
                         text.push(b'-');
                     }
-                    text.push(last);
+                    write_member(last, text);
                 }
             }
             text.push(b']');
+        }
+    }
+}
+
+fn write_member(byte: u8, text: &mut Vec<u8>) {
+    if b"]\\-!".contains(&byte) {
+        text.push(b'\\');
+    }
+    text.push(byte);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_printed_as_one_that_means_the_same() {
+        for pattern in [
+            "/[,\\-3]",
+            "/[\\!\\-\\]a-f]",
+            "/[!,\\-]",
+            "/[\\\\\\]]",
+            "/[+-.]",
+        ] {
+            let globs = parse(pattern, &|_| Err(String::new())).unwrap();
+            let again = parse(&globs[0].to_string(), &|_| Err(String::new())).unwrap();
+            assert_eq!(again, globs, "{pattern}");
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::{ByteSet, Glob, MAX_PATTERN, expand::expand};
+use super::{
+    Atom, ByteSet, Glob, MAX_PATTERN,
+    expand::{expand, expand_names},
+};
 
 /// What is wrong with a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +69,24 @@ pub fn parse(
     pattern: &str,
     variable: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<Vec<Glob>, GlobError> {
+    expand(pattern, &lex(pattern, variable)?)
+}
+
+/// Reads a pattern of names that are no paths, behind one slash: further ones are bytes like others.
+///
+/// # Errors
+/// The first mistake in the pattern.
+pub(crate) fn parse_names(
+    pattern: &str,
+    variable: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Vec<Vec<Atom>>, GlobError> {
+    expand_names(pattern, &lex(pattern, variable)?)
+}
+
+fn lex(
+    pattern: &str,
+    variable: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Vec<Token>, GlobError> {
     if pattern.len() > MAX_PATTERN {
         return Err(GlobError::new(0..pattern.len(), "the pattern is too long")
             .label(format!("expected at most {MAX_PATTERN} bytes")));
@@ -73,13 +94,12 @@ pub fn parse(
     if let Some(at) = pattern.find('\0') {
         return Err(GlobError::new(at..at + 1, "no name holds a NUL byte"));
     }
-    let tokens = Lexer {
+    Lexer {
         pattern,
         at: 0,
         tokens: Vec::new(),
     }
-    .run(variable)?;
-    expand(pattern, &tokens)
+    .run(variable)
 }
 
 struct Lexer<'p> {

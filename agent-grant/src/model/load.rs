@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Grant, Inputs, merge::merge};
 use crate::{
     diagnostic::{Diagnostic, Errors, Source},
-    syntax::{Document, parse},
+    syntax::{Document, parse, parse_tests},
 };
 
 /// Includes within includes.
@@ -28,6 +28,19 @@ pub type Includes<'f> = dyn Fn(&str) -> Result<Source, IncludeError> + 'f;
 /// # Errors
 /// Every mistake found, in every file; at least one.
 pub fn load(source: Source, inputs: &Inputs, includes: &Includes<'_>) -> Result<Grant, Errors> {
+    load_with_tests(source, None, inputs, includes)
+}
+
+/// Reads a grant, and adds the `[[test]]` tables of a file of their own to its own.
+///
+/// # Errors
+/// Every mistake found, in every file; at least one.
+pub fn load_with_tests(
+    source: Source,
+    tests: Option<Source>,
+    inputs: &Inputs,
+    includes: &Includes<'_>,
+) -> Result<Grant, Errors> {
     let mut loader = Loader {
         includes,
         done: Vec::new(),
@@ -37,6 +50,15 @@ pub fn load(source: Source, inputs: &Inputs, includes: &Includes<'_>) -> Result<
     match parse(Arc::new(source)) {
         Ok(document) => loader.add(document, None, &mut Vec::new()),
         Err(Errors(errors)) => loader.errors.extend(errors),
+    }
+    match tests.map(|source| parse_tests(&Arc::new(source))) {
+        None => {}
+        Some(Ok(tests)) => {
+            if let Some(own) = loader.documents.last_mut() {
+                own.document.tests.extend(tests);
+            }
+        }
+        Some(Err(Errors(errors))) => loader.errors.extend(errors),
     }
     if !loader.errors.is_empty() {
         return Err(Errors(loader.errors));

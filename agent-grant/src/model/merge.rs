@@ -24,7 +24,8 @@ pub(super) fn merge(loaded: &[Loaded], inputs: &Inputs) -> Result<Grant, Errors>
     let documents: Vec<_> = loaded.iter().map(|l| l.document.clone()).collect();
     let mut errors = Vec::new();
     let variables = Variables::resolve(&documents, inputs, &mut errors);
-    let Some(own) = documents.last() else {
+    // Every use of such a variable would be one mistake more.
+    let (Some(own), true) = (documents.last(), errors.is_empty()) else {
         return Err(Errors(errors));
     };
     let mut merger = Merger {

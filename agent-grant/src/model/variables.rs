@@ -50,13 +50,14 @@ impl Variables {
             ("user", &inputs.user),
         ];
         for (name, value) in given {
-            let value = value
-                .as_ref()
-                .map(|v| plain(v))
-                .ok_or("it is not known here".to_owned());
-            values.insert(name.to_owned(), value);
+            values.insert(name.to_owned(), given_value(name, value.as_deref()));
         }
         for (name, value) in &inputs.set {
+            if value.is_empty() || value.contains('\0') {
+                errors.push(unusable_value(name));
+                values.insert(name.clone(), Err("it was set to nothing".to_owned()));
+                continue;
+            }
             if defaults.contains_key(name.as_str()) {
                 values.insert(name.clone(), Ok(plain(value)));
                 continue;
@@ -88,6 +89,31 @@ impl Variables {
     /// A text with its variables replaced, and `~/` at its start.
     pub(crate) fn expand(&self, text: &str) -> Result<String, String> {
         expand(text, &|name| self.get(name))
+    }
+}
+
+/// An empty value would turn `${name}/**` into everything.
+fn unusable_value(name: &str) -> Diagnostic {
+    Diagnostic {
+        severity: crate::diagnostic::Severity::Error,
+        message: format!("`{name}` is set to nothing, or to a text with a NUL byte"),
+        location: None,
+        label: String::new(),
+        help: Some(format!("give it a value: `--set {name}=VALUE`")),
+    }
+}
+
+/// The root as the place to work in is more likely a mistake than a wish, and a costly one: a
+/// pattern such as `${cwd}/**` would then be everything.
+fn given_value(name: &str, value: Option<&str>) -> Result<String, String> {
+    match value.map(plain) {
+        None => Err("it is not known here".to_owned()),
+        Some(value) if name == "cwd" && value.is_empty() => Err(
+            "the current directory is `/`, and the grant would reach everything; change to the \
+             directory that it is meant for"
+                .to_owned(),
+        ),
+        Some(value) => Ok(value),
     }
 }
 
@@ -157,7 +183,10 @@ fn value_of(
         && stack.is_empty()
     {
         let message = format!("variable `{name}`: {why}");
-        errors.push(Diagnostic::error(text.location.clone(), message));
+        errors.push(
+            Diagnostic::error(text.location.clone(), message)
+                .help(format!("or give it a value: `--set {name}=VALUE`")),
+        );
     }
     values.insert(name.to_owned(), value.clone());
     value

@@ -88,6 +88,21 @@ pub struct Destination {
     pub protocol: Option<u8>,
 }
 
+impl Destination {
+    /// Whether an endpoint is one of those named.
+    #[must_use]
+    pub fn contains(&self, to: Endpoint) -> bool {
+        let port = (self.ports.0..=self.ports.1).contains(&to.port);
+        let protocol = self.protocol.is_none_or(|own| own == to.protocol);
+        // IPv4 addresses are decided by the rules about IPv4 alone.
+        let mut networks = self
+            .prefixes
+            .iter()
+            .filter(|prefix| prefix.is_v4() == Prefix::V4.contains(to.address));
+        port && protocol && networks.any(|prefix| prefix.contains(to.address))
+    }
+}
+
 /// One address, port and protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {

@@ -16,6 +16,48 @@ pub struct Budget {
     pub per: Option<Duration>,
 }
 
+impl Budget {
+    fn text(self, is_bytes: bool) -> String {
+        let amount = if is_bytes {
+            size_text(self.amount)
+        } else {
+            self.amount.to_string()
+        };
+        match self.per.map(duration_text) {
+            None => amount,
+            Some(per) => match per.strip_prefix('1') {
+                Some(unit) if unit.chars().all(char::is_alphabetic) => format!("{amount}/{unit}"),
+                _ => format!("{amount}/{per}"),
+            },
+        }
+    }
+}
+
+/// Such as "1h30min", in the largest units that fit.
+fn duration_text(duration: Duration) -> String {
+    let mut rest = duration.as_secs();
+    let mut text = String::new();
+    for (unit, seconds) in [("d", 86400), ("h", 3600), ("min", 60), ("s", 1)] {
+        if rest >= seconds {
+            text += &format!("{}{unit}", rest / seconds);
+            rest %= seconds;
+        }
+    }
+    text
+}
+
+/// Such as "2GiB": the largest unit that divides the size.
+fn size_text(bytes: u64) -> String {
+    let binary = SIZE_UNITS.iter().rev();
+    let fits = binary
+        .filter(|(name, _)| *name != "KB")
+        .filter(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
+    match fits.max_by_key(|(_, size)| *size) {
+        Some((unit, size)) => format!("{}{unit}", bytes / size),
+        None => bytes.to_string(),
+    }
+}
+
 /// What happens once the budget of refusals is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
@@ -67,6 +109,25 @@ impl Limits {
             ("bytes_out", self.bytes_out),
             ("connections", self.connections),
         ]
+    }
+
+    /// Every limit by name, with its value as a grant could write it; `None` where there is none.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(&'static str, Option<String>)> {
+        let mut texts = vec![("lifetime", self.lifetime.map(duration_text))];
+        for (name, budget) in self.budgets() {
+            let is_bytes = name.starts_with("bytes");
+            texts.push((name, budget.map(|budget| budget.text(is_bytes))));
+        }
+        let refusals = self.refusals.map(|refusals| {
+            let then = match refusals.then {
+                Then::Freeze => "freeze",
+                Then::Kill => "kill",
+            };
+            format!("{}, then {then}", refusals.max)
+        });
+        texts.push(("refusals", refusals));
+        texts
     }
 
     /// Names of the limits that are given.

@@ -64,23 +64,8 @@ const KEYS: &[&str] = &[
 /// # Errors
 /// Every mistake of syntax, key, word and type in it.
 pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
-    let (root, toml_errors) = DeTable::parse_recoverable(&source.text);
-    let mut reader = Reader {
-        source: source.clone(),
-        errors: Vec::new(),
-    };
-    for error in &toml_errors {
-        let at = reader.at(error.span().unwrap_or(0..0));
-        reader.error(Diagnostic::error(
-            at,
-            format!("not TOML: {}", error.message()),
-        ));
-    }
-    if !toml_errors.is_empty() {
-        // What was recovered is guesswork; complaints about it would mislead.
-        return Err(Errors(reader.errors));
-    }
-    let table = root.get_ref();
+    let (root, mut reader) = read_toml(&source)?;
+    let table = &root;
     reader.check_keys(table, "a grant", KEYS);
     let top = reader.at(0..0);
     check_version(&mut reader, table);
@@ -125,12 +110,7 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
         .and_then(|v| reader.table(v, "limits"))
         .map(|t| limits::read_limits(&mut reader, t))
         .unwrap_or_default();
-    let mut tests = Vec::new();
-    if let Some(value) = table.get("test") {
-        for (location, table) in reader.tables(value, "test") {
-            tests.extend(tests_table::read_test(&mut reader, table, location));
-        }
-    }
+    let tests = read_tests(&mut reader, table);
     match name {
         Some(name) if reader.errors.is_empty() => Ok(Document {
             source,
@@ -153,6 +133,52 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
             Err(Errors(reader.errors))
         }
     }
+}
+
+/// Reads a file that holds `[[test]]` tables and nothing else.
+///
+/// # Errors
+/// Every mistake of syntax, key, word and type in it.
+pub fn parse_tests(source: &Arc<Source>) -> Result<Vec<tests_table::RawTest>, Errors> {
+    let (root, mut reader) = read_toml(source)?;
+    reader.check_keys(&root, "a file of tests", &["test"]);
+    let tests = read_tests(&mut reader, &root);
+    if reader.errors.is_empty() {
+        Ok(tests)
+    } else {
+        Err(Errors(reader.errors))
+    }
+}
+
+fn read_toml(source: &Arc<Source>) -> Result<(DeTable<'_>, Reader), Errors> {
+    let (root, toml_errors) = DeTable::parse_recoverable(&source.text);
+    let mut reader = Reader {
+        source: source.clone(),
+        errors: Vec::new(),
+    };
+    for error in &toml_errors {
+        let at = reader.at(error.span().unwrap_or(0..0));
+        reader.error(Diagnostic::error(
+            at,
+            format!("not TOML: {}", error.message()),
+        ));
+    }
+    if toml_errors.is_empty() {
+        Ok((root.into_inner(), reader))
+    } else {
+        // What was recovered is guesswork; complaints about it would mislead.
+        Err(Errors(reader.errors))
+    }
+}
+
+fn read_tests(reader: &mut Reader, table: &DeTable<'_>) -> Vec<tests_table::RawTest> {
+    let mut tests = Vec::new();
+    if let Some(value) = table.get("test") {
+        for (location, table) in reader.tables(value, "test") {
+            tests.extend(tests_table::read_test(reader, table, location));
+        }
+    }
+    tests
 }
 
 fn check_version(reader: &mut Reader, table: &DeTable<'_>) {

@@ -28,27 +28,82 @@ pub(crate) const KERNEL_SWITCHES: [(&str, Surface); 8] = [
     ("load", Surface::Load),
 ];
 
+/// A switch of `[process]` that is written as one of two words: off, then on.
+struct Scope {
+    key: &'static str,
+    switch: Surface,
+    words: [&'static str; 2],
+}
+
+const SCOPES: [Scope; 3] = [
+    Scope {
+        key: "signal",
+        switch: Surface::SignalAny,
+        words: ["session", "any"],
+    },
+    Scope {
+        key: "ptrace",
+        switch: Surface::PtraceSession,
+        words: ["none", "session"],
+    },
+    Scope {
+        key: "control",
+        switch: Surface::ControlAny,
+        words: ["session", "any"],
+    },
+];
+
+/// A switch as a grant writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub switch: Surface,
+    /// `[process]` or `[kernel]`, without the brackets.
+    pub table: &'static str,
+    pub key: &'static str,
+    /// The words for off, which is the default, and for on.
+    pub words: [&'static str; 2],
+}
+
+impl Setting {
+    /// Whether it is on in a grant's surface.
+    #[must_use]
+    pub fn is_on(&self, surface: u32) -> bool {
+        surface & self.switch.bit() != 0
+    }
+
+    /// The word for its value.
+    #[must_use]
+    pub fn value(&self, surface: u32) -> &'static str {
+        self.words[usize::from(self.is_on(surface))]
+    }
+}
+
+/// Every switch of `[process]` and `[kernel]`.
+pub fn settings() -> impl Iterator<Item = Setting> {
+    let scopes = SCOPES.map(|scope| Setting {
+        switch: scope.switch,
+        table: "process",
+        key: scope.key,
+        words: scope.words,
+    });
+    let plain = |table, key, switch| Setting {
+        switch,
+        table,
+        key,
+        words: ["false", "true"],
+    };
+    let kernel = KERNEL_SWITCHES.map(|(key, switch)| plain("kernel", key, switch));
+    scopes
+        .into_iter()
+        .chain([plain("process", "jit", Surface::Jit)])
+        .chain(kernel)
+}
+
 pub(crate) fn read_process(reader: &mut Reader, table: &DeTable<'_>, out: &mut RawSettings) {
     const KEYS: &[&str] = &["signal", "ptrace", "control", "jit", "capabilities"];
     reader.check_keys(table, "`[process]`", KEYS);
-    let scopes = [
-        (
-            "signal",
-            Surface::SignalAny,
-            [("session", false), ("any", true)],
-        ),
-        (
-            "ptrace",
-            Surface::PtraceSession,
-            [("none", false), ("session", true)],
-        ),
-        (
-            "control",
-            Surface::ControlAny,
-            [("session", false), ("any", true)],
-        ),
-    ];
-    for (key, switch, words) in scopes {
+    for Scope { key, switch, words } in SCOPES {
+        let words = [(words[0], false), (words[1], true)];
         if let Some(on) = table
             .get(key)
             .and_then(|value| reader.word(value, key, &words))

@@ -79,8 +79,16 @@ enum GrantCommand {
     Check(grant::check::CheckArgs),
     /// Show what a grant says, includes and variables filled in.
     Show(grant::show::ShowArgs),
-    /// Say what a grant allows on a path or destination, and which rule decides.
+    /// Say what a grant allows on a path or destination, which rule decides, and what would have to
+    /// change.
     Explain(grant::explain::ExplainArgs),
+    /// Compare what two grants allow, exactly. Exits with 0 if they are equal, 1 if they differ, 2
+    /// on errors.
+    Diff(grant::diff::DiffArgs),
+    /// Run the tests of a grant. Exits with 1 if one fails, 2 if they cannot be run.
+    Test(grant::test::TestArgs),
+    /// Draw the automaton of a grant's file rules, for Graphviz.
+    Graph(grant::graph::GraphArgs),
 }
 
 /// Printing of whatever a command answers.
@@ -110,6 +118,9 @@ pub fn main() -> ExitCode {
         Command::Grant(GrantCommand::Check(args)) => grant::check::check(&args),
         Command::Grant(GrantCommand::Show(args)) => grant::show::show(&args),
         Command::Grant(GrantCommand::Explain(args)) => grant::explain::explain(&args),
+        Command::Grant(GrantCommand::Diff(args)) => grant::diff::diff(&args),
+        Command::Grant(GrantCommand::Test(args)) => grant::test::test(&args),
+        Command::Grant(GrantCommand::Graph(args)) => grant::graph::graph(&args),
         Command::Doctor(args) => doctor::doctor(&args, &client),
         Command::Daemon(args) => daemon::daemon(args, cli.socket),
     };

@@ -22,6 +22,8 @@ const DIRECTORY: &str = "/etc/bailiff/grants";
 pub enum GrantError {
     #[error("cannot read the grant {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("cannot read the tests in {}: {source}", path.display())]
+    Tests { path: PathBuf, source: io::Error },
     #[error("there is no grant `{name}`: give a file (`./{name}.toml`), or one of {known}")]
     Unknown { name: String, known: String },
     /// Mistakes in the text, shown at their place.
@@ -39,6 +41,30 @@ impl GrantError {
 /// Finds a grant and all that it includes: `name` is a path, or the name of a grant in
 /// `/etc/bailiff/grants` or of those that ship. Mistakes in it are found here already.
 pub fn load(name: &str, inputs: &Inputs) -> Result<(GrantSource, Grant), GrantError> {
+    load_from(name, None, inputs)
+}
+
+/// The same, with the `[[test]]` tables of another file added to the grant's own.
+pub fn load_with_tests(
+    name: &str,
+    tests: Option<&Path>,
+    inputs: &Inputs,
+) -> Result<Grant, GrantError> {
+    let tests = tests.map(|path| {
+        let text = fs::read_to_string(path).map_err(|source| GrantError::Tests {
+            path: path.into(),
+            source,
+        })?;
+        Ok(Source::new(path.to_string_lossy(), text))
+    });
+    Ok(load_from(name, tests.transpose()?, inputs)?.1)
+}
+
+fn load_from(
+    name: &str,
+    tests: Option<Source>,
+    inputs: &Inputs,
+) -> Result<(GrantSource, Grant), GrantError> {
     let (main, beside) = find_main(name)?;
     let includes = RefCell::new(Vec::new());
     let find = |name: &str| {
@@ -48,7 +74,7 @@ pub fn load(name: &str, inputs: &Inputs) -> Result<(GrantSource, Grant), GrantEr
         Ok(source)
     };
     let source = Source::new(&main.origin, &main.text);
-    let grant = agent_grant::load(source, &convert(inputs), &find)
+    let grant = agent_grant::load_with_tests(source, tests, &convert(inputs), &find)
         .map_err(|errors| GrantError::mistakes(&errors))?;
     let mut includes = includes.into_inner();
     includes.dedup();

@@ -2,9 +2,11 @@
 
 mod compiled;
 mod load;
+mod presence;
 mod resolve;
 mod trail;
 
 pub use compiled::{Compiled, Prepared};
-pub use load::{GrantError, load, read};
+pub use load::{GrantError, load, load_with_tests, read};
+pub use presence::{Bounds, absent};
 pub use resolve::{Resolutions, Resolver};

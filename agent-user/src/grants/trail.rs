@@ -65,7 +65,9 @@ pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Trail> {
             }
             continue;
         }
-        let here = steps.last().expect("the root is never popped");
+        let Some(here) = steps.last() else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = match openat(&here.fd, name.as_slice(), flags, Mode::empty()) {
             Ok(fd) => fd,

@@ -75,7 +75,9 @@ impl Table {
 pub fn render_line(cells: &[Cell], widths: &[usize]) -> String {
     let mut out = String::new();
     for (i, Cell { text, style }) in cells.iter().enumerate() {
-        let _ = write!(out, "{style}{text}{style:#}");
+        if !text.is_empty() {
+            let _ = write!(out, "{style}{text}{style:#}");
+        }
         if i + 1 < cells.len() {
             let width = widths.get(i).copied().unwrap_or(0);
             let blanks = width.saturating_sub(text.width()) + 2;
@@ -110,5 +112,11 @@ mod tests {
         table.row(["ab".into(), "1000".into(), "".into()]);
         let plain = anstream::adapter::strip_str(&table.render()).to_string();
         assert_eq!(plain, "NAME  N     REST\n日本  1     x\nab    1000\n");
+    }
+
+    #[test]
+    fn empty_cells_leave_no_blanks_at_the_end() {
+        let empty = Cell::styled("", STRONG);
+        assert_eq!(render_line(&["a".into(), empty], &[5, 5]), "a");
     }
 }

@@ -1,11 +1,15 @@
 //! `bailiff grant check`
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
+use agent_grant::{
+    Lint, Severity, lint,
+    lint::{matches_nothing, patterns_in},
+};
 use clap::Args;
 use serde::Serialize;
 
-use super::here;
+use super::{Here, here, test::Tried, verdict};
 use crate::{
     api::SCHEMA,
     cli::{
@@ -14,10 +18,11 @@ use crate::{
         grant_args::SetArgs,
         output::{print, print_json},
     },
-    grants::GrantError,
+    grants::{Bounds, GrantError, absent},
     render::{
         escape,
-        style::{BAD, GOOD, WARN, paint},
+        escape::escape_bytes,
+        style::{WARN, paint},
     },
 };
 
@@ -43,17 +48,24 @@ struct Outcome {
     rules: usize,
     table_bytes: usize,
     tests: usize,
-    failed_tests: Vec<FailedTest>,
+    failed_tests: Vec<Tried>,
+    remarks: Vec<Remark>,
     /// Limits that this version does not enforce.
     unenforced: Vec<&'static str>,
 }
 
+/// Something that is valid and may not mean what its author wants.
 #[derive(Serialize)]
-struct FailedTest {
-    place: String,
-    question: String,
-    expected: &'static str,
-    rule: Option<String>,
+struct Remark {
+    kind: &'static str,
+    severity: &'static str,
+    message: String,
+    place: Option<String>,
+    /// A path that shows it.
+    path: Option<String>,
+    help: Option<String>,
+    #[serde(skip)]
+    shown: String,
 }
 
 pub(in crate::cli) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -85,16 +97,10 @@ pub(in crate::cli) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Outcome> {
     let here = here(name, &set.inputs())?;
     let tests = here.written.inner().run_tests();
-    let failed = tests
-        .iter()
-        .filter(|test| !test.passed)
-        .map(|test| FailedTest {
-            place: test.location.to_string(),
-            question: test.question.clone(),
-            expected: if test.expected_allow { "allow" } else { "deny" },
-            rule: test.rule.clone(),
-        });
-    let failed_tests = failed.collect::<Vec<_>>();
+    let failed = tests.iter().filter(|test| !test.passed);
+    let failed_tests = failed.map(Tried::new).collect::<Vec<_>>();
+    let mut remarks = lint(here.compiled.inner());
+    remarks.extend(matching_nothing(&here));
     Ok(Outcome {
         schema: SCHEMA,
         grant: name.into(),
@@ -104,8 +110,42 @@ fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Outcome> {
         table_bytes: here.compiled.inner().table_bytes(),
         tests: tests.len(),
         failed_tests,
+        remarks: remarks.iter().map(Remark::new).collect(),
         unenforced: here.grant.unenforced_limits(),
     })
+}
+
+/// Remarks on patterns of the grant's own file that match nothing on this host. A grant that ships
+/// is written for every host.
+fn matching_nothing(here: &Here) -> Vec<Lint> {
+    if !Path::new(&here.origin).exists() {
+        return Vec::new();
+    }
+    let compiled = here.compiled.inner();
+    let patterns = patterns_in(compiled, &here.origin);
+    let globs = patterns.iter().map(|p| p.globs().cloned().collect());
+    let absent = absent(globs.collect(), Bounds::default());
+    let absent: Vec<_> = absent.into_iter().map(|i| patterns[i].clone()).collect();
+    matches_nothing(compiled, &absent)
+}
+
+impl Remark {
+    fn new(lint: &Lint) -> Self {
+        let diagnostic = &lint.diagnostic;
+        Self {
+            kind: lint.kind.name(),
+            severity: match diagnostic.severity {
+                Severity::Note => "note",
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+            },
+            message: diagnostic.message.clone(),
+            place: diagnostic.location.as_ref().map(ToString::to_string),
+            path: lint.path.as_deref().map(escape_bytes),
+            help: diagnostic.help.clone(),
+            shown: diagnostic.render(true),
+        }
+    }
 }
 
 fn broken(name: &str, error: &GrantError) -> Outcome {
@@ -118,6 +158,7 @@ fn broken(name: &str, error: &GrantError) -> Outcome {
         table_bytes: 0,
         tests: 0,
         failed_tests: Vec::new(),
+        remarks: Vec::new(),
         unenforced: Vec::new(),
     }
 }
@@ -128,23 +169,12 @@ fn tell(outcome: &Outcome) -> anyhow::Result<()> {
         failure::say(error);
         return Ok(());
     }
+    for remark in &outcome.remarks {
+        print(&remark.shown)?;
+        print("")?;
+    }
     for test in &outcome.failed_tests {
-        let verdict = if test.expected == "allow" {
-            "refused"
-        } else {
-            "allowed"
-        };
-        let rule = test
-            .rule
-            .as_deref()
-            .map_or("no rule".into(), |rule| format!("rule `{rule}`"));
-        print(&format!(
-            "{}: {}: expected {}, but {rule} has it {verdict}: {}",
-            escape(&test.place),
-            paint("test failed", BAD),
-            test.expected,
-            escape(&test.question)
-        ))?;
+        print(&test.line())?;
     }
     for limit in &outcome.unenforced {
         print(&format!(
@@ -152,11 +182,7 @@ fn tell(outcome: &Outcome) -> anyhow::Result<()> {
             paint("warning", WARN)
         ))?;
     }
-    let verdict = if outcome.ok {
-        paint("ok", GOOD)
-    } else {
-        paint("not ok", BAD)
-    };
+    let verdict = verdict(outcome.ok);
     print(&format!(
         "{name}: {verdict}, {} rules, {} of {} tests passed, {} KB in the kernel",
         outcome.rules,

@@ -3,12 +3,12 @@
 use std::{fs, os::unix::ffi::OsStrExt, path::Path, process::ExitCode};
 
 use agent_abi::{Right, right::FILE_RIGHTS};
-use agent_grant::net::parse_endpoint;
+use agent_grant::{Effect, RuleInfo, explain as explain_file, explain::Match, explain_net, net};
 use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::here;
+use super::{here, rule_and_place};
 use crate::{
     api::SCHEMA,
     cli::{
@@ -20,7 +20,7 @@ use crate::{
     render::{
         Table, escape,
         escape::escape_bytes,
-        style::{BAD, FAINT, GOOD},
+        style::{BAD, FAINT, GOOD, paint},
         table::Cell,
     },
 };
@@ -31,10 +31,28 @@ pub(in crate::cli) struct ExplainArgs {
     grant: String,
     /// An absolute path, or a destination (`10.0.0.1:443/tcp`).
     object: String,
+    /// Only this right (`read`, `file.write`): with every rule that matches, and what would have to
+    /// change.
+    #[arg(value_parser = file_right)]
+    right: Option<Right>,
     #[command(flatten)]
     set: SetArgs,
     #[command(flatten)]
     json: JsonArg,
+}
+
+fn file_right(text: &str) -> Result<Right, String> {
+    let mut rights = file_rights();
+    rights
+        .find(|right| right.name() == text || right.name().strip_prefix("file.") == Some(text))
+        .ok_or_else(|| {
+            let names: Vec<_> = file_rights().map(Right::name).collect();
+            format!("expected one of {}", names.join(", "))
+        })
+}
+
+fn file_rights() -> impl Iterator<Item = Right> {
+    Right::ALL.iter().map(|(right, _)| *right).take(FILE_RIGHTS)
 }
 
 #[derive(Serialize)]
@@ -52,37 +70,57 @@ struct Decision {
     /// The rule that decided; none where no rule allows it.
     rule: Option<String>,
     place: Option<String>,
+    /// The pattern or destination by which that rule matches.
+    pattern: Option<String>,
     reason: Option<String>,
+    /// Every rule that matches.
+    matches: Vec<Matching>,
+    /// What would have to change for the opposite.
+    change: String,
+}
+
+#[derive(Serialize)]
+struct Matching {
+    rule: String,
+    effect: &'static str,
+    pattern: String,
+    /// What the pattern stands for here: variables, braces and real paths put in.
+    glob: String,
+    /// The pattern of `except` that takes this object out of the rule.
+    except: Option<String>,
+    decides: bool,
+    #[serde(skip)]
+    shown: String,
 }
 
 pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let compiled = here(&args.grant, &args.set.inputs())?.compiled;
     let explained = if args.object.starts_with('/') {
-        explain_path(&compiled, &args.object)
-    } else if let Ok(endpoint) = parse_endpoint(&args.object) {
-        let decided = compiled.inner().decide_net(endpoint);
-        let rights = vec![decision(&compiled, Right::NetConnect, decided)];
-        Explained {
-            schema: SCHEMA,
-            object: endpoint.to_string(),
-            rights,
-        }
+        explain_path(&compiled, &args.object, args.right)
     } else {
-        bail!(
-            "`{}` is neither an absolute path nor a destination such as `10.0.0.1:443/tcp`",
-            escape(&args.object)
-        );
+        let Ok(endpoint) = net::parse_endpoint(&args.object) else {
+            bail!(
+                "`{}` is neither an absolute path nor a destination such as `10.0.0.1:443/tcp`",
+                escape(&args.object)
+            );
+        };
+        if args.right.is_some() {
+            bail!("a destination has one right, which need not be named: net.connect");
+        }
+        explain_destination(&compiled, endpoint)
     };
     if args.json.json {
         print_json(&explained)?;
+    } else if let [decision] = explained.rights.as_slice() {
+        print(&details(&explained.object, decision))?;
     } else {
-        print(&lines(&explained))?;
+        print(&overview(&explained, &args.grant))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Rights on a path as the kernel would find it: links followed, as far as it exists.
-fn explain_path(compiled: &Compiled, path: &str) -> Explained {
+fn explain_path(compiled: &Compiled, path: &str, only: Option<Right>) -> Explained {
     let real = fs::canonicalize(path).or_else(|_| {
         let path = Path::new(path);
         let (parent, name) = (path.parent(), path.file_name());
@@ -92,12 +130,18 @@ fn explain_path(compiled: &Compiled, path: &str) -> Explained {
     let real = real.unwrap_or_else(|_| path.into());
     let bytes = real.as_os_str().as_bytes();
     let walked = if bytes == b"/" { b"" } else { bytes };
-    let decide = |right| decision(compiled, right, compiled.inner().decide(walked, right));
-    let rights = Right::ALL
-        .iter()
-        .map(|(right, _)| *right)
-        .take(FILE_RIGHTS)
-        .map(decide);
+    let asked = file_rights().filter(|right| only.is_none_or(|only| only == *right));
+    let rights = asked.filter_map(|right| {
+        let found = explain_file(compiled.inner(), walked, right)?;
+        let rule = found.rule.as_ref();
+        Some(decision(
+            right,
+            found.allowed,
+            rule,
+            &found.matches,
+            found.change,
+        ))
+    });
     Explained {
         schema: SCHEMA,
         object: escape_bytes(bytes),
@@ -105,50 +149,150 @@ fn explain_path(compiled: &Compiled, path: &str) -> Explained {
     }
 }
 
-fn decision(compiled: &Compiled, right: Right, (allowed, rule): (bool, u16)) -> Decision {
-    let rule = compiled.inner().rule(rule);
+fn explain_destination(compiled: &Compiled, endpoint: net::Endpoint) -> Explained {
+    let found = explain_net(compiled.inner(), endpoint);
+    let rule = found.rule.as_ref();
+    Explained {
+        schema: SCHEMA,
+        object: endpoint.to_string(),
+        rights: vec![decision(
+            Right::NetConnect,
+            found.allowed,
+            rule,
+            &found.matches,
+            found.change,
+        )],
+    }
+}
+
+fn decision(
+    right: Right,
+    allowed: bool,
+    rule: Option<&RuleInfo>,
+    matches: &[Match],
+    change: String,
+) -> Decision {
+    let deciding = matches.iter().find(|m| m.decides);
     Decision {
         right: right.name(),
         allowed,
         rule: rule.map(|rule| rule.id.clone()),
         place: rule.and_then(|rule| rule.place.clone()),
+        pattern: deciding.map(|m| m.pattern.clone()),
         reason: rule.and_then(|rule| rule.reason.clone()),
+        matches: matches.iter().map(matching).collect(),
+        change,
     }
 }
 
-fn lines(explained: &Explained) -> String {
-    let mut table = Table::new(&["RIGHT", "", "RULE", "WHERE", "REASON"]);
-    for decision in &explained.rights {
-        let none = if decision.allowed {
-            ""
+fn matching(found: &Match) -> Matching {
+    Matching {
+        rule: found.rule.id.clone(),
+        effect: if found.rule.effect == Effect::Allow {
+            "allow"
         } else {
-            "no rule allows it"
+            "deny"
+        },
+        pattern: found.pattern.clone(),
+        glob: found.glob.clone(),
+        except: found.except.clone(),
+        decides: found.decides,
+        shown: rule_and_place(&found.rule),
+    }
+}
+
+fn verdict(allowed: bool) -> Cell {
+    if allowed {
+        Cell::styled("allowed", GOOD)
+    } else {
+        Cell::styled("refused", BAD)
+    }
+}
+
+/// Every right in a line.
+fn overview(explained: &Explained, grant: &str) -> String {
+    let mut table = Table::new(&["RIGHT", "", "RULE", "PATTERN", "WHERE", "REASON"]);
+    for decision in &explained.rights {
+        let text = |text: &Option<String>| escape(text.as_deref().unwrap_or("")).into_owned();
+        let reason = match (&decision.rule, &decision.reason) {
+            (None, _) => "no rule allows it".to_owned(),
+            (Some(_), reason) => text(reason),
         };
+        let rule = decision.rule.as_deref().unwrap_or("-");
         table.row([
             decision.right.into(),
-            if decision.allowed {
-                Cell::styled("allowed", GOOD)
-            } else {
-                Cell::styled("refused", BAD)
-            },
-            decision
-                .rule
-                .as_deref()
-                .map_or("-".into(), |rule| escape(rule).into()),
-            decision
-                .place
-                .as_deref()
-                .map_or("".into(), |place| escape(place).into()),
-            Cell::styled(
-                escape(
-                    decision
-                        .reason
-                        .as_deref()
-                        .unwrap_or(if decision.rule.is_some() { "" } else { none }),
-                ),
-                FAINT,
-            ),
+            verdict(decision.allowed),
+            escape(rule).into(),
+            text(&decision.pattern).into(),
+            text(&decision.place).into(),
+            Cell::styled(reason, FAINT),
         ]);
     }
-    format!("{}\n\n{}", escape(&explained.object), table.render())
+    let more = format!(
+        "`bailiff grant explain {} {} RIGHT` says what would have to change.",
+        escape(grant),
+        explained.object
+    );
+    format!(
+        "{}\n\n{}\n{}",
+        explained.object,
+        table.render(),
+        paint(&more, FAINT)
+    )
+}
+
+/// One right: every rule that matches, and what would have to change.
+fn details(object: &str, decision: &Decision) -> String {
+    let (word, style) = if decision.allowed {
+        ("allowed", GOOD)
+    } else {
+        ("refused", BAD)
+    };
+    let mut text = format!("{} {object}: {}", decision.right, paint(word, style));
+    match (&decision.rule, &decision.reason) {
+        (None, _) => text += ", since no rule allows it",
+        (Some(rule), None) => text += &format!(" by rule {}", escape(rule)),
+        (Some(rule), Some(reason)) => {
+            text += &format!(" by rule {}: {}", escape(rule), escape(reason));
+        }
+    }
+    text.push_str("\n\n");
+    if !decision.matches.is_empty() {
+        let mut table = Table::new(&["", "RULE", "PATTERN", "HERE", ""]);
+        for found in &decision.matches {
+            table.row(match_row(found));
+        }
+        text += &table.render();
+        text.push('\n');
+    }
+    let mut change = decision.change.clone();
+    if let Some(first) = change.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text + &escape(&change) + "."
+}
+
+fn match_row(found: &Matching) -> [Cell; 5] {
+    let effect = match (&found.except, found.effect) {
+        (Some(_), _) => Cell::styled("no match", FAINT),
+        (None, "allow") => Cell::styled("allows", GOOD),
+        (None, _) => Cell::styled("denies", BAD),
+    };
+    let here = if found.glob == found.pattern {
+        ""
+    } else {
+        found.glob.as_str()
+    };
+    let note = match &found.except {
+        Some(except) => format!("excepted by {}", escape(except)),
+        None if found.decides => "decides".to_owned(),
+        None => String::new(),
+    };
+    [
+        effect,
+        found.shown.as_str().into(),
+        escape(&found.pattern).into(),
+        escape(here).into(),
+        note.into(),
+    ]
 }

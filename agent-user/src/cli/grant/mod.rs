@@ -1,19 +1,28 @@
 //! `bailiff grant`: work on grants that needs neither daemon nor root.
 
 pub(super) mod check;
+pub(super) mod diff;
 pub(super) mod explain;
+pub(super) mod graph;
 pub(super) mod show;
+pub(super) mod test;
 
-use agent_grant::Grant;
+use agent_grant::{Grant, RuleInfo};
 
 use crate::{
     api::Inputs,
     grants::{self, Compiled, Resolver},
     mounts::MountNamespace,
+    render::{
+        escape,
+        style::{BAD, GOOD, paint},
+    },
 };
 
 /// A grant as it would be in a session started here and now.
 struct Here {
+    /// What messages call the grant's own file.
+    origin: String,
     /// Prefixes resolved.
     grant: Grant,
     /// With prefixes as written: what the grant's own tests speak of.
@@ -22,14 +31,32 @@ struct Here {
 }
 
 fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
-    let (_, mut grant) = grants::load(name, inputs)?;
+    let (source, mut grant) = grants::load(name, inputs)?;
     let written = Compiled::as_written(&grant)?;
     let namespace = MountNamespace::of_process(std::process::id())?;
     let view = namespace.view()?;
     let compiled = Compiled::in_place(&mut grant, &mut Resolver::new(namespace.root(), &view))?;
     Ok(Here {
+        origin: source.main.origin,
         grant,
         written,
         compiled,
     })
+}
+
+/// A rule with its place: `secrets (mine.toml:12:1)`.
+fn rule_and_place(rule: &RuleInfo) -> String {
+    match &rule.place {
+        Some(place) => format!("{} ({})", escape(&rule.id), escape(place)),
+        None => escape(&rule.id).into_owned(),
+    }
+}
+
+/// The last word on a grant.
+fn verdict(ok: bool) -> String {
+    if ok {
+        paint("ok", GOOD)
+    } else {
+        paint("not ok", BAD)
+    }
 }

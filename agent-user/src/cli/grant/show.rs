@@ -1,10 +1,12 @@
 //! `bailiff grant show`
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
+use agent_abi::{FileRights, Right, right::FILE_RIGHTS};
 use agent_grant::{
     Effect, Grant, Mode, Rule,
     model::{FilePattern, Object, right_names},
+    syntax::settings::settings,
 };
 use clap::Args;
 use serde::Serialize;
@@ -41,7 +43,11 @@ struct Shown {
     purpose: Option<String>,
     mode: &'static str,
     rules: Vec<ShownRule>,
+    /// For each file right the rules that allow and deny it.
+    rights: Vec<ShownRight>,
+    settings: Vec<ShownSetting>,
     capabilities: Vec<&'static str>,
+    limits: BTreeMap<&'static str, String>,
     /// Limits that this version does not enforce.
     unenforced: Vec<&'static str>,
 }
@@ -49,12 +55,30 @@ struct Shown {
 #[derive(Serialize)]
 struct ShownRule {
     id: String,
+    /// `file`, `net` or `unix`.
+    kind: &'static str,
     place: Option<String>,
     effect: &'static str,
     rights: Vec<&'static str>,
     objects: Vec<ShownObject>,
     except: Vec<ShownObject>,
     reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ShownRight {
+    right: &'static str,
+    allowed_by: Vec<String>,
+    denied_by: Vec<String>,
+}
+
+/// A switch of `[process]` or `[kernel]`.
+#[derive(Serialize)]
+struct ShownSetting {
+    table: &'static str,
+    key: &'static str,
+    value: &'static str,
+    is_default: bool,
 }
 
 /// A pattern as written, and what it names on this host where that is something else.
@@ -86,9 +110,44 @@ fn shown(grant: &Grant) -> Shown {
             "enforce"
         },
         rules: grant.rules.iter().map(rule).collect(),
+        rights: rights(grant),
+        settings: settings()
+            .map(|setting| ShownSetting {
+                table: setting.table,
+                key: setting.key,
+                value: setting.value(grant.surface),
+                is_default: !setting.is_on(grant.surface),
+            })
+            .collect(),
         capabilities: grant.capability_names(),
+        limits: limits(grant),
         unenforced: grant.unenforced_limits(),
     }
+}
+
+fn rights(grant: &Grant) -> Vec<ShownRight> {
+    let named = |right: FileRights, effect: Effect| {
+        let rules = grant.rules.iter().filter(move |rule| {
+            rule.effect == effect
+                && matches!(&rule.object, Object::File { rights, .. } if rights.contains(right))
+        });
+        rules.map(|rule| rule.id.clone()).collect()
+    };
+    let rights = Right::ALL.iter().take(FILE_RIGHTS);
+    rights
+        .map(|(right, name)| ShownRight {
+            right: name,
+            allowed_by: named(FileRights(1 << *right as u16), Effect::Allow),
+            denied_by: named(FileRights(1 << *right as u16), Effect::Deny),
+        })
+        .collect()
+}
+
+fn limits(grant: &Grant) -> BTreeMap<&'static str, String> {
+    let texts = grant.limits.texts().into_iter();
+    texts
+        .filter_map(|(name, text)| Some((name, text?)))
+        .collect()
 }
 
 fn rule(rule: &Rule) -> ShownRule {
@@ -98,7 +157,7 @@ fn rule(rule: &Rule) -> ShownRule {
             paths,
             except,
         } => {
-            let all = *rights == agent_abi::FileRights::ALL;
+            let all = *rights == FileRights::ALL;
             let rights = if all {
                 vec!["all"]
             } else {
@@ -121,6 +180,7 @@ fn rule(rule: &Rule) -> ShownRule {
     };
     ShownRule {
         id: rule.id.clone(),
+        kind: rule.kind(),
         place: rule.location.as_ref().map(ToString::to_string),
         effect: if rule.effect == Effect::Allow {
             "allow"
@@ -194,14 +254,108 @@ fn lines(shown: &Shown) -> String {
         }
     }
     text += &table.render();
-    if !shown.capabilities.is_empty() {
-        text += &format!("\ncapabilities: {}\n", shown.capabilities.join(" "));
+    text.push('\n');
+    text += &rights_table(shown);
+    text.push('\n');
+    for sentence in sentences(shown) {
+        text += &format!("{sentence}\n");
     }
+    text
+}
+
+fn rights_table(shown: &Shown) -> String {
+    let mut table = Table::new(&["RIGHT", "ALLOWED BY", "DENIED BY"]);
+    for right in &shown.rights {
+        let ids = |ids: &[String]| {
+            let ids: Vec<_> = ids.iter().map(|id| escape(id)).collect();
+            if ids.is_empty() {
+                "-".to_owned()
+            } else {
+                ids.join(" ")
+            }
+        };
+        table.row([
+            right.right.into(),
+            ids(&right.allowed_by).into(),
+            ids(&right.denied_by).into(),
+        ]);
+    }
+    table.render()
+}
+
+/// The rest of the grant, in words.
+fn sentences(shown: &Shown) -> Vec<String> {
+    let mut text = vec![if shown.mode == "audit" {
+        "Nothing is refused: in audit mode, what would have been is recorded.".to_owned()
+    } else {
+        "What no rule allows is refused, and so is what a rule denies, whatever else allows it."
+            .to_owned()
+    }];
+    if !shown
+        .rules
+        .iter()
+        .any(|rule| rule.kind == "net" && rule.effect == "allow")
+    {
+        text.push("The network is closed.".to_owned());
+    }
+    let value = |key: &str| {
+        shown
+            .settings
+            .iter()
+            .find(|s| s.key == key)
+            .map(|s| s.value)
+    };
+    let reach = |key, any: &str, session: &str| match value(key) {
+        Some("any") => any.to_owned(),
+        _ => session.to_owned(),
+    };
+    text.push(reach(
+        "signal",
+        "Every process that its user may signal can be signalled.",
+        "Only processes of the session can be signalled.",
+    ));
+    text.push(reach(
+        "control",
+        "Limits and scheduling of every process of its user can be changed.",
+        "Only processes of the session can have their limits and scheduling changed.",
+    ));
+    text.push(match value("ptrace") {
+        Some("session") => "Processes of the session can be traced.".to_owned(),
+        _ => "No process can be traced.".to_owned(),
+    });
+    text.push(match value("jit") {
+        Some("true") => "Anonymous memory can be made executable.".to_owned(),
+        _ => "No anonymous memory can be made executable.".to_owned(),
+    });
+    let kernel = shown.settings.iter().filter(|s| s.table == "kernel");
+    let open: Vec<_> = kernel.filter(|s| !s.is_default).map(|s| s.key).collect();
+    text.push(if open.is_empty() {
+        "Mounts, namespaces, bpf, perf, io_uring, userfaultfd, keyrings and loading of code into \
+         the kernel are refused."
+            .to_owned()
+    } else {
+        format!("Opened of the kernel: {}.", open.join(", "))
+    });
+    text.push(if shown.capabilities.is_empty() {
+        "No capability can be used, not even by root.".to_owned()
+    } else {
+        format!("Capabilities: {}.", shown.capabilities.join(", "))
+    });
+    text.push(if shown.limits.is_empty() {
+        "There are no limits.".to_owned()
+    } else {
+        let limits: Vec<_> = shown
+            .limits
+            .iter()
+            .map(|(name, text)| format!("{name} {text}"))
+            .collect();
+        format!("Limits: {}.", limits.join("; "))
+    });
     if !shown.unenforced.is_empty() {
-        text += &format!(
-            "\nnot enforced by this version: limits {}\n",
+        text.push(format!(
+            "Not enforced by this version: {}.",
             shown.unenforced.join(", ")
-        );
+        ));
     }
     text
 }

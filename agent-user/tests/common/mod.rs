@@ -1,0 +1,55 @@
+//! Running `bailiff` where there is no daemon.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+pub fn bailiff(args: &[&str]) -> Run {
+    bailiff_in(Path::new("/"), args)
+}
+
+pub fn bailiff_in(dir: &Path, args: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bailiff"));
+    command
+        .current_dir(dir)
+        .args(args)
+        .env("HOME", "/root")
+        .env("USER", "root");
+    finish(
+        command
+            .env("BAILIFF_SOCKET", "/nonexistent/bailiff.sock")
+            .output()
+            .unwrap(),
+    )
+}
+
+pub fn finish(output: Output) -> Run {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+/// A grant in a directory of its own.
+pub fn grant(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mine.toml");
+    fs::write(&path, format!("version = 1\nname = \"mine\"\n{text}")).unwrap();
+    (dir, path)
+}
+
+pub fn check(text: &str) -> Run {
+    let (dir, _) = grant(text);
+    bailiff_in(dir.path(), &["grant", "check", "mine.toml"])
+}
