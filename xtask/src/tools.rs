@@ -52,6 +52,9 @@ pub(crate) const VM: &[Tool] = &[
     ),
 ];
 
+/// To compile the fuzz targets.
+pub(crate) const FUZZ: &[Tool] = &[tool("c++", "g++", "compiles libFuzzer")];
+
 /// To make the Debian root image.
 pub(crate) const DEBIAN_ROOT: &[Tool] =
     &[tool("mmdebstrap", "mmdebstrap", "builds the Debian root")];

@@ -2,6 +2,7 @@
 
 use super::Tally;
 use crate::build;
+use crate::fuzz::{self, Outcome, Target};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -15,6 +16,8 @@ pub(crate) fn check(ebpf_object: &Path) -> Result<Tally> {
         "format of the kernel side",
         build::cargo().args(kernel_side),
     )?;
+    let fuzzing = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+    tally += one("format of the fuzz targets", build::cargo().args(fuzzing))?;
     let lints = [
         "clippy",
         "--quiet",
@@ -26,6 +29,30 @@ pub(crate) fn check(ebpf_object: &Path) -> Result<Tally> {
     ];
     tally += one("lints", cargo(ebpf_object).args(lints))?;
     tally += unit_tests(ebpf_object)?;
+    tally += fuzz_targets()?;
+    Ok(tally)
+}
+
+/// For so long, each target for itself, side by side.
+const FUZZ_SECONDS: u64 = 25;
+
+fn fuzz_targets() -> Result<Tally> {
+    eprintln!("fuzzing for {FUZZ_SECONDS} s");
+    fuzz::build()?;
+    let mut tally = Tally::default();
+    for (target, outcome) in fuzz::run_all(&Target::ALL, FUZZ_SECONDS) {
+        let name = target.name();
+        tally += match outcome? {
+            Outcome::Nothing(inputs) => {
+                println!("fuzz target {name}: {inputs} inputs, no finding");
+                Tally::PASSED
+            }
+            Outcome::Found(finding) => {
+                println!("FAILED fuzz target {name}\n{}", finding.tell());
+                Tally::FAILED
+            }
+        };
+    }
     Ok(tally)
 }
 
