@@ -1,10 +1,12 @@
 //! Set-up, build, virtual machines, tests and demo. Start with `cargo xtask --help`.
 
 mod apt;
+mod bench;
 mod build;
 mod cache;
 mod commands;
 mod exec;
+mod fuzz;
 mod kernel;
 mod paths;
 mod test;
@@ -29,7 +31,9 @@ enum Command {
     Kernels(commands::kernels::Kernels),
     Vm(commands::vm::Run),
     Test(commands::test::Test),
+    Fuzz(commands::fuzz::Fuzz),
     Demo(commands::demo::Demo),
+    Bench(commands::bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -39,7 +43,9 @@ fn main() -> ExitCode {
         Command::Kernels(command) => command.run(),
         Command::Vm(command) => command.run(),
         Command::Test(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
         Command::Demo(command) => command.run(),
+        Command::Bench(command) => command.run(),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

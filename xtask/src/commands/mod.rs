@@ -1,7 +1,9 @@
 //! One file per subcommand.
 
+pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod demo;
+pub(crate) mod fuzz;
 pub(crate) mod kernels;
 pub(crate) mod setup;
 pub(crate) mod test;

@@ -54,6 +54,8 @@ pub(crate) enum Output {
     /// Line by line to the caller's standard output after this prefix, for machines that run side
     /// by side. The command's standard output is also kept in the [`Outcome`].
     Lines(String),
+    /// Standard output is only kept in the [`Outcome`]; standard error goes to the caller's.
+    Kept,
 }
 
 /// What QEMU runs the guest's instructions on.

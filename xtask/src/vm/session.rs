@@ -171,7 +171,8 @@ impl<'a> Progress<'a> {
                 stream.write_all(&frame.payload)?;
                 stream.flush()?;
             }
-            Output::Stream => io::stderr().write_all(&frame.payload)?,
+            Output::Kept if is_stdout => self.stdout.extend_from_slice(&frame.payload),
+            Output::Stream | Output::Kept => io::stderr().write_all(&frame.payload)?,
             Output::Lines(prefix) => {
                 self.lines[usize::from(is_stdout)].show(prefix, &frame.payload);
                 if is_stdout {
