@@ -68,10 +68,14 @@ fn the_daemon_must_be_root() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bailiff"));
     command.args(["daemon"]);
     if nix::unistd::geteuid().is_root() {
-        // Files of root's build need not be readable to others: a copy is.
+        // Files of root's build need not be readable to others: a copy is. `cp` makes it, since what
+        // another test starts meanwhile would inherit this process's descriptor, and a program that
+        // is open for writing cannot be run.
         let dir = tempfile::tempdir().unwrap();
         let copy = dir.path().join("bailiff");
-        fs::copy(env!("CARGO_BIN_EXE_bailiff"), &copy).unwrap();
+        let mut cp = Command::new("cp");
+        cp.arg(env!("CARGO_BIN_EXE_bailiff")).arg(&copy);
+        assert!(cp.status().unwrap().success());
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(dir.path(), open).unwrap();
         command = Command::new(copy);

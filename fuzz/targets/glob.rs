@@ -77,7 +77,7 @@ fn is_cheap(globs: &[Glob]) -> bool {
     let (stars, others): (Vec<_>, Vec<_>) = atoms
         .filter(|atom| !matches!(atom, glob::Atom::Byte(_)))
         .partition(|atom| **atom == glob::Atom::Star);
-    globs.len() <= 16 && stars.len() <= 24 && others.len() <= 8
+    globs.len() <= 16 && stars.len() <= 12 && others.len() <= 8
 }
 
 fn ours(path: &[u8]) -> bool {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Check the sources, run the unit tests, and run the scenarios on every kernel of the matrix.
 ///
-/// Ends with a line for each kernel, and last the totals alone: `N passed, N failed, N skipped`.
+/// Ends with what failed, a line for each kernel, and last the totals alone: `N passed, N failed, N
+/// skipped`.
 #[derive(Args)]
 pub(crate) struct Test {
     /// Only on this kernel, such as 6.12 or `newest`; may be given several times.
@@ -67,6 +68,9 @@ impl Test {
             }
         }
         println!();
+        for name in &total.failures {
+            println!("FAILED {name}");
+        }
         for line in lines {
             println!("{line}");
         }
@@ -148,8 +152,11 @@ impl Test {
         let mut text = tally.to_string();
         if let Some(error) = error {
             println!("FAILED on kernel {name}: {error}");
-            tally += Tally::FAILED;
+            tally += Tally::failed(error.lines().next().unwrap_or_default());
             text += &format!(", and: {}", error.lines().next().unwrap_or_default());
+        }
+        for failure in &mut tally.failures {
+            *failure = format!("[{name}] {failure}");
         }
         (line(&name, &text, started), tally)
     }

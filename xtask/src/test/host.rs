@@ -1,6 +1,6 @@
 //! Format, lints and unit tests.
 
-use super::Tally;
+use super::{Tally, tally};
 use crate::build;
 use crate::fuzz::{self, Outcome, Target};
 use anyhow::{Context, Result};
@@ -49,7 +49,7 @@ fn fuzz_targets() -> Result<Tally> {
             }
             Outcome::Found(finding) => {
                 println!("FAILED fuzz target {name}\n{}", finding.tell());
-                Tally::FAILED
+                Tally::failed(format!("fuzz target {name}"))
             }
         };
     }
@@ -70,7 +70,7 @@ fn one(name: &str, command: &mut Command) -> Result<Tally> {
         return Ok(Tally::PASSED);
     }
     println!("FAILED {name}");
-    Ok(Tally::FAILED)
+    Ok(Tally::failed(name))
 }
 
 /// `cargo test`, shown as it comes, with the results of its programs added up.
@@ -92,11 +92,13 @@ fn unit_tests(ebpf_object: &Path) -> Result<Tally> {
             {
                 tally += found;
             }
+            let failed = tally::failed_test(&line);
+            tally.failures.extend(failed.map(str::to_owned));
         }
     }
     // A test program that was killed or did not compile has printed no result.
     if !child.wait()?.success() && tally.failed == 0 {
-        tally += Tally::FAILED;
+        tally += Tally::failed("unit tests that did not compile, or were killed");
     }
     Ok(tally)
 }

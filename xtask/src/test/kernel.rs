@@ -1,6 +1,6 @@
 //! The scenarios on one kernel.
 
-use super::Tally;
+use super::{Tally, tally};
 use crate::build::{self, Profile};
 use crate::kernel::Kernel;
 use crate::vm::{End, Output, Root, Vm};
@@ -65,7 +65,7 @@ pub(crate) fn run(
     let mut error = outcome.machine_error();
     let told = printed.lines().rev().find_map(Tally::read);
     if error.is_none() {
-        error = match (outcome.end, told) {
+        error = match (outcome.end, &told) {
             (_, None) => Some("the scenarios did not say how many passed".into()),
             (End::Exited(code), Some(Tally { failed: 0, .. })) if code != 0 => Some(format!(
                 "no scenario failed, but they ended with exit code {code}"
@@ -73,6 +73,7 @@ pub(crate) fn run(
             _ => None,
         };
     }
-    let tally = told.unwrap_or_else(|| Tally::count(&printed));
+    let mut tally = told.unwrap_or_else(|| Tally::count(&printed));
+    tally.failures = tally::failed_scenarios(&printed);
     Ok(Verdict { tally, error })
 }
