@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use crate::glob::{Atom, GlobError, matches_name, parse_names};
+use crate::{
+    glob::{Atom, GlobError, matches_name, parse_names},
+    model::{Effect, Object, Rule},
+};
 
 /// A pattern for abstract names, written `@name` with `*`, `?`, classes and braces. Here `*` and
 /// `?` match slashes too, since these names are not paths.
@@ -13,17 +16,61 @@ pub struct NamePattern {
 }
 
 impl NamePattern {
-    /// The ways through the pattern's braces.
-    pub(crate) fn alternatives(&self) -> &[Vec<Atom>] {
-        &self.alternatives
-    }
-
     /// Whether an abstract name (without its leading NUL) matches.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
         self.alternatives
             .iter()
             .any(|atoms| matches_name(atoms, name))
+    }
+}
+
+/// A rule about abstract names.
+#[derive(Clone, Debug)]
+pub(crate) struct NameRule {
+    pub(crate) number: u16,
+    pub(crate) effect: Effect,
+    /// Every way through its patterns' braces.
+    pub(crate) ways: Vec<Vec<Atom>>,
+}
+
+/// What is decided about abstract names.
+#[derive(Clone, Debug)]
+pub(crate) struct NameTable {
+    /// A name is allowed if every part allows it. A grant is one part, an intersection several: its
+    /// rules do not add up to the rules of one grant.
+    pub(crate) parts: Vec<Vec<NameRule>>,
+}
+
+impl NameTable {
+    /// Of a grant's rules, which have their places as numbers.
+    pub(crate) fn of(rules: &[Rule]) -> Self {
+        let part = rules.iter().enumerate().filter_map(|(number, rule)| {
+            let Object::Unix { names, .. } = &rule.object else {
+                return None;
+            };
+            let ways = names.iter().flat_map(|name| name.alternatives.clone());
+            Some(NameRule {
+                number: number as u16,
+                effect: rule.effect,
+                ways: ways.collect(),
+            })
+        });
+        Self {
+            parts: vec![part.collect()],
+        }
+    }
+
+    /// What both allow, the other's rules numbered anew.
+    pub(crate) fn intersect(&self, other: &Self, renumber: impl Fn(u16) -> u16) -> Self {
+        let mut parts = self.parts.clone();
+        parts.extend(other.parts.iter().cloned().map(|mut part| {
+            for rule in &mut part {
+                rule.number = renumber(rule.number);
+            }
+            part
+        }));
+        Self { parts }
     }
 }
 

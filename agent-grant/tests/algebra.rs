@@ -25,6 +25,46 @@ fn within(relation: Relation) -> bool {
     matches!(relation, Relation::Equal | Relation::Narrower)
 }
 
+/// The intersection of `x` and `y`, once its laws hold.
+fn meet(x: &Compiled, y: &Compiled, z: &Compiled) -> Result<Compiled, TestCaseError> {
+    let both = intersect(x, y).expect("fits");
+    let relation = |a, b| compare(a, b).relation;
+    prop_assert!(within(relation(&both, x)) && within(relation(&both, y)));
+    let turned = intersect(y, x).expect("fits");
+    prop_assert_eq!(relation(&both, &turned), Relation::Equal);
+    let twice = intersect(x, x).expect("fits");
+    prop_assert_eq!(relation(&twice, x), Relation::Equal);
+    let third = intersect(&both, z).expect("fits");
+    prop_assert!(within(relation(&third, &both)));
+    if within(relation(z, x)) && within(relation(z, y)) {
+        prop_assert!(within(relation(z, &both)));
+    }
+    if within(relation(x, y)) {
+        prop_assert_eq!(relation(&both, x), Relation::Equal);
+    }
+    Ok(both)
+}
+
+/// A grant of rules about abstract Unix sockets.
+fn arb_names() -> impl Strategy<Value = Compiled> {
+    let piece = prop::sample::select(vec!["a", "b", "*", "?", "[ab]", "{a,b?}", "/"]);
+    let pattern = prop::collection::vec(piece, 1..4).prop_map(|mut pieces| {
+        pieces.dedup_by(|next, piece| next == piece && *piece == "*");
+        pieces.concat()
+    });
+    let effect = prop::sample::select(vec!["allow", "allow", "deny"]);
+    let rules = prop::collection::vec((effect, pattern), 0..4);
+    rules.prop_map(|rules| {
+        let rule = |(number, (effect, pattern))| {
+            format!(
+                "[[unix]]\nid = \"r{number}\"\n{effect} = [\"connect\"]\nname = [\"@{pattern}\"]\n"
+            )
+        };
+        let rules: String = rules.into_iter().enumerate().map(rule).collect();
+        compile_text(&format!("version = 1\nname = \"names\"\n{rules}"))
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -91,16 +131,7 @@ proptest! {
         paths in prop::collection::vec(arb_path(), 1..40),
     ) {
         let [x, y, z] = [x, y, z].map(|rules| compile_rules(&rules));
-        let both = intersect(&x, &y).expect("fits");
-        prop_assert!(within(compare(&both, &x).relation));
-        prop_assert!(within(compare(&both, &y).relation));
-        prop_assert_eq!(compare(&both, &intersect(&y, &x).expect("fits")).relation, Relation::Equal);
-        prop_assert_eq!(compare(&intersect(&x, &x).expect("fits"), &x).relation, Relation::Equal);
-        let third = intersect(&both, &z).expect("fits");
-        prop_assert!(within(compare(&third, &both).relation));
-        if within(compare(&z, &x).relation) && within(compare(&z, &y).relation) {
-            prop_assert!(within(compare(&z, &both).relation));
-        }
+        let both = meet(&x, &y, &z)?;
         for path in &paths {
             for (right, _) in Right::ALL.iter().filter(|(r, _)| (*r as usize) < 9) {
                 prop_assert_eq!(
@@ -328,4 +359,22 @@ fn rules_that_never_decide() {
         .map(|rule| rule.id.as_str())
         .collect();
     assert_eq!(ids, ["shadowed", "void", "inside"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn intersection_of_names_is_the_greatest_lower_bound(
+        x in arb_names(), y in arb_names(), z in arb_names(),
+    ) {
+        let both = meet(&x, &y, &z)?;
+        // A difference is one of a grant: what both allow, neither refuses.
+        for difference in differences(&both, &x) {
+            prop_assert_eq!(difference.wider, Side::Second);
+            let Witness::Unix(name) = &difference.witness else { panic!("{difference:?}") };
+            let of_y = differences(&y, &x);
+            prop_assert!(of_y.iter().any(|other| other.wider == Side::Second), "{}", name.escape_ascii());
+        }
+    }
 }

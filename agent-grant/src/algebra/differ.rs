@@ -127,7 +127,7 @@ fn destinations<'g>(
 }
 
 fn unix_names(first: &Compiled, second: &Compiled) -> Vec<Difference> {
-    let Some(contrasts) = unix::contrasts(&first.source, &second.source) else {
+    let Some(contrasts) = unix::contrasts(&first.names, &second.names) else {
         // Not known to be within one another, so neither is.
         let unknown = |wider| Difference {
             wider,

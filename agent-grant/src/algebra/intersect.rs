@@ -48,6 +48,7 @@ pub fn intersect(first: &Compiled, second: &Compiled) -> Result<Compiled, Inters
         capabilities: first.capabilities & second.capabilities,
         limits: limits::stricter(&first.limits, &second.limits).map_err(IntersectError::Limit)?,
         net: net::intersect(&first.net, &second.net, renumber)?,
+        names: first.names.intersect(&second.names, renumber),
         dfa,
         refer,
         attributes_all: first.attributes_all && second.attributes_all,

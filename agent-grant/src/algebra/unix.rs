@@ -4,11 +4,7 @@
 use agent_abi::ledger::NO_RULE;
 use rustc_hash::FxHashSet;
 
-use crate::{
-    glob::Atom,
-    model::{Effect, Object, Rule},
-    unix::NamePattern,
-};
+use crate::{glob::Atom, model::Effect, unix::NameTable};
 
 /// Combinations of positions at which the search is given up.
 const MAX_NODES: usize = 1 << 15;
@@ -20,8 +16,9 @@ pub(super) struct Contrast {
     pub(super) second: (bool, u16),
 }
 
-/// One way through a pattern, and its rule.
+/// One way through a pattern, its rule, and the part of the table that the rule is in.
 struct Way<'r> {
+    part: usize,
     rule: u16,
     effect: Effect,
     atoms: &'r [Atom],
@@ -32,8 +29,9 @@ type Positions = Vec<(u32, u32)>;
 
 /// Shortest names on which the grants differ: one for each pair of deciding rules. `None` where the
 /// patterns are too many to tell.
-pub(super) fn contrasts(first: &[Rule], second: &[Rule]) -> Option<Vec<Contrast>> {
+pub(super) fn contrasts(first: &NameTable, second: &NameTable) -> Option<Vec<Contrast>> {
     let sides = [ways(first), ways(second)];
+    let parts = [first.parts.len(), second.parts.len()];
     if sides.iter().all(Vec::is_empty) {
         return Some(Vec::new());
     }
@@ -45,7 +43,8 @@ pub(super) fn contrasts(first: &[Rule], second: &[Rule]) -> Option<Vec<Contrast>
     let mut at = 0;
     while let Some((positions, name)) = nodes.get(at).cloned() {
         at += 1;
-        let [first, second] = [0, 1].map(|side| decide(&sides[side], &positions[side]));
+        let [first, second] =
+            [0, 1].map(|side| decide(&sides[side], parts[side], &positions[side]));
         let known = |c: &Contrast| c.first == first && c.second == second;
         if first.0 != second.0 && !name.is_empty() && !found.iter().any(known) {
             let name = name.clone();
@@ -68,19 +67,19 @@ pub(super) fn contrasts(first: &[Rule], second: &[Rule]) -> Option<Vec<Contrast>
     Some(found)
 }
 
-fn ways(rules: &[Rule]) -> Vec<Way<'_>> {
-    let mut ways = Vec::new();
-    for (number, rule) in rules.iter().enumerate() {
-        if let Object::Unix { names, .. } = &rule.object {
-            let atoms = names.iter().flat_map(NamePattern::alternatives);
-            ways.extend(atoms.map(|atoms| Way {
-                rule: number as u16,
+fn ways(table: &NameTable) -> Vec<Way<'_>> {
+    let parts = table.parts.iter().enumerate();
+    let rules = parts.flat_map(|(part, rules)| rules.iter().map(move |rule| (part, rule)));
+    rules
+        .flat_map(|(part, rule)| {
+            rule.ways.iter().map(move |atoms| Way {
+                part,
+                rule: rule.number,
                 effect: rule.effect,
                 atoms,
-            }));
-        }
-    }
-    ways
+            })
+        })
+        .collect()
 }
 
 fn start(ways: &[Way<'_>]) -> Positions {
@@ -113,11 +112,24 @@ fn step(ways: &[Way<'_>], positions: &Positions, byte: u8) -> Positions {
     closed(ways, next.collect())
 }
 
-fn decide(ways: &[Way<'_>], positions: &Positions) -> (bool, u16) {
+/// A name is allowed if every part allows it; a refusal names the first rule that refuses.
+fn decide(ways: &[Way<'_>], parts: usize, positions: &Positions) -> (bool, u16) {
+    let decided: Vec<_> = (0..parts)
+        .map(|part| decide_part(ways, part, positions))
+        .collect();
+    let refused = decided.iter().filter(|(allowed, _)| !allowed);
+    match refused.map(|(_, rule)| *rule).min() {
+        // `NO_RULE` is above every number.
+        Some(rule) => (false, rule),
+        None => decided.first().copied().unwrap_or((false, NO_RULE)),
+    }
+}
+
+fn decide_part(ways: &[Way<'_>], part: usize, positions: &Positions) -> (bool, u16) {
     let ended = |effect: Effect| {
         let ended = positions.iter().filter(move |(way, position)| {
             let way = &ways[*way as usize];
-            way.effect == effect && way.atoms.len() == *position as usize
+            way.part == part && way.effect == effect && way.atoms.len() == *position as usize
         });
         ended.map(|(way, _)| ways[*way as usize].rule).min()
     };

@@ -18,6 +18,7 @@ use crate::{
     diagnostic::{Diagnostic, Errors, Severity},
     model::{Effect, FilePattern, Grant, Limits, Mode, Object, Rule, Test},
     net::{NetTable, NetTableError},
+    unix::NameTable,
 };
 
 /// What the compiler is told besides the grant.
@@ -63,6 +64,8 @@ pub struct Compiled {
     /// Whether refusals name a denying rule also where nothing is allowed anyway (by patterns that
     /// do not begin with `**`). If not, the automaton was too large for that.
     pub attributes_all: bool,
+    /// What is decided about abstract Unix names.
+    pub(crate) names: NameTable,
     pub(crate) source: Vec<Rule>,
     pub(crate) tests: Vec<Test>,
     pub(crate) info: Vec<RuleInfo>,
@@ -91,6 +94,7 @@ pub fn compile(grant: &Grant, options: &CompileOptions) -> Result<Compiled, Erro
         capabilities: grant.capabilities,
         limits: grant.limits,
         net: net_table(&source)?,
+        names: NameTable::of(&source),
         dfa,
         refer,
         attributes_all,
