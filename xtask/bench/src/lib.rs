@@ -50,12 +50,13 @@ impl Action {
         }
     }
 
-    /// Instructions by which figures differ from run to run: the kernel's own allocations do, and
-    /// new processes by one or two steps of about 1,080.
+    /// Instructions by which figures differ from run to run: how dear it is to give an object back to
+    /// its slab does, and a new process is made of many.
     #[must_use]
     pub fn noise(self) -> i64 {
         match self {
-            Self::Execve | Self::Fork => 2500,
+            Self::Execve => 150,
+            Self::Fork => 600,
             _ => 30,
         }
     }

@@ -44,31 +44,31 @@ impl Baseline {
         };
         let before: Results =
             serde_json::from_str(&text).with_context(|| format!("read {}", self.path.display()))?;
-        if before.release != now.release {
-            return Ok(Growth::Unknown(format!(
-                "the committed figures are of {}, so growth cannot be told; `--bless` renews them",
-                before.release
-            )));
-        }
-        Ok(Growth::Known(
-            now.cells
-                .iter()
-                .filter_map(|cell| Grown::of(cell, &before, now))
-                .collect(),
-        ))
+        let grown = now
+            .cells
+            .iter()
+            .filter_map(|cell| Grown::of(cell, &before, now));
+        Ok(Growth::Known {
+            grown: grown.collect(),
+            other_release: (before.release != now.release).then_some(before.release.clone()),
+        })
     }
 }
 
 /// What a comparison found.
 pub(crate) enum Growth {
-    Known(Vec<Grown>),
+    Known {
+        grown: Vec<Grown>,
+        /// What the committed figures were counted on, where that was another kernel.
+        other_release: Option<String>,
+    },
     /// There is nothing to compare with.
     Unknown(String),
 }
 
 impl Growth {
     pub(crate) fn is_worse(&self) -> bool {
-        matches!(self, Self::Known(grown) if !grown.is_empty())
+        matches!(self, Self::Known { grown, .. } if !grown.is_empty())
     }
 }
 
@@ -103,13 +103,22 @@ impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(why) => writeln!(f, "note: {why}"),
-            Self::Known(grown) if grown.is_empty() => {
-                writeln!(
-                    f,
-                    "kept    no figure above the committed ones by more than 5 %"
-                )
-            }
-            Self::Known(grown) => {
+            Self::Known {
+                grown,
+                other_release,
+            } => {
+                if let Some(release) = other_release {
+                    writeln!(
+                        f,
+                        "note: the committed figures are of {release}; `--bless` renews them"
+                    )?;
+                }
+                if grown.is_empty() {
+                    return writeln!(
+                        f,
+                        "kept    no figure above the committed ones by more than 5 %"
+                    );
+                }
                 writeln!(f, "GROWN   by more than 5 % above the committed figures:")?;
                 grown.iter().try_for_each(|grown| {
                     writeln!(

@@ -54,7 +54,8 @@ fn tagged(results: &Results) -> Vec<String> {
             let Some(tagged) = of(Condition::Tagged) else {
                 continue;
             };
-            let Some(cheaper) = cheaper(of(Condition::Landlock), of(Condition::AppArmor)) else {
+            let others = [Condition::Landlock, Condition::AppArmor].map(of);
+            let Some(cheaper) = cheaper(operation, others) else {
                 continue;
             };
             let share = share(results, operation);
@@ -87,12 +88,10 @@ fn miss(
 }
 
 /// Of the two that limit the operation at all: who refuses nothing costs nothing.
-fn cheaper(landlock: Option<i64>, apparmor: Option<i64>) -> Option<i64> {
-    const NOTHING: i64 = 30;
-    [landlock, apparmor]
-        .into_iter()
-        .flatten()
-        .filter(|added| *added > NOTHING)
+fn cheaper(operation: Operation, others: [Option<i64>; 2]) -> Option<i64> {
+    let others = others.into_iter().flatten();
+    others
+        .filter(|added| *added > operation.action.noise())
         .min()
 }
 

@@ -26,11 +26,11 @@ pub(crate) fn prepare(operation: Operation) -> Result<Box<dyn FnMut() -> u64>> {
 
 /// Instructions that one operation takes.
 pub(crate) fn measure(operation: Operation) -> Result<u64> {
-    let samples = match operation.action {
-        Action::Execve | Action::Fork => 101,
-        _ => 401,
-    };
-    Ok(least(samples, prepare(operation)?))
+    let act = prepare(operation)?;
+    Ok(match operation.action {
+        Action::Execve | Action::Fork => processes::least_among_sleepers(act)?,
+        _ => least(401, act),
+    })
 }
 
 /// Ends the program when a call of an operation fails: a figure of something else is worthless.

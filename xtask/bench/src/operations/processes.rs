@@ -1,10 +1,10 @@
 use anyhow::{Result, ensure};
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, PipeWriter, Read};
 use std::os::fd::AsRawFd;
 
 use super::must;
 use crate::{
-    clock::{count, instructions},
+    clock::{count, instructions, least},
     ground::{EXECUTABLE, path},
 };
 
@@ -76,6 +76,64 @@ pub(super) fn fork() -> impl FnMut() -> u64 {
                 wait(child);
             }
         })
+    }
+}
+
+/// The least with each number of processes that sleep beside it.
+///
+/// What a process is made of comes from the slabs of the processor, and whether a slab that is left
+/// behind is partly filled decides how dear it is to give back (`__slab_free()` in mm/slub.c): about
+/// a thousand instructions, the same in every sample until somebody else takes a few objects.
+pub(super) fn least_among_sleepers(mut act: impl FnMut() -> u64) -> Result<u64> {
+    const SLEEPERS: usize = 7;
+    const ROUND: usize = 31;
+    let mut sleepers = Sleepers::new()?;
+    let mut found = least(ROUND, &mut act);
+    for _ in 0..SLEEPERS {
+        sleepers.add();
+        found = found.min(least(ROUND, &mut act));
+    }
+    Ok(found)
+}
+
+/// Processes that do nothing; ended with this value.
+struct Sleepers {
+    /// They wait for this pipe to be closed.
+    bed: PipeReader,
+    alarm: Option<PipeWriter>,
+    processes: Vec<i32>,
+}
+
+impl Sleepers {
+    fn new() -> Result<Self> {
+        let (bed, alarm) = std::io::pipe()?;
+        Ok(Self {
+            bed,
+            alarm: Some(alarm),
+            processes: Vec::new(),
+        })
+    }
+
+    fn add(&mut self) {
+        // SAFETY: one thread; the child reads and ends.
+        let child = unsafe { must(libc::fork(), "fork") };
+        if child == 0 {
+            self.alarm = None;
+            let _ = self.bed.read(&mut [0]);
+            // SAFETY: ends the process, without its parent's clean-up.
+            unsafe { libc::_exit(0) };
+        }
+        self.processes.push(child);
+    }
+}
+
+impl Drop for Sleepers {
+    fn drop(&mut self) {
+        self.alarm = None;
+        for process in &self.processes {
+            // SAFETY: an own child that nobody has waited for.
+            unsafe { wait(*process) };
+        }
     }
 }
 
