@@ -294,7 +294,7 @@ fn write_atom(atom: &Atom, text: &mut Vec<u8>) {
 }
 
 fn write_member(byte: u8, text: &mut Vec<u8>) {
-    if b"]\\-!".contains(&byte) {
+    if b"]\\-!^".contains(&byte) {
         text.push(b'\\');
     }
     text.push(byte);
@@ -312,6 +312,8 @@ mod tests {
             "/[!,\\-]",
             "/[\\\\\\]]",
             "/[+-.]",
+            "/[abc^]",
+            "/[!^a]",
         ] {
             let globs = parse(pattern, &|_| Err(String::new())).unwrap();
             let again = parse(&globs[0].to_string(), &|_| Err(String::new())).unwrap();
