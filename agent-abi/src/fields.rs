@@ -45,9 +45,11 @@ macro_rules! for_each_kernel_field {
             DENTRY_SHORT_NAME = "dentry", "d_iname|d_shortname";
             DENTRY_SEQUENCE = "dentry", "d_seq";
             DENTRY_INODE = "dentry", "d_inode";
+            DENTRY_FLAGS = "dentry", "d_flags";
             DENTRY_SB = "dentry", "d_sb";
             INODE_INO = "inode", "i_ino";
             INODE_MODE = "inode", "i_mode";
+            INODE_FLAGS = "inode", "i_flags";
             SB_DEV = "super_block", "s_dev";
             SB_ROOT = "super_block", "s_root";
             SB_MAGIC = "super_block", "s_magic";

@@ -63,10 +63,12 @@ pub enum Reason {
     NotGranted = 10,
     /// A set-user-id, set-group-id or file-capability program.
     PrivilegeGain = 11,
+    /// The directory takes several spellings for one name, so patterns cannot be held against it.
+    Ambiguous = 12,
 }
 
 impl Reason {
-    pub const ALL: [(Reason, &'static str); 12] = [
+    pub const ALL: [(Reason, &'static str); 13] = [
         (Reason::Rule, "rule"),
         (Reason::NoRule, "no-rule"),
         (Reason::Refer, "refer"),
@@ -79,6 +81,7 @@ impl Reason {
         (Reason::NoMemory, "no-memory"),
         (Reason::NotGranted, "not-granted"),
         (Reason::PrivilegeGain, "privilege-gain"),
+        (Reason::Ambiguous, "ambiguous"),
     ];
 
     #[must_use]

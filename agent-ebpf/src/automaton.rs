@@ -51,8 +51,8 @@ pub unsafe fn word(image: *const Image, index: u64) -> u16 {
     unsafe { *(&raw const (*image).words).cast::<u16>().add(index) }
 }
 
-/// The state after a name. `rest` has room for `ROOM` bytes, a power of two; `None`: for less than the
-/// name has and the automaton has to read.
+/// The state after a name. `rest` has room for `ROOM` bytes, a power of two. `None`: for less than the
+/// name has and the automaton has to read, or the name is ambiguous.
 ///
 /// # Safety
 /// `image` is a live image.
@@ -63,7 +63,10 @@ pub unsafe fn read_name<const ROOM: usize>(
     name: Name,
     rest: *mut u8,
 ) -> Option<u64> {
-    let length = name.length;
+    if name.is_ambiguous() {
+        return None;
+    }
+    let length = name.bytes();
     let (mut state, mut head, mut at) = (state, name.head, 0);
     // SAFETY: the caller's promise; the helper fails on a bad address.
     unsafe {

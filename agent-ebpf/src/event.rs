@@ -136,10 +136,10 @@ unsafe extern "C" fn append(step: u32, joining: *mut Joining) -> i64 {
             .cast::<Name>()
             .add(index)
             .read();
-        let length = if name.length > MAX_NAME as u64 {
+        let length = if name.bytes() > MAX_NAME as u64 {
             MAX_NAME as u64
         } else {
-            name.length
+            name.bytes()
         };
         if (*scratch).walk.cursor >= PATH_LIMIT {
             (*scratch).walk.cursor = 0;

@@ -3,8 +3,21 @@
 use core::ffi::c_void;
 
 use crate::kernel::{
-    DENTRY_NAME, DENTRY_NAME_LENGTH, DENTRY_SHORT_NAME, Dentry, load, member, number_at,
+    DENTRY_FLAGS, DENTRY_INODE, DENTRY_NAME, DENTRY_NAME_LENGTH, DENTRY_SB, DENTRY_SHORT_NAME,
+    Dentry, INODE_FLAGS, Inode, SB_MAGIC, SuperBlock, load, member, number_at,
 };
+
+/// `DCACHE_OP_COMPARE`: the filesystem compares names in a way of its own.
+const OP_COMPARE: u32 = 1 << 1;
+/// Where `Name::length` notes it: above every length.
+const OWN_COMPARISON: u64 = 1 << 32;
+
+/// `S_CASEFOLD` in `inode::i_flags`
+const CASEFOLD: u32 = 1 << 15;
+const EXT4_MAGIC: u64 = 0xef53;
+const F2FS_MAGIC: u64 = 0xf2f5_2010;
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+const PROC_MAGIC: u64 = 0x9fa0;
 
 /// Bytes of a name that are kept in a register.
 pub const HEAD: u32 = 8;
@@ -14,18 +27,44 @@ pub const HEAD: u32 = 8;
 #[repr(C)]
 pub struct Name {
     pub address: u64,
-    pub length: u64,
+    /// In bytes; above them whether the name is [ambiguous](Self::is_ambiguous).
+    length: u64,
     /// The first [`HEAD`] bytes; what is beyond the name's end has no meaning.
     pub head: u64,
 }
 
 impl Name {
-    /// The name of `dentry`; consistent if the dentry did not move meanwhile.
+    /// The name of `dentry`; consistent if the dentry did not move meanwhile. Ambiguous already if the
+    /// filesystem may take several spellings for one name.
     ///
     /// # Safety
     /// `dentry` is one that the verifier accepts for a direct load.
     #[inline(always)]
     pub unsafe fn of(dentry: *const Dentry) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::read(dentry, own_comparison(dentry)) }
+    }
+
+    /// The same, ambiguous only if the directory `parent` of `dentry` does.
+    ///
+    /// # Safety
+    /// As for [`of`](Self::of), for both.
+    #[inline(always)]
+    pub unsafe fn in_directory(dentry: *const Dentry, parent: *const Dentry) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut ambiguous = own_comparison(dentry);
+            if ambiguous != 0 && !folds_names(dentry, parent) {
+                ambiguous = 0;
+            }
+            Self::read(dentry, ambiguous)
+        }
+    }
+
+    /// # Safety
+    /// As for [`of`](Self::of).
+    #[inline(always)]
+    unsafe fn read(dentry: *const Dentry, ambiguous: u64) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             let address: u64 = load(dentry, &DENTRY_NAME);
@@ -38,9 +77,66 @@ impl Name {
             };
             Self {
                 address,
-                length: u64::from(length),
+                length: u64::from(length) | ambiguous,
                 head,
             }
+        }
+    }
+
+    /// Takes it for what it is spelled like.
+    #[inline(always)]
+    pub fn take_as_spelled(&mut self) {
+        self.length = self.bytes();
+    }
+
+    /// How long it is, in bytes.
+    #[inline(always)]
+    pub fn bytes(self) -> u64 {
+        self.length & (OWN_COMPARISON - 1)
+    }
+
+    /// Whether other spellings may name the same object, such as `.ENV` for `.env`: then patterns
+    /// cannot be held against it.
+    #[inline(always)]
+    pub fn is_ambiguous(self) -> bool {
+        self.length >= OWN_COMPARISON
+    }
+}
+
+/// [`OWN_COMPARISON`] if the filesystem has one, else 0. Without a branch, which verifiers would follow
+/// at every level.
+///
+/// # Safety
+/// `dentry` is one that the verifier accepts for a direct load.
+#[inline(always)]
+unsafe fn own_comparison(dentry: *const Dentry) -> u64 {
+    // SAFETY: the caller's promise.
+    let flags: u32 = unsafe { load(dentry, &DENTRY_FLAGS) };
+    u64::from(flags & OP_COMPARE) << 31
+}
+
+/// Whether the directory `parent` of `dentry`, whose filesystem has a comparison of its own, takes
+/// several spellings for one name. Those that fold case in some directories only say so in the inode;
+/// what /proc compares besides the name is who may see it (`proc_sys_compare()`).
+///
+/// # Safety
+/// Both are dentries that the verifier accepts for a direct load.
+#[inline(always)]
+unsafe fn folds_names(dentry: *const Dentry, parent: *const Dentry) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
+        match load(superblock, &SB_MAGIC) {
+            PROC_MAGIC => false,
+            EXT4_MAGIC | F2FS_MAGIC | TMPFS_MAGIC => {
+                let inode: *const Inode = load(parent, &DENTRY_INODE);
+                if inode.is_null() {
+                    return true;
+                }
+                let flags: u32 = load(inode, &INODE_FLAGS);
+                flags & CASEFOLD != 0
+            }
+            _ => true,
         }
     }
 }

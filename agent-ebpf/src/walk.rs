@@ -17,7 +17,7 @@ use agent_abi::{
 use aya_ebpf::helpers::generated::bpf_loop;
 
 use crate::{
-    automaton::{next, read_name},
+    automaton::{is_settled, next, read_name},
     directory::{Version, remember},
     kernel::{
         DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_ROOT, SuperBlock, load, number_at, rename_lock,
@@ -35,6 +35,8 @@ const ATTEMPTS: u32 = 64;
 const UNKNOWN_MOUNT: u32 = u32::MAX;
 /// Marks a walk that went too deep or ended in a disconnected directory.
 const UNRESOLVABLE: u32 = u32::MAX - 1;
+/// Marks a walk along a name of several spellings, on which the grant's decision depends.
+const AMBIGUOUS: u32 = u32::MAX - 2;
 
 /// State of the automaton at the path of `dentry`.
 #[inline(always)]
@@ -120,6 +122,7 @@ fn check(state: u32) -> Result<u32, Reason> {
     match state {
         UNKNOWN_MOUNT => Err(Reason::UnknownMount),
         UNRESOLVABLE => Err(Reason::Unresolvable),
+        AMBIGUOUS => Err(Reason::Ambiguous),
         state => Ok(state),
     }
 }
@@ -297,12 +300,13 @@ unsafe extern "C" fn ascend(_step: u32, ascent: *mut Ascent) -> i64 {
         if depth >= MAX_DEPTH {
             return 1;
         }
+        (*walk).depth = depth as u32 + 1;
+        // Last, since the helper in it leaves few registers to what is needed afterwards.
+        (*ascent).dentry = parent;
         (&raw mut (*scratch).names)
             .cast::<Name>()
             .add(depth & (MAX_DEPTH - 1))
-            .write(Name::of(dentry));
-        (*walk).depth = depth as u32 + 1;
-        (*ascent).dentry = parent;
+            .write(Name::in_directory(dentry, parent));
     }
     0
 }
@@ -319,7 +323,7 @@ unsafe extern "C" fn descend(step: u32, descent: *mut Descent) -> i64 {
     unsafe {
         let scratch = (*descent).scratch;
         let walk = addr_of_mut!((*scratch).walk);
-        if (*walk).state == u32::from(SINK) {
+        if (*walk).state == u32::from(SINK) || (*walk).state == AMBIGUOUS {
             (*walk).directory_state = (*walk).state;
             return 1;
         }
@@ -342,19 +346,33 @@ unsafe fn sibling(image: *const Image, scratch: *mut Scratch, dentry: *const Den
     // SAFETY: the image is a map value, the scratch the current task's.
     unsafe {
         let walk = addr_of_mut!((*scratch).walk);
-        if (*walk).state == UNKNOWN_MOUNT || (*walk).state == UNRESOLVABLE {
+        if matches!((*walk).state, UNKNOWN_MOUNT | UNRESOLVABLE | AMBIGUOUS) {
             return;
         }
         let rest = (&raw mut (*scratch).component).cast::<u8>();
         let state = u64::from((*walk).directory_state);
-        (*walk).state = long_name(image, state, Name::of(dentry), rest);
+        // The same directory: what was found of the other's name holds for this one's.
+        let other = (&raw const (*scratch).names).cast::<Name>().read();
+        let mut name = Name::of(dentry);
+        if !other.is_ambiguous() {
+            name.take_as_spelled();
+        }
+        (*walk).state = long_name(image, state, name, rest);
     }
 }
 
 /// The state after a name of any length that a name can have.
 #[inline(always)]
-unsafe fn long_name(image: *const Image, state: u64, name: Name, rest: *mut u8) -> u32 {
+unsafe fn long_name(image: *const Image, state: u64, mut name: Name, rest: *mut u8) -> u32 {
     const ROOM: usize = MAX_NAME + 1;
+    if name.is_ambiguous() {
+        // SAFETY: the caller's image.
+        let depends = state != u64::from(SINK) && !unsafe { is_settled(image, state) };
+        if depends {
+            return AMBIGUOUS;
+        }
+    }
+    name.take_as_spelled();
     // SAFETY: the caller's image; `rest` is the scratch's component.
     match unsafe { read_name::<ROOM>(image, state, name, rest) } {
         Some(state) => state as u32,

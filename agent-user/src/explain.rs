@@ -23,6 +23,7 @@ pub fn short(reason: &str) -> &'static str {
         Some(Reason::NoMemory) => "the kernel was short of memory",
         Some(Reason::NotGranted) => "not in the grant's [process] or [kernel] table",
         Some(Reason::PrivilegeGain) => "the program would gain privileges",
+        Some(Reason::Ambiguous) => "its directory ignores case, and a rule depends on the name",
         _ => "",
     }
 }
@@ -88,6 +89,12 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
             .into(),
         Some(Reason::Unresolvable) => {
             "Its path is too deep, too long, or leads to no root, so no rule can be found for it."
+                .into()
+        }
+        Some(Reason::Ambiguous) => {
+            "Its directory takes several spellings for one name (it ignores case), so a rule that \
+             names files there cannot be trusted. Grant the whole directory with `/**`, and deny \
+             nothing in it, or use a directory that tells case apart."
                 .into()
         }
         Some(Reason::Unstable) => {

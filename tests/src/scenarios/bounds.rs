@@ -165,6 +165,7 @@ pub(crate) fn do_all(list: &str) -> std::io::Result<()> {
     for line in fs::read_to_string(list)?.lines() {
         let done = match line.split(' ').collect::<Vec<_>>()[..] {
             ["open", path] => fs::File::open(path).map(drop),
+            ["create", path] => fs::File::create_new(path).map(drop),
             ["rename", from, to] => fs::rename(from, to),
             _ => Err(std::io::ErrorKind::InvalidInput.into()),
         };

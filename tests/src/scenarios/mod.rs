@@ -4,6 +4,7 @@ pub(crate) mod bounds;
 pub(crate) mod exec;
 pub(crate) mod failures;
 pub(crate) mod files;
+pub(crate) mod folding;
 pub(crate) mod interference;
 pub(crate) mod lifecycle;
 pub(crate) mod moves;
@@ -65,6 +66,7 @@ impl Single {
 pub(crate) fn singles() -> Vec<Single> {
     let mut singles = patterns::scenarios();
     singles.extend(bounds::scenarios());
+    singles.extend(folding::scenarios());
     singles.extend(interference::scenarios());
     singles.extend(lifecycle::scenarios());
     singles.extend(failures::scenarios());

@@ -1,0 +1,120 @@
+//! Directories that take several spellings for one name: there a rule that depends on a name means
+//! nothing, and what it would decide is refused.
+
+use std::fs;
+
+use super::{Context, Single};
+use crate::harness::{Check, Doing, ensure, events, process::shell, report::skip, session::Launch};
+
+const BASE: &str = "/folding";
+
+pub(crate) fn scenarios() -> Vec<Single> {
+    vec![Single::new(
+        "folding",
+        "no spelling of a name gets around a rule where case is ignored",
+        folding,
+    )]
+}
+
+/// In `plain` case is told apart, in the others not; `free` has no rule that depends on a name.
+fn folding(_: &mut Context) -> Check {
+    let driver = std::process::id();
+    let made = shell(&format!(
+        "modprobe loop; mkdir -p {BASE} && truncate -s 32M {BASE}.img \
+         && mkfs.ext4 -q -F -O casefold {BASE}.img && mount -o loop {BASE}.img {BASE}"
+    ));
+    if let Err(why) = made {
+        return skip(&format!("no filesystem here ignores case: {why}"));
+    }
+    shell(&format!(
+        "cd {BASE} && mkdir plain folded free && chattr +F folded free && mkdir folded/sub free/sub \
+         && for d in plain folded; do echo secret > $d/.env; echo x > $d/file; done \
+         && echo other > plain/.ENV && echo x > folded/sub/file \
+         && echo x > free/file && echo x > free/sub/file && cp /proc/{driver}/exe driver"
+    ))?;
+    let checked = run();
+    shell(&format!("umount {BASE} && rm {BASE}.img"))?;
+    checked
+}
+
+const GRANT: &str = r#"version = 1
+name = "folding"
+[[file]]
+id = "driver"
+allow = ["read", "exec"]
+path = ["/folding/driver", "/folding/list"]
+[[file]]
+id = "tree"
+allow = ["read", "write", "create", "delete"]
+path = ["/folding/{plain,folded,free}/**"]
+[[file]]
+id = "secrets"
+deny = ["all"]
+path = ["/folding/{plain,folded}/**/.env"]
+"#;
+
+const EACCES: i32 = libc::EACCES;
+
+/// What is done below [`BASE`], and the error number that is due.
+const STEPS: [(&str, i32); 19] = [
+    ("open plain/file", 0),
+    ("open plain/.ENV", 0),
+    ("create plain/.Env", 0),
+    ("open plain/.env", EACCES),
+    ("open free/file", 0),
+    ("open free/FILE", 0),
+    ("open free/SUB/File", 0),
+    ("create free/.ENV", 0),
+    ("open folded/.env", EACCES),
+    ("open folded/.ENV", EACCES),
+    ("open folded/.eNv", EACCES),
+    // It may be allowed or not: its spelling does not tell.
+    ("open folded/file", EACCES),
+    ("open folded/Sub/File", EACCES),
+    ("create folded/Sub/.ENV", EACCES),
+    ("create folded/new", EACCES),
+    ("rename folded/.ENV free/stolen", EACCES),
+    ("rename plain/file folded/file", EACCES),
+    ("rename plain/file folded/.ENV", EACCES),
+    ("rename free/File free/moved", 0),
+];
+
+fn run() -> Check {
+    let (grant, list) = (format!("{BASE}/grant.toml"), format!("{BASE}/list"));
+    fs::write(&grant, GRANT).doing("write the grant")?;
+    let lines = STEPS.map(|(step, _)| {
+        let (verb, paths) = step.split_once(' ').unwrap_or((step, ""));
+        let paths = paths.split(' ').map(|path| format!(" {BASE}/{path}"));
+        format!("{verb}{}\n", paths.collect::<String>())
+    });
+    fs::write(&list, lines.concat()).doing("write the list")?;
+    let ended = Launch::grant(&grant).run(&[&format!("{BASE}/driver"), "do-all", &list])?;
+    let told: Vec<&str> = ended.stdout.lines().collect();
+    ensure(told.len() == STEPS.len(), || ended.tail())?;
+    let wrong = STEPS
+        .iter()
+        .zip(told)
+        .filter(|((_, due), saw)| due.to_string() != *saw);
+    let wrong: Vec<_> = wrong
+        .map(|((step, due), saw)| format!("{step}: {saw}, not {due}"))
+        .collect();
+    ensure(wrong.is_empty(), || wrong.join("; "))?;
+    shell(&format!(
+        "cd {BASE} && test \"$(cat folded/.env plain/.env)\" = \"$(printf 'secret\\nsecret')\" \
+         && test -e folded/file && test ! -e folded/new && test ! -e folded/sub/.env && test -e plain/file \
+         && test -e free/moved && test ! -e free/stolen"
+    ))?;
+    told_why()
+}
+
+/// The event of a spelling that no rule has says that the name does not tell.
+fn told_why() -> Check {
+    let path = format!("{BASE}/folded/.ENV");
+    let listed = events::query(&["--right", "file.read"])?;
+    let mut of_path = listed
+        .iter()
+        .filter(|event| event.path.as_ref().is_some_and(|shown| shown.text == path));
+    ensure(of_path.any(|event| event.reason == "ambiguous"), || {
+        format!("expected an event about {path} with the reason ambiguous")
+    })
+}
