@@ -23,7 +23,7 @@ use crate::{
     automaton::read_name,
     kernel::{DENTRY_INODE, DENTRY_PARENT, DENTRY_SEQUENCE, Dentry, Inode, load},
     maps::DIRECTORIES,
-    name::Name,
+    name::{Name, is_casefolded},
     walk::{is_renaming, rename_sequence},
 };
 
@@ -90,6 +90,9 @@ pub fn recall(image: &Image, dentry: *const Dentry) -> Option<u64> {
         }
         let inode: *const Inode = load(parent, &DENTRY_INODE);
         if inode.is_null() {
+            return None;
+        }
+        if is_casefolded(inode) {
             return None;
         }
         let remembered = DIRECTORIES.get(inode)?;

@@ -53,10 +53,11 @@ impl Name {
     pub unsafe fn in_directory(dentry: *const Dentry, parent: *const Dentry) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut ambiguous = own_comparison(dentry);
-            if ambiguous != 0 && !folds_names(dentry, parent) {
-                ambiguous = 0;
-            }
+            let ambiguous = if folds_names(dentry, parent) {
+                OWN_COMPARISON
+            } else {
+                0
+            };
             Self::read(dentry, ambiguous)
         }
     }
@@ -115,28 +116,38 @@ unsafe fn own_comparison(dentry: *const Dentry) -> u64 {
     u64::from(flags & OP_COMPARE) << 31
 }
 
-/// Whether the directory `parent` of `dentry`, whose filesystem has a comparison of its own, takes
-/// several spellings for one name. Those that fold case in some directories only say so in the inode;
-/// what /proc compares besides the name is who may see it (`proc_sys_compare()`).
+/// Whether a directory says that it ignores case. Before 6.9 that is all that tells when a file is
+/// created by opening it: the dentry gets its comparison in the lookup, which comes after the hook
+/// (`lookup_open()`).
+///
+/// # Safety
+/// `directory` is an inode that the verifier accepts for a direct load.
+#[inline(always)]
+pub unsafe fn is_casefolded(directory: *const Inode) -> bool {
+    // SAFETY: the caller's promise.
+    let flags: u32 = unsafe { load(directory, &INODE_FLAGS) };
+    flags & CASEFOLD != 0
+}
+
+/// Whether the directory `parent` of `dentry` takes several spellings for one name. Filesystems that
+/// fold case in some directories only say so in the inode; what /proc compares besides the name is who
+/// may see it (`proc_sys_compare()`).
 ///
 /// # Safety
 /// Both are dentries that the verifier accepts for a direct load.
 #[inline(always)]
 unsafe fn folds_names(dentry: *const Dentry, parent: *const Dentry) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; a flag loaded through NULL would be 0.
     unsafe {
-        let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
-        match load(superblock, &SB_MAGIC) {
-            PROC_MAGIC => false,
-            EXT4_MAGIC | F2FS_MAGIC | TMPFS_MAGIC => {
-                let inode: *const Inode = load(parent, &DENTRY_INODE);
-                if inode.is_null() {
-                    return true;
-                }
-                let flags: u32 = load(inode, &INODE_FLAGS);
-                flags & CASEFOLD != 0
-            }
-            _ => true,
+        let directory: *const Inode = load(parent, &DENTRY_INODE);
+        if is_casefolded(directory) {
+            return true;
         }
+        if own_comparison(dentry) == 0 {
+            return false;
+        }
+        let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
+        let magic: u64 = load(superblock, &SB_MAGIC);
+        !matches!(magic, PROC_MAGIC | EXT4_MAGIC | F2FS_MAGIC | TMPFS_MAGIC)
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
             exec_by_thread,
         ),
         new("no descriptor is inherited", inherited),
+        new("a deleted file is judged by the name that it had", deleted),
         new(
             "standard input from outside cannot be truncated",
             truncate_input,
@@ -384,6 +385,42 @@ fn inherited(_: &mut Context) -> Check {
     ensure(ended.stderr.contains("Bad file descriptor"), || {
         format!("expected descriptor 9 to be closed, saw {}", ended.tail())
     })
+}
+
+/// Opens a path with `O_PATH`, which nothing refuses, waits until it is deleted, and reads it.
+fn deleted(_: &mut Context) -> Check {
+    let Scene {
+        launch,
+        secret,
+        world,
+    } = scene("deleted")?;
+    let inside = format!("{}/deleted/file", world.workspace);
+    let opened = format!("{}/deleted/opened", world.workspace);
+    fs::write(&inside, SECRET).doing("write")?;
+    let mut shell = Shell::start(&launch)?;
+    let mut read_deleted = |path: &str, may: bool| -> Check<String> {
+        let read = format!(
+            "python3 -c 'import os, time\nfile = os.open(\"{path}\", os.O_PATH)\n\
+             open(\"{opened}\", \"w\")\n\
+             while os.path.exists(\"{path}\"): time.sleep(0.05)\n\
+             print(open(f\"/proc/self/fd/{{file}}\").read())'"
+        );
+        let read = read.replace('\n', "\\n").replacen("-c '", "-c $'", 1);
+        let delete = format!("until test -e {opened}; do sleep 0.1; done; rm {opened} {path}");
+        let mut command = std::process::Command::new("sh");
+        let _deleting = Background::start(command.args(["-c", &delete]))?;
+        if may {
+            shell.may(&read)
+        } else {
+            shell.may_not(&read)
+        }
+    };
+    let said = read_deleted(&inside, true)?;
+    ensure(said.contains(SECRET), || {
+        format!("expected the content of the granted file, saw {said}")
+    })?;
+    let said = read_deleted(&secret, false)?;
+    ensure(!said.contains(SECRET), || said.clone())
 }
 
 fn truncate_input(_: &mut Context) -> Check {
