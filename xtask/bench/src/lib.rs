@@ -55,8 +55,7 @@ impl Action {
     #[must_use]
     pub fn noise(self) -> i64 {
         match self {
-            Self::Execve => 150,
-            Self::Fork => 600,
+            Self::Execve | Self::Fork => 600,
             _ => 30,
         }
     }

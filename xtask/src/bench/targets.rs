@@ -89,10 +89,13 @@ fn miss(
 
 /// Of the two that limit the operation at all: who refuses nothing costs nothing.
 fn cheaper(operation: Operation, others: [Option<i64>; 2]) -> Option<i64> {
+    const NOTHING: i64 = 150;
+    let nothing = match operation.action {
+        Action::Fork => operation.action.noise(),
+        _ => NOTHING,
+    };
     let others = others.into_iter().flatten();
-    others
-        .filter(|added| *added > operation.action.noise())
-        .min()
+    others.filter(|added| *added > nothing).min()
 }
 
 /// The part of the others' cost that an operation may have: one of so many.
