@@ -20,6 +20,11 @@ pub const VALUE: u64 = 0x7b1f_7b1f_7b1f_0000;
 /// of the first argument instead, which is what the call amounts to when it runs.
 pub const READ_ONLY_CAST: i32 = 0x7b1f;
 
+/// Operand of `r0 = ZERO`, where `r0` holds a pointer that is NULL. A kernel without
+/// [`bpf_rdonly_cast`](READ_ONLY_CAST) gets no instruction instead: its verifier lets programs return
+/// pointers (until 6.12), and there every one counts.
+pub const ZERO: i32 = 0x7b1f_ffff;
+
 /// Values that are no offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]

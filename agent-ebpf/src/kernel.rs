@@ -6,7 +6,7 @@
 
 use core::{arch::asm, ffi::c_void};
 
-use agent_abi::relocation::{DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, Value};
+use agent_abi::relocation::{DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, Value, ZERO};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
@@ -108,6 +108,22 @@ pub unsafe fn load<const INDEX: u16, B, T: Copy>(base: *const B, _: &Field<INDEX
     }
 }
 
+/// [`load`] of a pointer, into the register that functions return in.
+///
+/// # Safety
+/// As for [`load`].
+#[inline(always)]
+pub unsafe fn load_to_return<const INDEX: u16, B, T>(base: *const B, _: &Field<INDEX>) -> *const T {
+    let pointer;
+    // SAFETY: as in `load`.
+    unsafe {
+        asm!("r0 = *(u64 *)({base} + {operand})", base = in(reg) base,
+            operand = const MEMBER as i64 + INDEX as i64, lateout("r0") pointer,
+            options(nostack, readonly));
+    }
+    pointer
+}
+
 /// Address of the member `field` of the structure at `base`.
 #[inline(always)]
 pub fn member<const INDEX: u16, B>(base: *const B, _: &Field<INDEX>) -> *const c_void {
@@ -182,6 +198,19 @@ pub fn number_at(address: *const c_void) -> u64 {
             options(nostack, readonly));
     }
     number
+}
+
+/// 0, for a pointer that is known to be NULL and stands in the register that functions return in: at the
+/// price of one instruction at most, see [`ZERO`].
+#[inline(always)]
+pub fn zero_from_null<T>(null: *const T) -> i32 {
+    let zero: u64;
+    // SAFETY: a move, or nothing.
+    unsafe {
+        asm!("r0 = {operand}", operand = const ZERO, inlateout("r0") null => zero,
+            options(pure, nomem, nostack));
+    }
+    zero as i32
 }
 
 /// Hides from LLVM where a number came from.

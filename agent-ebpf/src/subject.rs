@@ -4,20 +4,24 @@
 //! is judged in all its threads at once, and none is looked for one by one. Threads carry a copy
 //! only because any of them becomes the leader when it calls `execve` (`de_thread()`).
 
-use core::ffi::c_void;
+use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
 
 use agent_abi::{
     Image, Label, Surface,
     image::IMAGE_MAGIC,
     limits::{MAX_CGROUP_DEPTH, MAX_SESSIONS},
 };
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_loop};
+use aya_ebpf::{
+    EbpfContext,
+    helpers::generated::{bpf_get_current_task_btf, bpf_loop},
+    programs::LsmContext,
+};
 
 use crate::{
     kernel::{
         CGROUP_KERNFS, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup, Css, CssSet,
         KERNFS_ID, KernfsNode, LocalStorage, TASK_BPF_STORAGE, TASK_CGROUPS, TASK_GROUP_LEADER,
-        Task, load,
+        Task, load, load_to_return, zero_from_null,
     },
     maps::{CGROUPS, IMAGES, LABELS},
 };
@@ -57,35 +61,105 @@ pub fn current_task() -> *const Task {
     unsafe { bpf_get_current_task_btf().cast_const().cast() }
 }
 
-/// Runs `judge` if the current task is labelled; 0 (go on) otherwise.
+/// Runs `judge` on the hook's arguments if the current task is labelled; 0 (go on) otherwise.
 ///
 /// What the trampoline's earlier programs returned needs no look: the first that refuses ends the
 /// chain (`invoke_bpf_mod_ret()` in arch/x86/net/bpf_jit_comp.c), so here it is always 0.
 #[inline(always)]
-pub fn guard(judge: impl FnOnce(&Subject) -> i32) -> i32 {
+pub fn guard(ctx: &LsmContext, judge: impl FnOnce(&Subject, &LsmContext) -> i32) -> i32 {
+    guard_unless(ctx, |_| false, judge)
+}
+
+/// [`guard`] for a hook that most often has nothing to judge, which `is_exempt` tells before anything
+/// is looked up for a labelled task.
+#[inline(always)]
+pub fn guard_unless(
+    ctx: &LsmContext,
+    is_exempt: impl FnOnce(&LsmContext) -> bool,
+    judge: impl FnOnce(&Subject, &LsmContext) -> i32,
+) -> i32 {
+    guard_prepared(ctx, |_, _| 0, is_exempt, judge)
+}
+
+/// [`guard_unless`] after `prepare`, which is told the current task and its leader, labelled or not. What
+/// it returns is returned unless it is 0.
+#[inline(always)]
+pub fn guard_prepared(
+    ctx: &LsmContext,
+    prepare: impl FnOnce(*const Task, *const Task) -> i32,
+    is_exempt: impl FnOnce(&LsmContext) -> bool,
+    judge: impl FnOnce(&Subject, &LsmContext) -> i32,
+) -> i32 {
+    // On the stack, where it costs an unlabelled task two instructions; a saved register costs three.
+    let mut kept = MaybeUninit::<*mut c_void>::uninit();
+    // SAFETY: a live local of that type.
+    unsafe { kept.as_mut_ptr().write_volatile(ctx.as_ptr()) };
+    pass_unlabelled(prepare, |leader, storage| {
+        // SAFETY: written above.
+        let ctx = LsmContext::new(unsafe { kept.as_ptr().read_volatile() });
+        labelled(leader, storage, &ctx, is_exempt, judge)
+    })
+}
+
+/// [`guard`] for a hook whose arguments do not matter.
+#[inline(always)]
+pub fn guard_alone(judge: impl FnOnce(&Subject) -> i32) -> i32 {
+    let none = LsmContext::new(core::ptr::null_mut());
+    pass_unlabelled(
+        |_, _| 0,
+        |leader, storage| {
+            labelled(
+                leader,
+                storage,
+                &none,
+                |_| false,
+                |subject, _| judge(subject),
+            )
+        },
+    )
+}
+
+/// 0 for an unlabelled task, by the shortest way; `go_on` for all others.
+#[inline(always)]
+fn pass_unlabelled(
+    prepare: impl FnOnce(*const Task, *const Task) -> i32,
+    go_on: impl FnOnce(*const Task, *const LocalStorage) -> i32,
+) -> i32 {
     let task = current_task();
-    // SAFETY: `current` and its leader are valid tasks.
+    // SAFETY: `current` is a valid task.
     let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
-    // SAFETY: as above. NULL for every task that no program ever gave storage: the price of an
-    // unlabelled task ends here.
-    let storage: *const LocalStorage = unsafe { load(leader, &TASK_BPF_STORAGE) };
-    if storage.is_null() {
-        return 0;
+    let result = prepare(task, leader);
+    if result != 0 {
+        return result;
     }
-    labelled(task, leader, storage, judge)
+    // SAFETY: a live task. NULL for every task that no program ever gave storage: the price of an
+    // unlabelled task ends here.
+    let storage: *const LocalStorage = unsafe { load_to_return(leader, &TASK_BPF_STORAGE) };
+    // Not told to LLVM as a comparison, or it would put a zero of its own where `storage` is one.
+    // SAFETY: a jump, and to nowhere but the block.
+    unsafe {
+        asm!("if r0 != 0 goto {others}", in("r0") storage, others = label {
+            return go_on(leader, storage);
+        }, options(nomem, nostack, preserves_flags));
+    }
+    zero_from_null(storage)
 }
 
 /// A program of its own, so that the one in front of it saves no registers for what an unlabelled
 /// task never comes to.
 #[inline(never)]
 fn labelled(
-    task: *const Task,
     leader: *const Task,
     storage: *const LocalStorage,
-    judge: impl FnOnce(&Subject) -> i32,
+    ctx: &LsmContext,
+    is_exempt: impl FnOnce(&LsmContext) -> bool,
+    judge: impl FnOnce(&Subject, &LsmContext) -> i32,
 ) -> i32 {
-    match subject(task, leader, storage) {
-        Some(subject) => judge(&subject),
+    if is_exempt(ctx) {
+        return 0;
+    }
+    match subject(current_task(), leader, storage) {
+        Some(subject) => judge(&subject, ctx),
         None => 0,
     }
 }

@@ -4,22 +4,23 @@
 //! |---|---|
 //! | `file_open` with `__FMODE_EXEC` (in [`super::files`]) | `file.exec` of the program and every interpreter |
 //! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label |
-//! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec`; anonymous memory: `process.jit` |
+//! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec` if not asked at the open; anonymous memory: `process.jit` |
 //!
 //! So `ld.so program`, `LD_PRELOAD` and a memfd need the same right as `execve`.
 
 use agent_abi::{FileRights, Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{EbpfContext, macros::lsm, programs::LsmContext};
 
+use super::files::OPEN_EXEC;
 use crate::{
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     kernel::{
-        BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, File, INODE_MODE, Inode,
-        TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_FILE, Vma, is_null_at, load,
+        BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, File, INODE_MODE, Inode,
+        TASK_ATOMIC_FLAGS, Task, VMA_FILE, Vma, is_null_at, load, numbers_are_cheap,
     },
     maps::LABELS,
     place::{Place, place_of},
-    subject::{Subject, current_task, guard},
+    subject::{Subject, current_task, guard, guard_prepared, guard_unless},
 };
 
 const PROT_EXEC: u64 = 4;
@@ -31,54 +32,72 @@ const PFA_NO_NEW_PRIVS: u64 = 1;
 /// `int bprm_check_security(struct linux_binprm *)`: before `de_thread()`.
 #[lsm(hook = "bprm_check_security")]
 fn bprm_check_security(ctx: LsmContext) -> i32 {
-    let result = carry_label();
-    if result != 0 {
-        return result;
+    guard_prepared(
+        &ctx,
+        |task, leader| {
+            if leader == task {
+                0
+            } else {
+                carry_label(task, leader)
+            }
+        },
+        |ctx| !gains_privilege(program(ctx)),
+        |subject, ctx| gain(subject, program(ctx)),
+    )
+}
+
+#[inline(always)]
+fn program(ctx: &LsmContext) -> *const Inode {
+    // SAFETY: the hook's argument; a bprm always has a file here.
+    unsafe {
+        let program: *const File = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
+        let dentry: *const Dentry = load(program, &FILE_DENTRY);
+        load(dentry, &DENTRY_INODE)
     }
-    guard(|subject| {
-        // SAFETY: the hook's argument; a bprm always has a file here.
-        let (inode, flags): (*const Inode, u64) = unsafe {
-            let program: *const File = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
-            let dentry: *const Dentry = load(program, &FILE_DENTRY);
-            (
-                load(dentry, &DENTRY_INODE),
-                load(subject.task, &TASK_ATOMIC_FLAGS),
-            )
-        };
-        if inode.is_null() {
-            return -EACCES;
-        }
-        // SAFETY: not NULL, and loaded from the hook's argument.
-        let mode: u16 = unsafe { load(inode, &INODE_MODE) };
-        if mode & (S_ISUID | S_ISGID) == 0 || flags & PFA_NO_NEW_PRIVS != 0 {
-            return 0;
-        }
-        let detail = Detail {
-            words: [u64::from(mode), 0],
-            extra: 0,
-        };
-        let reason = Reason::PrivilegeGain;
-        refuse(
-            subject,
-            Right::ProcessCapability,
-            reason,
-            NO_RULE,
-            detail,
-            EPERM,
+}
+
+/// Whether executing `program` may change the user or the group.
+#[inline(always)]
+fn gains_privilege(program: *const Inode) -> bool {
+    if program.is_null() {
+        return true;
+    }
+    // SAFETY: not NULL, and loaded from the hook's argument; `current` is a valid task.
+    let (mode, flags): (u16, u64) = unsafe {
+        (
+            load(program, &INODE_MODE),
+            load(current_task(), &TASK_ATOMIC_FLAGS),
         )
-    })
+    };
+    mode & (S_ISUID | S_ISGID) != 0 && flags & PFA_NO_NEW_PRIVS == 0
+}
+
+#[inline(always)]
+fn gain(subject: &Subject, program: *const Inode) -> i32 {
+    if program.is_null() {
+        return -EACCES;
+    }
+    // SAFETY: not NULL, and loaded from the hook's argument.
+    let mode: u16 = unsafe { load(program, &INODE_MODE) };
+    let detail = Detail {
+        words: [u64::from(mode), 0],
+        extra: 0,
+    };
+    let reason = Reason::PrivilegeGain;
+    refuse(
+        subject,
+        Right::ProcessCapability,
+        reason,
+        NO_RULE,
+        detail,
+        EPERM,
+    )
 }
 
 /// Gives the current thread the label of its group, or takes a label away that the group no
-/// longer has: it is the leader from now on.
-#[inline(always)]
-fn carry_label() -> i32 {
-    let task = current_task();
-    // SAFETY: `current` is a valid task.
-    let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
-    if leader == task {
-        return 0;
-    }
+/// longer has: it is the leader from now on. Not inlined: most tasks are leaders already.
+#[inline(never)]
+fn carry_label(task: *const Task, leader: *const Task) -> i32 {
     match LABELS.get(leader) {
         Some(label) => match LABELS.get_or_create(task) {
             // SAFETY: live map values of two tasks.
@@ -103,23 +122,50 @@ fn mmap_file(ctx: LsmContext) -> i32 {
     if prot & PROT_EXEC == 0 {
         return 0;
     }
-    guard(|subject| {
+    guard_unless(
+        &ctx,
+        |ctx| !maps_nothing(ctx) && is_program(ctx.arg(0)),
+        |subject, ctx| {
+            if maps_nothing(ctx) {
+                return anonymous(subject);
+            }
+            let mapped: *const File = ctx.arg(0);
+            // Once more, for verifiers that know the argument may be NULL (7.x).
+            if mapped.is_null() {
+                return anonymous(subject);
+            }
+            // SAFETY: the hook's argument, and not NULL.
+            let dentry: *const Dentry = unsafe { load(mapped, &FILE_DENTRY) };
+            if permits_mapped(subject, dentry, FileRights::EXEC) {
+                return 0;
+            }
+            executable(subject, mapped)
+        },
+    )
+}
+
+/// Whether no file is mapped.
+#[inline(always)]
+fn maps_nothing(ctx: &LsmContext) -> bool {
+    if numbers_are_cheap() {
         // SAFETY: the context holds the arguments, eight bytes each.
-        if unsafe { is_null_at(ctx.as_ptr()) } {
-            return anonymous(subject);
-        }
-        let mapped: *const File = ctx.arg(0);
-        // Once more, for verifiers that know the argument may be NULL (7.x).
-        if mapped.is_null() {
-            return anonymous(subject);
-        }
-        // SAFETY: the hook's argument, and not NULL.
-        let dentry: *const Dentry = unsafe { load(mapped, &FILE_DENTRY) };
-        if permits_mapped(subject, dentry, FileRights::EXEC) {
-            return 0;
-        }
-        executable(subject, mapped)
-    })
+        return unsafe { is_null_at(ctx.as_ptr()) };
+    }
+    // A verifier that drops no test of an argument.
+    ctx.arg::<*const File>(0).is_null()
+}
+
+/// Whether a file was opened to be executed, by `execve` of the program or as its interpreter: then
+/// `file_open` asked for `file.exec`. Such a file has no descriptor, but for what binfmt_misc passes to
+/// an interpreter (flag `O`), after the same question.
+#[inline(always)]
+fn is_program(mapped: *const File) -> bool {
+    if mapped.is_null() {
+        return false;
+    }
+    // SAFETY: the hook's argument, and not NULL.
+    let flags: u32 = unsafe { load(mapped, &FILE_FLAGS) };
+    flags & OPEN_EXEC != 0
 }
 
 /// `int file_mprotect(struct vm_area_struct *, unsigned long reqprot, unsigned long prot)`
@@ -129,7 +175,7 @@ fn file_mprotect(ctx: LsmContext) -> i32 {
     if prot & PROT_EXEC == 0 {
         return 0;
     }
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         // SAFETY: the hook's argument.
         let mapped: *const File = unsafe { load(ctx.arg::<*const Vma>(0), &VMA_FILE) };
         if mapped.is_null() {

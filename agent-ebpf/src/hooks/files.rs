@@ -31,7 +31,7 @@ use crate::{
 const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
 /// `__FMODE_EXEC` in `f_flags`: opened by `execve` or as an interpreter.
-const OPEN_EXEC: u32 = 0x20;
+pub const OPEN_EXEC: u32 = 0x20;
 /// Asked for at the open, because overlayfs truncates in the course of it, before `path_truncate`.
 const O_TRUNC: u32 = 0o1000;
 /// `__O_TMPFILE`
@@ -44,7 +44,7 @@ const RENAME_WHITEOUT: u32 = 4;
 /// whose use is judged in its turn.
 #[lsm(hook = "file_open")]
 fn file_open(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let file: *const File = ctx.arg(0);
         // SAFETY: the hook's argument.
         let (dentry, mode, flags): (*const Dentry, u32, u32) = unsafe {
@@ -103,7 +103,7 @@ fn is_zero(value: u64) -> u64 {
 /// Decides about the dentry that is argument 1, below the directory that is argument 0.
 #[inline(always)]
 fn child(ctx: &LsmContext, wanted: FileRights) -> i32 {
-    guard(|subject| {
+    guard(ctx, |subject, ctx| {
         let dentry: *const Dentry = ctx.arg(1);
         if permits(subject, dentry, wanted) {
             0
@@ -146,7 +146,7 @@ fn path_rmdir(ctx: LsmContext) -> i32 {
 /// `int path_link(struct dentry *old, const struct path *new_dir, struct dentry *new)`
 #[lsm(hook = "path_link")]
 fn path_link(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let old: *const Dentry = ctx.arg(0);
         let new: *const Dentry = ctx.arg(2);
         let wanted = Move {
@@ -164,7 +164,7 @@ fn path_link(ctx: LsmContext) -> i32 {
 /// struct dentry *new, unsigned int flags)`, flags since 5.19.
 #[lsm(hook = "path_rename")]
 fn path_rename(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let old: *const Dentry = ctx.arg(1);
         let new: *const Dentry = ctx.arg(3);
         let flags: u32 = ctx.arg(4);
@@ -208,7 +208,7 @@ fn path_truncate(ctx: LsmContext) -> i32 {
 /// `int file_truncate(struct file *)`: `ftruncate` from 6.2 on; before it is `path_truncate`.
 #[lsm(hook = "file_truncate")]
 fn file_truncate(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let truncated: *const File = ctx.arg(0);
         // SAFETY: the hook's argument.
         let dentry: *const Dentry = unsafe { load(truncated, &FILE_DENTRY) };
@@ -237,7 +237,7 @@ fn path_chown(ctx: LsmContext) -> i32 {
 /// Decides about the path that is argument 0.
 #[inline(always)]
 fn at_path(ctx: &LsmContext, wanted: FileRights) -> i32 {
-    guard(|subject| {
+    guard(ctx, |subject, ctx| {
         let path: *const Path = ctx.arg(0);
         // SAFETY: the hook's argument.
         let (mount, dentry): (*const VfsMount, *const Dentry) =

@@ -28,7 +28,7 @@ const CLONE_INTO_CGROUP: u64 = 1 << 33;
 /// The child's cgroup is not to be trusted here: it is still the initial one.
 #[lsm(hook = "task_alloc")]
 fn task_alloc(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let child: *const Task = ctx.arg(0);
         let flags: u64 = ctx.arg(1);
         if flags & CLONE_INTO_CGROUP != 0 {

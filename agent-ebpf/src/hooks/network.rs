@@ -6,6 +6,8 @@
 //! | `socket_connect` | `net.connect` (TCP and UDP) |
 //! | `socket_sendmsg` with an address | `net.connect` (UDP, TCP Fast Open) |
 
+use core::mem::offset_of;
+
 use agent_abi::{
     Reason, Right,
     event::Detail,
@@ -22,10 +24,10 @@ use crate::{
     decide::{EACCES, count_allowed, refuse},
     kernel::{
         MSG_NAME, MSG_NAMELEN, MsgHdr, SOCK_FAMILY, SOCK_PROTOCOL, SOCKET_SK, Sock, SockAddr,
-        Socket, load,
+        Socket, load, number_at, numbers_are_cheap,
     },
     maps::NET,
-    subject::{Subject, guard},
+    subject::{Subject, guard, guard_unless},
 };
 
 const AF_UNSPEC: u16 = 0;
@@ -42,14 +44,12 @@ const NETLINK_ROUTE: u64 = 0;
 /// `int socket_create(int family, int type, int protocol, int kern)`
 #[lsm(hook = "socket_create")]
 fn socket_create(ctx: LsmContext) -> i32 {
-    guard(|subject| {
-        let family: u64 = ctx.arg::<u32>(0).into();
-        let kind: u64 = ctx.arg::<u32>(1).into();
-        let protocol: u64 = ctx.arg::<u32>(2).into();
-        let kernel: u32 = ctx.arg(3);
-        if kernel != 0 || is_ordinary(family, kind, protocol) {
-            return 0;
-        }
+    guard_unless(&ctx, is_ordinary, |subject, ctx| {
+        let Kind {
+            family,
+            kind,
+            protocol,
+        } = Kind::of(ctx);
         let detail = Detail {
             words: [family, kind],
             extra: protocol << 16,
@@ -65,11 +65,35 @@ fn socket_create(ctx: LsmContext) -> i32 {
     })
 }
 
+/// What `socket` was asked for.
+struct Kind {
+    family: u64,
+    kind: u64,
+    protocol: u64,
+}
+
+impl Kind {
+    #[inline(always)]
+    fn of(ctx: &LsmContext) -> Self {
+        Self {
+            family: ctx.arg::<u32>(0).into(),
+            kind: ctx.arg::<u32>(1).into(),
+            protocol: ctx.arg::<u32>(2).into(),
+        }
+    }
+}
+
 /// Sockets whose every destination passes a hook of this file or of [`super::unix`]. Not so
 /// MPTCP, SCTP, SMC, RDS, raw and packet sockets; `NETLINK_ROUTE` only reads without capabilities.
+/// The kernel's own are not the session's.
 #[inline(always)]
-fn is_ordinary(family: u64, kind: u64, protocol: u64) -> bool {
-    if family == AF_UNIX {
+fn is_ordinary(ctx: &LsmContext) -> bool {
+    let Kind {
+        family,
+        kind,
+        protocol,
+    } = Kind::of(ctx);
+    if ctx.arg::<u32>(3) != 0 || family == AF_UNIX {
         return true;
     }
     if family == AF_NETLINK {
@@ -85,34 +109,31 @@ fn is_ordinary(family: u64, kind: u64, protocol: u64) -> bool {
 /// `int socket_connect(struct socket *, struct sockaddr *, int addrlen)`
 #[lsm(hook = "socket_connect")]
 fn socket_connect(ctx: LsmContext) -> i32 {
-    guard(|subject| destination(subject, ctx.arg(0), ctx.arg(1), ctx.arg(2), true))
+    guard(&ctx, |subject, ctx| {
+        destination(subject, ctx.arg(0), ctx.arg(1), ctx.arg(2), true)
+    })
 }
 
 /// `int socket_sendmsg(struct socket *, struct msghdr *, int size)`. Without an address the
 /// message goes where `connect` was judged to go.
 #[lsm(hook = "socket_sendmsg")]
 fn socket_sendmsg(ctx: LsmContext) -> i32 {
-    guard(|subject| {
-        let message: *const MsgHdr = ctx.arg(1);
-        // SAFETY: the hook's argument.
-        let (address, length): (*const SockAddr, i32) =
-            unsafe { (load(message, &MSG_NAME), load(message, &MSG_NAMELEN)) };
-        if address.is_null() {
-            return 0;
-        }
-        destination(subject, ctx.arg(0), address, length, false)
-    })
+    guard_unless(
+        &ctx,
+        |ctx| address_of(ctx).0.is_null(),
+        |subject, ctx| {
+            let (address, length) = address_of(ctx);
+            destination(subject, ctx.arg(0), address, length, false)
+        },
+    )
 }
 
-/// The beginning of a `sockaddr_in` or `sockaddr_in6`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Address {
-    family: u16,
-    port: [u8; 2],
-    /// IPv4 address, or IPv6 flow information.
-    v4: [u8; 4],
-    v6: [u8; 16],
+/// Where the message of `sendmsg` is to go, if it says so, and how long that is.
+#[inline(always)]
+fn address_of(ctx: &LsmContext) -> (*const SockAddr, i32) {
+    let message: *const MsgHdr = ctx.arg(1);
+    // SAFETY: the hook's argument.
+    unsafe { (load(message, &MSG_NAME), load(message, &MSG_NAMELEN)) }
 }
 
 #[inline(always)]
@@ -134,79 +155,117 @@ fn destination(
     if family != AF_INET && family != AF_INET6 {
         return 0;
     }
-    let mut raw = Address {
-        family: 0,
-        port: [0; 2],
-        v4: [0; 4],
-        v6: [0; 16],
-    };
-    // SAFETY: a kernel address that holds a `sockaddr_storage`, larger than what is read.
-    unsafe {
-        bpf_probe_read_kernel(
-            (&raw mut raw).cast(),
-            size_of::<Address>() as u32,
-            address.cast(),
-        );
-    }
+    let given = Given::read(address);
     // AF_UNSPEC disconnects; in a message on an IPv6 socket it means the connected peer. On an
     // IPv4 socket a message with it is sent as AF_INET.
-    if raw.family == AF_UNSPEC && (connecting || family == AF_INET6) {
+    if given.family() == AF_UNSPEC && (connecting || family == AF_INET6) {
         return 0;
     }
-    let v6 = family == AF_INET6 && raw.family != AF_INET;
-    if length < if v6 { 24 } else { 8 } {
+    let is_v6 = family == AF_INET6 && given.family() != AF_INET;
+    if length < if is_v6 { 24 } else { 8 } {
         return 0; // too short: the protocol answers EINVAL
     }
-    let address = normalised(&raw, v6);
-    judge(
-        subject,
-        address,
-        u16::from_be_bytes(raw.port),
-        protocol as u8,
-    )
+    let address = if is_v6 { given.v6() } else { given.v4() };
+    judge(subject, address.reached(), given.port(), protocol as u8)
 }
 
-/// The address as 16 bytes: IPv4 mapped, and the unspecified address as the loopback that it
-/// connects to.
-#[inline(always)]
-fn normalised(raw: &Address, v6: bool) -> [u8; 16] {
-    let mut address = if v6 {
-        raw.v6
-    } else {
-        let [a, b, c, d] = raw.v4;
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
-    };
-    let high = u64::from_ne_bytes(first_half(&address));
-    let low = u64::from_be_bytes(second_half(&address));
-    if high == 0 && low == 0 {
-        address[15] = 1;
-    } else if high == 0 && low == 0xffff_0000_0000 {
-        address[12] = 127;
-        address[15] = 1;
+/// The beginning of a `sockaddr_in` (family, port, address) or `sockaddr_in6` (family, port, flow,
+/// and the address from the second word on), as it is in memory.
+struct Given {
+    words: [u64; 3],
+}
+
+impl Given {
+    /// Reads a kernel address that holds a `sockaddr_storage`, larger than what is read.
+    #[inline(always)]
+    fn read(address: *const SockAddr) -> Self {
+        let at = |offset| address.wrapping_byte_add(offset).cast();
+        if numbers_are_cheap() {
+            return Self {
+                words: [number_at(at(0)), number_at(at(8)), number_at(at(16))],
+            };
+        }
+        let mut words = [0; 3];
+        // SAFETY: a live local of that size; a bad address leaves zeroes.
+        unsafe { bpf_probe_read_kernel((&raw mut words).cast(), 24, address.cast()) };
+        Self { words }
     }
-    address
+
+    #[inline(always)]
+    fn family(&self) -> u16 {
+        self.words[0] as u16
+    }
+
+    #[inline(always)]
+    fn port(&self) -> u16 {
+        u16::from_be((self.words[0] >> 16) as u16)
+    }
+
+    #[inline(always)]
+    fn v4(&self) -> Address {
+        Address {
+            high: 0,
+            low: MAPPED | self.words[0] >> 32 << 32,
+        }
+    }
+
+    #[inline(always)]
+    fn v6(&self) -> Address {
+        let [_, high, low] = self.words;
+        Address { high, low }
+    }
 }
 
-#[inline(always)]
-const fn first_half(address: &[u8; 16]) -> [u8; 8] {
-    let [a, b, c, d, e, f, g, h, ..] = *address;
-    [a, b, c, d, e, f, g, h]
+/// The lower half of `::ffff:0.0.0.0`
+const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]);
+/// What `::1` and `127.0.0.1` have in their last four bytes more than the unspecified addresses.
+const LOOPBACK: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
+const LOOPBACK_V4: u64 = u64::from_ne_bytes([0, 0, 0, 0, 127, 0, 0, 1]);
+
+/// An IPv6 address, or an IPv4 one mapped, in the order that it has in memory.
+struct Address {
+    high: u64,
+    low: u64,
 }
 
-#[inline(always)]
-const fn second_half(address: &[u8; 16]) -> [u8; 8] {
-    let [.., a, b, c, d, e, f, g, h] = *address;
-    [a, b, c, d, e, f, g, h]
+impl Address {
+    /// Where a connection to it leads: the unspecified addresses connect to the loopback.
+    #[inline(always)]
+    fn reached(mut self) -> Self {
+        if self.high == 0 {
+            if self.low == 0 {
+                self.low = LOOPBACK;
+            } else if self.low == MAPPED {
+                self.low |= LOOPBACK_V4;
+            }
+        }
+        self
+    }
 }
 
+/// `Key<NetKey>` in whole words, since LLVM would put it together byte by byte.
+#[repr(C)]
+struct KeyWords {
+    bits: u32,
+    policy: u32,
+    high: u64,
+    low: u64,
+}
+
+const _: () = assert!(size_of::<KeyWords>() == size_of::<Key<NetKey>>());
+const _: () = assert!(offset_of!(KeyWords, high) == 4 + offset_of!(NetKey, address));
+
 #[inline(always)]
-fn judge(subject: &Subject, address: [u8; 16], port: u16, protocol: u8) -> i32 {
+fn judge(subject: &Subject, address: Address, port: u16, protocol: u8) -> i32 {
     let matched = subject.image.and_then(|image| {
-        let key = NetKey {
-            policy: image.header.policy.to_be_bytes(),
-            address,
+        let key = KeyWords {
+            bits: POLICY_BITS + 128,
+            policy: image.header.policy.to_be(),
+            high: address.high,
+            low: address.low,
         };
-        lookup(&Key::new(POLICY_BITS + 128, key), port, protocol)
+        // SAFETY: the same bytes, as asserted above, and better aligned.
+        lookup(unsafe { &*(&raw const key).cast() }, port, protocol)
     });
     let rule = match matched {
         Some(entry) if entry.allow == 1 => {
@@ -222,10 +281,7 @@ fn judge(subject: &Subject, address: [u8; 16], port: u16, protocol: u8) -> i32 {
         Reason::Rule
     };
     let detail = Detail {
-        words: [
-            u64::from_ne_bytes(first_half(&address)),
-            u64::from_ne_bytes(second_half(&address)),
-        ],
+        words: [address.high, address.low],
         extra: u64::from(port) | u64::from(protocol) << 16,
     };
     refuse(subject, Right::NetConnect, reason, rule, detail, EACCES)

@@ -37,7 +37,7 @@ fn target(task: *const Task, extra: u64) -> Detail {
 /// `int task_kill(struct task_struct *, struct kernel_siginfo *, int sig, const struct cred *)`
 #[lsm(hook = "task_kill")]
 fn task_kill(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let task: *const Task = ctx.arg(0);
         let signal: u32 = ctx.arg(2);
         if subject.shares_session_with(task) || subject.may(Surface::SignalAny) {
@@ -59,7 +59,7 @@ fn task_kill(ctx: LsmContext) -> i32 {
 /// `/proc/PID/{mem,environ,maps,fd,root,…}`, `process_vm_*`, `pidfd_getfd`, `kcmp`.
 #[lsm(hook = "ptrace_access_check")]
 fn ptrace_access_check(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let task: *const Task = ctx.arg(0);
         let mode: u32 = ctx.arg(1);
         let reason = if subject.shares_session_with(task) {
@@ -87,7 +87,7 @@ fn ptrace_access_check(ctx: LsmContext) -> i32 {
 /// `int ptrace_traceme(struct task_struct *parent)`
 #[lsm(hook = "ptrace_traceme")]
 fn ptrace_traceme(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let parent: *const Task = ctx.arg(0);
         if subject.shares_session_with(parent) && subject.may(Surface::PtraceSession) {
             return 0;
@@ -107,7 +107,7 @@ fn ptrace_traceme(ctx: LsmContext) -> i32 {
 /// Decides whether the task that is argument 0 may be controlled.
 #[inline(always)]
 fn control(ctx: &LsmContext) -> i32 {
-    guard(|subject| controls(subject, ctx.arg(0)))
+    guard(ctx, |subject, ctx| controls(subject, ctx.arg(0)))
 }
 
 #[inline(always)]
@@ -166,7 +166,7 @@ fn task_setrlimit(ctx: LsmContext) -> i32 {
 /// every user namespace, so root in a session is a user without privileges.
 #[lsm(hook = "capable")]
 fn capable(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let capability: u32 = ctx.arg(2);
         let options: u32 = ctx.arg(3);
         if acts_for_another(subject, ctx.arg(0)) {
@@ -220,7 +220,7 @@ fn file_fcntl(ctx: LsmContext) -> i32 {
     if command != F_SETOWN && command != F_SETOWN_EX {
         return 0;
     }
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let owner: u64 = ctx.arg(2);
         // SAFETY: `current` is a valid task.
         let own: u32 = unsafe { load(subject.task, &TASK_TGID) };

@@ -18,7 +18,7 @@ use super::process::signals_owner;
 use crate::{
     decide::{EPERM, refuse},
     kernel::{QSTR_NAME, Qstr, load},
-    subject::{Subject, guard},
+    subject::{Subject, guard, guard_alone},
 };
 
 const TIOCSTI: u32 = 0x5412;
@@ -44,7 +44,7 @@ macro_rules! surface_hooks {
         $(#[$doc])*
         #[lsm]
         fn $hook(_ctx: LsmContext) -> i32 {
-            guard(|subject| opened(subject, Surface::$surface, Right::$right, 0))
+            guard_alone(|subject| opened(subject, Surface::$surface, Right::$right, 0))
         }
     )* };
 }
@@ -69,7 +69,7 @@ surface_hooks! {
 /// `int inode_init_security_anon(struct inode *, const struct qstr *name, const struct inode *)`
 #[lsm(hook = "inode_init_security_anon")]
 fn inode_init_security_anon(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         let mut name = [0_u8; 8];
         // SAFETY: the hook's argument; eight bytes of a name that is at least as long, or of
         // whatever follows it.
@@ -101,10 +101,14 @@ fn file_ioctl_compat(ctx: LsmContext) -> i32 {
 }
 
 #[inline(always)]
+#[expect(
+    clippy::redundant_closure,
+    reason = "LLVM's BTF has a size for a captured function, and the kernel refuses it"
+)]
 fn control(ctx: &LsmContext) -> i32 {
     let command: u32 = ctx.arg(1);
     match command {
-        TIOCSTI | TIOCLINUX => guard(|subject| {
+        TIOCSTI | TIOCLINUX => guard_alone(|subject| {
             let detail = Detail {
                 words: [u64::from(command), 0],
                 extra: 0,
@@ -118,7 +122,7 @@ fn control(ctx: &LsmContext) -> i32 {
                 EPERM,
             )
         }),
-        FIOSETOWN | SIOCSPGRP => guard(signals_owner),
+        FIOSETOWN | SIOCSPGRP => guard_alone(|subject| signals_owner(subject)),
         _ => 0,
     }
 }

@@ -18,13 +18,13 @@ use crate::{
 /// `int unix_stream_connect(struct sock *, struct sock *other, struct sock *newsk)`
 #[lsm(hook = "unix_stream_connect")]
 fn unix_stream_connect(ctx: LsmContext) -> i32 {
-    guard(|subject| peer(subject, ctx.arg(1)))
+    guard(&ctx, |subject, ctx| peer(subject, ctx.arg(1)))
 }
 
 /// `int unix_may_send(struct socket *, struct socket *other)`
 #[lsm(hook = "unix_may_send")]
 fn unix_may_send(ctx: LsmContext) -> i32 {
-    guard(|subject| {
+    guard(&ctx, |subject, ctx| {
         // SAFETY: the hook's argument.
         let other: *const Sock = unsafe { load(ctx.arg::<*const Socket>(1), &SOCKET_SK) };
         if other.is_null() {

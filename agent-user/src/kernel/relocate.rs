@@ -1,7 +1,7 @@
 //! Fills the running kernel's offsets and addresses into the object's instructions; what stands
 //! there before is in [`agent_abi::relocation`].
 
-use agent_abi::relocation::{DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, VALUES};
+use agent_abi::relocation::{DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, VALUES, ZERO};
 use object::{File, Object, ObjectSection, SectionKind};
 
 use super::error::KernelError;
@@ -14,10 +14,14 @@ const CLASS_LOAD: u8 = 0x01;
 const ADD_CONSTANT: u8 = 0x07;
 const LOAD_CONSTANT: u8 = 0x18;
 const CALL: u8 = 0x85;
+const MOVE_CONSTANT: u8 = 0xb7;
 /// `BPF_PSEUDO_KFUNC_CALL` as the source register: a function of the kernel, by its BTF number.
 const KERNEL_FUNCTION: u8 = 2 << 4;
 /// `r0 = r1`
 const MOVE_FIRST_ARGUMENT: [u8; INSTRUCTION] = [0xbf, 0x10, 0, 0, 0, 0, 0, 0];
+
+/// `goto +0`, which the verifier takes out.
+const NOTHING: [u8; INSTRUCTION] = [0x05, 0, 0, 0, 0, 0, 0, 0];
 
 /// What is filled in.
 pub(super) struct Values {
@@ -69,6 +73,8 @@ fn fill_in(code: &mut [u8], values: &Values) -> Result<(), KernelError> {
             fill_in_distance(instruction, values);
         } else if opcode == CALL {
             fill_in_call(instruction, values);
+        } else if opcode == MOVE_CONSTANT {
+            fill_in_zero(instruction, values);
         }
         at += if is_wide {
             2 * INSTRUCTION
@@ -126,6 +132,17 @@ fn fill_in_call(instruction: &mut [u8], values: &Values) {
             instruction[4..8].copy_from_slice(&function.to_le_bytes());
         }
         None => instruction.copy_from_slice(&MOVE_FIRST_ARGUMENT),
+    }
+}
+
+/// `r0 = ZERO`
+fn fill_in_zero(instruction: &mut [u8], values: &Values) {
+    if instruction[1..4] != [0; 3] || instruction[4..8] != ZERO.to_le_bytes() {
+        return;
+    }
+    match values.read_only_cast {
+        Some(_) => instruction[4..8].fill(0),
+        None => instruction.copy_from_slice(&NOTHING),
     }
 }
 
@@ -244,6 +261,21 @@ mod tests {
         };
         fill_in(&mut old, &without).unwrap();
         assert_eq!(old, [0xbf, 0x10, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_zero_is_one_or_nothing() {
+        let mut zero = instruction(MOVE_CONSTANT, 0, ZERO);
+        zero[1] = 0;
+        let mut old = zero.clone();
+        fill_in(&mut zero, &values()).unwrap();
+        assert_eq!(zero, [0xb7, 0, 0, 0, 0, 0, 0, 0]);
+        let without = Values {
+            read_only_cast: None,
+            ..values()
+        };
+        fill_in(&mut old, &without).unwrap();
+        assert_eq!(old, NOTHING);
     }
 
     #[test]
