@@ -26,10 +26,17 @@ macro_rules! for_each_level {
     };
 }
 
-/// The same from the root down.
+/// The same from the root down. Most objects are not deep, and slots are filled from the first on, so
+/// the upper ones are asked together.
 macro_rules! for_each_level_back {
-    ($step:ident($($argument:tt),*)) => {
-        for_each_level!(@ $step [$($argument),*] 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0)
+    ($ancestors:ident, $step:ident($($argument:tt),*)) => {
+        if !$ancestors.add(4).read_volatile().is_null() {
+            if !$ancestors.add(8).read_volatile().is_null() {
+                for_each_level!(@ $step [$($argument),*] 15 14 13 12 11 10 9 8);
+            }
+            for_each_level!(@ $step [$($argument),*] 7 6 5 4);
+        }
+        for_each_level!(@ $step [$($argument),*] 3 2 1 0);
     };
 }
 
@@ -117,7 +124,7 @@ pub fn short_walk(
         let number = superblock_number(load(superblock, &SB_DEV))? as usize;
         let roots = (&raw const image.roots).cast::<u16>();
         let mut state = u64::from(*roots.add(number & (MAX_SUPERBLOCKS - 1)));
-        for_each_level_back!(descend(image, state, ancestors, rest));
+        for_each_level_back!(ancestors, descend(image, state, ancestors, rest));
         let directory = next(image, state, u64::from(b'/'));
         let state = read_name::<ROOM>(image, directory, Name::of(dentry), rest)?;
         let sibling = match sibling {

@@ -155,7 +155,7 @@ fn destination(
     if family != AF_INET && family != AF_INET6 {
         return 0;
     }
-    let given = Given::read(address);
+    let given = Given::read(address, family);
     // AF_UNSPEC disconnects; in a message on an IPv6 socket it means the connected peer. On an
     // IPv4 socket a message with it is sent as AF_INET.
     if given.family() == AF_UNSPEC && (connecting || family == AF_INET6) {
@@ -176,16 +176,19 @@ struct Given {
 }
 
 impl Given {
-    /// Reads a kernel address that holds a `sockaddr_storage`, larger than what is read.
+    /// Reads a kernel address that holds a `sockaddr_storage`, larger than what is read, for a socket of
+    /// this family.
     #[inline(always)]
-    fn read(address: *const SockAddr) -> Self {
-        let at = |offset| address.wrapping_byte_add(offset).cast();
-        if numbers_are_cheap() {
-            return Self {
-                words: [number_at(at(0)), number_at(at(8)), number_at(at(16))],
-            };
-        }
+    fn read(address: *const SockAddr, family: u16) -> Self {
         let mut words = [0; 3];
+        if numbers_are_cheap() {
+            let at = |offset| number_at(address.wrapping_byte_add(offset).cast());
+            words[0] = at(0);
+            if family == AF_INET6 {
+                words = [words[0], at(8), at(16)];
+            }
+            return Self { words };
+        }
         // SAFETY: a live local of that size; a bad address leaves zeroes.
         unsafe { bpf_probe_read_kernel((&raw mut words).cast(), 24, address.cast()) };
         Self { words }

@@ -11,6 +11,7 @@ use agent_abi::{
 };
 use aya::{
     Ebpf, EbpfLoader,
+    maps::MapData,
     programs::{BtfTracePoint, Lsm, ProgramInfo, links::FdLink},
 };
 
@@ -20,7 +21,7 @@ use super::{
     error::KernelError,
     hooks::{Attach, HOOKS, Hook},
     relocate::{Values, relocate},
-    symbols,
+    symbols, sys,
 };
 
 /// The eBPF object, embedded when the binary was built.
@@ -167,6 +168,7 @@ agent_abi::for_each_kernel_field!(declare_field_table);
 fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
     let object = relocate(OBJECT, &values(btf)?)?;
     let pins: Vec<_> = MAPS.iter().map(|name| (*name, map_pin(name))).collect();
+    make_labels()?;
     let mut loader = EbpfLoader::new();
     loader.allow_unsupported_maps();
     for (name, pin) in &pins {
@@ -175,6 +177,26 @@ fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
     loader
         .load(object.bytes())
         .map_err(|error| KernelError::Load(chain(&error)))
+}
+
+/// Makes the map of labels before any other, and pins it for the loader to find: of a task's storages the
+/// first in the order of creation is at hand quickest (`bpf_local_storage_cache_idx_get()`), and the
+/// loader's order is different each time.
+fn make_labels() -> Result<(), KernelError> {
+    let path = map_pin(names::LABELS);
+    if path.exists() {
+        return Ok(());
+    }
+    let labels = sys::task_storage::<agent_abi::Label>(names::LABELS)?;
+    let pinned = MapData::from_fd(labels).map(|map| map.pin(&path).map_err(|error| chain(&error)));
+    match pinned {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(reason)) => Err(KernelError::Pin { path, reason }),
+        Err(error) => Err(KernelError::Pin {
+            path,
+            reason: chain(&error),
+        }),
+    }
 }
 
 fn values(btf: &Btf) -> Result<Values, KernelError> {

@@ -21,6 +21,8 @@ const BPF_MAP_DELETE_ELEM: i64 = 3;
 const BPF_MAP_GET_NEXT_KEY: i64 = 4;
 const BPF_BTF_LOAD: i64 = 18;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_MAP_TYPE_TASK_STORAGE: u32 = 29;
+const BPF_F_NO_PREALLOC: u32 = 1;
 
 /// Plain data that is exchanged with the kernel byte for byte.
 ///
@@ -243,6 +245,43 @@ pub(super) fn array_of_one<V: Plain>(
     name: &'static str,
     value: &V,
 ) -> Result<OwnedFd, KernelError> {
+    let fd = create::<V>(
+        name,
+        CreateAttr {
+            map_type: BPF_MAP_TYPE_ARRAY,
+            max_entries: 1,
+            ..CreateAttr::default()
+        },
+    )?;
+    let key = 0_u32;
+    let attr = ElementAttr {
+        map: fd.as_raw_fd().unsigned_abs(),
+        key: address(&key),
+        value: address(value),
+        ..ElementAttr::default()
+    };
+    bpf(BPF_MAP_UPDATE_ELEM, &attr).map_err(|source| KernelError::Map {
+        operation: "write",
+        map: name,
+        source,
+    })?;
+    Ok(fd)
+}
+
+/// Makes a storage of one `V` for each task.
+pub(super) fn task_storage<V: Plain>(name: &'static str) -> Result<OwnedFd, KernelError> {
+    create::<V>(
+        name,
+        CreateAttr {
+            map_type: BPF_MAP_TYPE_TASK_STORAGE,
+            map_flags: BPF_F_NO_PREALLOC,
+            ..CreateAttr::default()
+        },
+    )
+}
+
+/// Makes a map with keys of 32 bits and values of type `V`, and with BTF that says so.
+fn create<V: Plain>(name: &'static str, attr: CreateAttr) -> Result<OwnedFd, KernelError> {
     let failed = |operation| {
         move |source| KernelError::Map {
             operation,
@@ -252,28 +291,21 @@ pub(super) fn array_of_one<V: Plain>(
     };
     let value_size = u32::try_from(size_of::<V>()).unwrap_or(u32::MAX);
     let types = load_types(value_size).map_err(failed("describe the values"))?;
-    let attr = CreateAttr {
-        map_type: BPF_MAP_TYPE_ARRAY,
+    let mut attr = CreateAttr {
         key_size: 4,
         value_size,
-        max_entries: 1,
         btf: types.as_raw_fd().unsigned_abs(),
         btf_key_type: 1,
         btf_value_type: 4,
-        ..CreateAttr::default()
+        ..attr
     };
-    let fd = bpf(BPF_MAP_CREATE, &attr)
+    // The last byte stays zero.
+    for (to, from) in attr.name[..15].iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    bpf(BPF_MAP_CREATE, &attr)
         .and_then(owned)
-        .map_err(failed("create"))?;
-    let key = 0_u32;
-    let attr = ElementAttr {
-        map: fd.as_raw_fd().unsigned_abs(),
-        key: address(&key),
-        value: address(value),
-        ..ElementAttr::default()
-    };
-    bpf(BPF_MAP_UPDATE_ELEM, &attr).map_err(failed("write"))?;
-    Ok(fd)
+        .map_err(failed("create"))
 }
 
 /// BTF of four types: 1 is `u32`, 2 is `u8`, 3 is an array of `size` of the second, 4 is a struct
