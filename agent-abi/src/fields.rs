@@ -24,6 +24,7 @@ macro_rules! for_each_kernel_field {
             TASK_ATOMIC_FLAGS = "task_struct", "atomic_flags";
             TASK_CREDENTIALS = "task_struct", "cred";
             TASK_REAL_CREDENTIALS = "task_struct", "real_cred";
+            TASK_FLAGS = "task_struct", "flags";
             TASK_CGROUPS = "task_struct", "cgroups";
             CSS_SET_DEFAULT_CGROUP = "css_set", "dfl_cgrp";
             CGROUP_PARENT_CSS = "cgroup", "self", "parent";
@@ -63,6 +64,7 @@ macro_rules! for_each_kernel_field {
             MSG_NAMELEN = "msghdr", "msg_namelen";
             UNIX_ADDRESS = "unix_sock", "addr";
             UNIX_DENTRY = "unix_sock", "path", "dentry";
+            CHANGES_VALID = "iattr", "ia_valid";
             QSTR_NAME = "qstr", "name";
         }
     };

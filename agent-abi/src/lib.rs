@@ -5,6 +5,7 @@
 //! asserted at compile time, so both halves fail to build rather than disagree.
 #![no_std]
 
+pub mod arguments;
 pub mod event;
 pub mod fields;
 pub mod image;

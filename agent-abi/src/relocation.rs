@@ -10,6 +10,10 @@
 /// the kernel side loads, and below the limit of the instruction's 16 bits.
 pub const MEMBER: i16 = 0x7000;
 
+/// Operand `ARGUMENT + index` of a load from a program's context: where the hook's argument with that
+/// index in [`for_each_hook_argument`](crate::for_each_hook_argument) stands. Above every `MEMBER`.
+pub const ARGUMENT: i16 = 0x7800;
+
 /// Operand `DISTANCE + index` of an addition or subtraction: the same offset, as a number.
 pub const DISTANCE: i32 = 0x7b1f_0000;
 

@@ -6,9 +6,9 @@
 
 use core::{arch::asm, ffi::c_void};
 
-use agent_abi::relocation::{DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, Value, ZERO};
+use agent_abi::relocation::{ARGUMENT, DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, Value, ZERO};
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::{EbpfContext, helpers::generated::bpf_probe_read_kernel, programs::LsmContext};
 
 macro_rules! opaque {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(
@@ -57,6 +57,8 @@ opaque! {
     SockAddr;
     /// `struct msghdr`
     MsgHdr;
+    /// `struct iattr`
+    Changes;
     /// `struct qstr`
     Qstr;
     /// `struct nameidata`: a path lookup under way
@@ -122,6 +124,34 @@ pub unsafe fn load_to_return<const INDEX: u16, B, T>(base: *const B, _: &Field<I
             options(nostack, readonly));
     }
     pointer
+}
+
+/// An argument of a hook that stands at different positions: the one with this index in the table of
+/// `agent_abi`.
+pub struct Argument<const INDEX: u16>;
+
+macro_rules! declare_arguments {
+    ($($name:ident = $hook:literal, $argument:literal;)*) => {
+        #[repr(u16)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        enum Place { $($name),* }
+        $( pub static $name: Argument<{ Place::$name as u16 }> = Argument; )*
+    };
+}
+
+agent_abi::for_each_hook_argument!(declare_arguments);
+
+/// The pointer that is this argument of the hook that `ctx` belongs to.
+#[inline(always)]
+pub fn argument<const INDEX: u16, T>(ctx: &LsmContext, _: &Argument<INDEX>) -> *const T {
+    let value;
+    // SAFETY: one load from the context, whose place the daemon fills in; the verifier knows the
+    // type of what is there.
+    unsafe {
+        asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) ctx.as_ptr(),
+            const ARGUMENT as i64 + INDEX as i64, options(nostack, readonly));
+    }
+    value
 }
 
 /// Address of the member `field` of the structure at `base`.

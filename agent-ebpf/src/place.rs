@@ -9,10 +9,16 @@ use crate::kernel::{
 /// `SB_KERNMOUNT`: a filesystem that the kernel mounts for itself and that has no path.
 const SB_KERNMOUNT: u64 = 1 << 22;
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
+const SOCKFS_MAGIC: u64 = 0x534f_434b;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
+/// What has a descriptor and nothing else: eventfd, epoll, inotify, BPF maps, io_uring …
+const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
 /// Process descriptors (6.9+). What may be done with one is judged at its use.
 const PIDFS_MAGIC: u64 = 0x5049_4446;
 const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
+const DMA_BUF_MAGIC: u64 = 0x444d_4142;
+const SECRETMEM_MAGIC: u64 = 0x5345_434d;
+const GUEST_MEMFD_MAGIC: u64 = 0x474d_454d;
 
 const S_IFMT: u16 = 0o170_000;
 const S_IFDIR: u16 = 0o040_000;
@@ -52,8 +58,8 @@ unsafe fn has_directory_mode(inode: *const Inode) -> bool {
 pub enum Place {
     /// In a filesystem that is mounted somewhere.
     Named,
-    /// Never had a path: pipes, memfds and shared memory of the process itself, opened again
-    /// through `/proc/self/fd`; process descriptors.
+    /// Never had a path: pipes, sockets, memfds and shared memory of the process itself, opened
+    /// again through `/proc/self/fd`; process descriptors and their like.
     Anonymous,
     /// In the layer below a stacked filesystem (overlayfs), which opens it with the agent as
     /// `current` after the agent's own open was decided.
@@ -78,20 +84,40 @@ pub fn place(mount: *const VfsMount, dentry: *const Dentry) -> Place {
     if namespace != INTERNAL_NAMESPACE {
         return Place::Named;
     }
+    match standing(dentry) {
+        (false, _) => Place::Layer,
+        (true, true) => Place::Anonymous,
+        // The kernel's own, such as namespaces: no root that a session knows, and so refused.
+        (true, false) => Place::Named,
+    }
+}
+
+/// Whether an object that a hook gives without its mount never had a path.
+#[inline(always)]
+pub fn is_anonymous(dentry: *const Dentry) -> bool {
+    standing(dentry) == (true, true)
+}
+
+/// Whether the filesystem of `dentry` is one that the kernel mounts for itself, and whether it is one
+/// of objects without a path.
+#[inline(always)]
+fn standing(dentry: *const Dentry) -> (bool, bool) {
     // SAFETY: the hook's dentry.
     let (flags, magic): (u64, u64) = unsafe {
         let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
         (load(superblock, &SB_FLAGS), load(superblock, &SB_MAGIC))
     };
-    if flags & SB_KERNMOUNT == 0 {
-        return Place::Layer;
-    }
-    if matches!(
+    let nameless = matches!(
         magic,
-        PIPEFS_MAGIC | TMPFS_MAGIC | HUGETLBFS_MAGIC | PIDFS_MAGIC
-    ) {
-        return Place::Anonymous;
-    }
-    // The kernel's own, such as namespaces: no root that a session knows, and so refused.
-    Place::Named
+        PIPEFS_MAGIC
+            | SOCKFS_MAGIC
+            | TMPFS_MAGIC
+            | ANON_INODE_FS_MAGIC
+            | PIDFS_MAGIC
+            | HUGETLBFS_MAGIC
+            | DMA_BUF_MAGIC
+            | SECRETMEM_MAGIC
+            | GUEST_MEMFD_MAGIC
+    );
+    (flags & SB_KERNMOUNT != 0, nameless)
 }

@@ -19,12 +19,16 @@ use aya_ebpf::{
 
 use crate::{
     kernel::{
-        CGROUP_KERNFS, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup, Css, CssSet,
-        KERNFS_ID, KernfsNode, LocalStorage, TASK_BPF_STORAGE, TASK_CGROUPS, TASK_GROUP_LEADER,
-        Task, load, load_to_return, zero_from_null,
+        CGROUP_KERNFS, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup, Credentials,
+        Css, CssSet, KERNFS_ID, KernfsNode, LocalStorage, TASK_BPF_STORAGE, TASK_CGROUPS,
+        TASK_CREDENTIALS, TASK_FLAGS, TASK_GROUP_LEADER, TASK_REAL_CREDENTIALS, Task, load,
+        load_to_return, zero_from_null,
     },
     maps::{CGROUPS, IMAGES, LABELS},
 };
+
+/// `PF_IO_WORKER` in `task_struct::flags`
+const IO_WORKER: u32 = 0x10;
 
 /// A labelled task and what its session may do.
 pub struct Subject {
@@ -41,6 +45,37 @@ impl Subject {
     pub fn may(&self, surface: Surface) -> bool {
         self.image
             .is_some_and(|image| image.header.surface & surface.bit() != 0)
+    }
+
+    /// The credentials that the kernel put on the current task for a moment, if it did so: overlayfs
+    /// puts on its mounter's to work on the layers, after the task's own act was decided at the
+    /// overlay.
+    ///
+    /// `override_creds()` alone makes `cred` differ from `real_cred`; a task that changes its own
+    /// changes both (`commit_creds()`, kernel/cred.c). Who calls it while a process of a session
+    /// runs, and what may happen until the credentials are back (6.1 to 7.3):
+    /// - overlayfs, and files passed through to a backing one: work on layers;
+    /// - `access()`: a look-up; a core dump: opening and truncating the dump; binfmt_misc, CIFS, NFS,
+    ///   firmware: opening what root named, or asking for a key. None changes attributes or asks for
+    ///   a capability that the process could use;
+    /// - cachefiles: the cache's own files;
+    /// - `io_uring`: whatever the process asks for, under a personality or in a worker. Personalities
+    ///   are refused where the grant does not open io_uring (`uring_override_creds`), and workers
+    ///   have a flag; where it opens it, nothing is taken for the kernel's own.
+    ///
+    /// So a process chooses what is acted on only through the last, and that is ruled out here.
+    #[inline(always)]
+    pub fn borrowed_credentials(&self) -> Option<*const Credentials> {
+        // SAFETY: `current` is a valid task.
+        let (now, own, flags): (*const Credentials, *const Credentials, u32) = unsafe {
+            (
+                load(self.task, &TASK_CREDENTIALS),
+                load(self.task, &TASK_REAL_CREDENTIALS),
+                load(self.task, &TASK_FLAGS),
+            )
+        };
+        let borrowed = now != own && flags & IO_WORKER == 0 && !self.may(Surface::IoUring);
+        borrowed.then_some(now)
     }
 
     /// Whether `task` is of the same session.

@@ -8,7 +8,7 @@
 //! | `path_link` | `file.create` and the refer rule |
 //! | `path_rename` | `file.delete`, `file.create` and the refer rule |
 //! | `path_truncate`, `file_truncate` (6.2+) | `file.write` |
-//! | `path_chmod`, `path_chown` | `file.attr` |
+//! | `path_chmod`, `path_chown` | `file.attr`; the other attributes are in [`super::attributes`] |
 //!
 //! `path_*` and not `inode_*`: filesystems that stand on others (overlayfs) and in-kernel servers
 //! call the inode operations of the layer below with the agent as `current`, where paths mean
@@ -71,7 +71,7 @@ fn file_open(ctx: LsmContext) -> i32 {
 /// The rights that an open needs. Without branches: the verifier would look at everything that
 /// follows once for every way through them.
 #[inline(always)]
-fn wanted_by_open(file: *const File, mode: u32, flags: u32) -> FileRights {
+pub(super) fn wanted_by_open(file: *const File, mode: u32, flags: u32) -> FileRights {
     let when = |condition: u64, right: FileRights| opaque(condition) * u64::from(right.0);
     let (mode, flags) = (u64::from(mode), u64::from(flags));
     let reads = bit(mode, FMODE_READ);
@@ -202,52 +202,60 @@ fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32)
 /// `int path_truncate(const struct path *)`: `truncate`, and `open` with `O_TRUNC`.
 #[lsm(hook = "path_truncate")]
 fn path_truncate(ctx: LsmContext) -> i32 {
-    at_path(&ctx, FileRights::WRITE)
+    guard(&ctx, |subject, ctx| {
+        at_path(subject, ctx.arg(0), FileRights::WRITE)
+    })
 }
 
 /// `int file_truncate(struct file *)`: `ftruncate` from 6.2 on; before it is `path_truncate`.
 #[lsm(hook = "file_truncate")]
 fn file_truncate(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
-        let truncated: *const File = ctx.arg(0);
-        // SAFETY: the hook's argument.
-        let dentry: *const Dentry = unsafe { load(truncated, &FILE_DENTRY) };
-        if permits_opened(subject, dentry, FileRights::WRITE) {
-            return 0;
-        }
-        match place_of(truncated, dentry) {
-            Place::Named => opened(subject, dentry, FileRights::WRITE),
-            Place::Anonymous | Place::Layer => 0,
-        }
+        at_file(subject, ctx.arg(0), FileRights::WRITE)
     })
+}
+
+/// Decides about an open file, if it has a path.
+#[inline(always)]
+pub(super) fn at_file(subject: &Subject, file: *const File, wanted: FileRights) -> i32 {
+    // SAFETY: the hook's file.
+    let dentry: *const Dentry = unsafe { load(file, &FILE_DENTRY) };
+    if permits_opened(subject, dentry, wanted) {
+        return 0;
+    }
+    match place_of(file, dentry) {
+        Place::Named => opened(subject, dentry, wanted),
+        Place::Anonymous | Place::Layer => 0,
+    }
 }
 
 /// `int path_chmod(const struct path *, umode_t)`
 #[lsm(hook = "path_chmod")]
 fn path_chmod(ctx: LsmContext) -> i32 {
-    at_path(&ctx, FileRights::ATTR)
+    guard(&ctx, |subject, ctx| {
+        at_path(subject, ctx.arg(0), FileRights::ATTR)
+    })
 }
 
 /// `int path_chown(const struct path *, kuid_t, kgid_t)`
 #[lsm(hook = "path_chown")]
 fn path_chown(ctx: LsmContext) -> i32 {
-    at_path(&ctx, FileRights::ATTR)
+    guard(&ctx, |subject, ctx| {
+        at_path(subject, ctx.arg(0), FileRights::ATTR)
+    })
 }
 
-/// Decides about the path that is argument 0.
+/// Decides about a path, if it is one.
 #[inline(always)]
-fn at_path(ctx: &LsmContext, wanted: FileRights) -> i32 {
-    guard(ctx, |subject, ctx| {
-        let path: *const Path = ctx.arg(0);
-        // SAFETY: the hook's argument.
-        let (mount, dentry): (*const VfsMount, *const Dentry) =
-            unsafe { (load(path, &PATH_MOUNT), load(path, &PATH_DENTRY)) };
-        if permits(subject, dentry, wanted) {
-            return 0;
-        }
-        match place(mount, dentry) {
-            Place::Named => file(subject, dentry, wanted),
-            Place::Anonymous | Place::Layer => 0,
-        }
-    })
+pub(super) fn at_path(subject: &Subject, path: *const Path, wanted: FileRights) -> i32 {
+    // SAFETY: the hook's path.
+    let (mount, dentry): (*const VfsMount, *const Dentry) =
+        unsafe { (load(path, &PATH_MOUNT), load(path, &PATH_DENTRY)) };
+    if permits(subject, dentry, wanted) {
+        return 0;
+    }
+    match place(mount, dentry) {
+        Place::Named => file(subject, dentry, wanted),
+        Place::Anonymous | Place::Layer => 0,
+    }
 }

@@ -1,7 +1,9 @@
 //! The hooks, one file per family. Each file's header lists its hooks and the rights they decide.
 
+mod attributes;
 mod exec;
 mod files;
+mod ioctl;
 mod label;
 mod network;
 mod process;

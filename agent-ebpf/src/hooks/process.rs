@@ -6,7 +6,7 @@
 //! | `ptrace_access_check`, `ptrace_traceme` | `process.ptrace` |
 //! | `task_setnice`, `task_setioprio`, `task_setscheduler`, `task_movememory`, `task_setpgid`, `task_setrlimit` | `process.control` |
 //! | `capable` | `process.capability` |
-//! | `file_fcntl` with `F_SETOWN` (and the `ioctl`s in [`super::surface`]) | `process.signal` |
+//! | `file_fcntl` with `F_SETOWN` (and the commands in [`super::ioctl`]) | `process.signal` |
 //!
 //! Within the session a process may do what the kernel allows; outside only what is granted.
 
@@ -15,7 +15,7 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use crate::{
     decide::{EPERM, refuse, refuse_silently},
-    kernel::{Credentials, TASK_CREDENTIALS, TASK_REAL_CREDENTIALS, TASK_TGID, Task, load},
+    kernel::{Credentials, TASK_TGID, Task, load},
     subject::{Subject, guard},
 };
 
@@ -169,7 +169,9 @@ fn capable(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let capability: u32 = ctx.arg(2);
         let options: u32 = ctx.arg(3);
-        if acts_for_another(subject, ctx.arg(0)) {
+        // overlayfs asks on its own account.
+        let asked: *const Credentials = ctx.arg(0);
+        if subject.borrowed_credentials() == Some(asked) {
             return 0;
         }
         let granted = subject.image.map_or(0, |image| image.header.capabilities);
@@ -192,21 +194,6 @@ fn capable(ctx: LsmContext) -> i32 {
             EPERM,
         )
     })
-}
-
-/// Whether the question is about credentials that the kernel put on for a moment, as overlayfs
-/// puts on its mounter's to work on the layers. The one way for a process to put others on itself
-/// is an `io_uring` personality; where that is granted, the answer stays no.
-#[inline(always)]
-fn acts_for_another(subject: &Subject, asked: *const Credentials) -> bool {
-    // SAFETY: `current` is a valid task.
-    let (now, own): (*const Credentials, *const Credentials) = unsafe {
-        (
-            load(subject.task, &TASK_CREDENTIALS),
-            load(subject.task, &TASK_REAL_CREDENTIALS),
-        )
-    };
-    asked == now && now != own && !subject.may(Surface::IoUring)
 }
 
 const F_SETOWN: u32 = 8;

@@ -7,27 +7,22 @@
 //! | `bpf` | `kernel.bpf` |
 //! | `perf_event_open` | `kernel.perf` |
 //! | `inode_init_security_anon` | `kernel.io_uring`, `kernel.userfaultfd` |
+//! | `uring_override_creds` | `kernel.io_uring`: a ring that was made before the label |
 //! | `key_alloc`, `key_permission` | `kernel.keyring` |
 //! | `kernel_module_request`, `kernel_load_data`, `kernel_read_file`, `locked_down` | `kernel.load` |
-//! | `file_ioctl`, `file_ioctl_compat` | never: typing into a terminal (`TIOCSTI`, `TIOCLINUX`); `FIOSETOWN`, `SIOCSPGRP`: `process.signal` |
 
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{helpers::generated::bpf_probe_read_kernel, macros::lsm, programs::LsmContext};
 
-use super::process::signals_owner;
 use crate::{
     decide::{EPERM, refuse},
     kernel::{QSTR_NAME, Qstr, load},
     subject::{Subject, guard, guard_alone},
 };
 
-const TIOCSTI: u32 = 0x5412;
-const TIOCLINUX: u32 = 0x541c;
-const FIOSETOWN: u32 = 0x8901;
-const SIOCSPGRP: u32 = 0x8902;
-
+/// Refuses unless the grant opens this part of the kernel.
 #[inline(always)]
-fn opened(subject: &Subject, surface: Surface, right: Right, detail: u64) -> i32 {
+pub(super) fn opened(subject: &Subject, surface: Surface, right: Right, detail: u64) -> i32 {
     if subject.may(surface) {
         return 0;
     }
@@ -64,6 +59,7 @@ surface_hooks! {
     kernel_load_data => Load, KernelLoad;
     kernel_read_file => Load, KernelLoad;
     locked_down => Load, KernelLoad;
+    uring_override_creds => IoUring, KernelIoUring;
 }
 
 /// `int inode_init_security_anon(struct inode *, const struct qstr *name, const struct inode *)`
@@ -85,44 +81,6 @@ fn inode_init_security_anon(ctx: LsmContext) -> i32 {
     })
 }
 
-const IO_URING: u64 = u64::from_ne_bytes(*b"[io_urin");
-const USERFAULTFD: u64 = u64::from_ne_bytes(*b"[userfau");
-
-/// `int file_ioctl(struct file *, unsigned int cmd, unsigned long arg)`
-#[lsm(hook = "file_ioctl")]
-fn file_ioctl(ctx: LsmContext) -> i32 {
-    control(&ctx)
-}
-
-/// `int file_ioctl_compat(struct file *, unsigned int cmd, unsigned long arg)`, 6.8 and stable.
-#[lsm(hook = "file_ioctl_compat")]
-fn file_ioctl_compat(ctx: LsmContext) -> i32 {
-    control(&ctx)
-}
-
-#[inline(always)]
-#[expect(
-    clippy::redundant_closure,
-    reason = "LLVM's BTF has a size for a captured function, and the kernel refuses it"
-)]
-fn control(ctx: &LsmContext) -> i32 {
-    let command: u32 = ctx.arg(1);
-    match command {
-        TIOCSTI | TIOCLINUX => guard_alone(|subject| {
-            let detail = Detail {
-                words: [u64::from(command), 0],
-                extra: 0,
-            };
-            refuse(
-                subject,
-                Right::FileIoctl,
-                Reason::SelfProtection,
-                NO_RULE,
-                detail,
-                EPERM,
-            )
-        }),
-        FIOSETOWN | SIOCSPGRP => guard_alone(|subject| signals_owner(subject)),
-        _ => 0,
-    }
-}
+/// Beginnings of the names of anonymous inodes.
+pub(super) const IO_URING: u64 = u64::from_ne_bytes(*b"[io_urin");
+pub(super) const USERFAULTFD: u64 = u64::from_ne_bytes(*b"[userfau");

@@ -20,7 +20,8 @@ pub(super) struct Hook {
     pub(super) family: &'static str,
     /// Arguments that the program reads, at their positions, by the kernel's names for them; `_`
     /// is not read. Compared with the running kernel's BTF, because a hook's arguments change
-    /// between versions.
+    /// between versions. Those that only moved are looked for by name instead
+    /// ([`agent_abi::arguments`]) and are not listed here.
     pub(super) arguments: &'static [&'static str],
     /// Why it may be missing; `None`: without it enforcement has a hole, and the daemon does not
     /// start.
@@ -44,6 +45,8 @@ const fn since(mut hook: Hook, reason: &'static str) -> Hook {
 
 const LABELS: &str = "labels";
 const FILES: &str = "files";
+const ATTRIBUTES: &str = "attributes";
+const DESCRIPTORS: &str = "descriptors";
 const EXEC: &str = "exec";
 const NETWORK: &str = "network";
 const PROCESSES: &str = "processes";
@@ -79,6 +82,26 @@ pub(super) const HOOKS: &[Hook] = &[
     ),
     lsm(FILES, "path_chmod", &["path"]),
     lsm(FILES, "path_chown", &["path"]),
+    lsm(ATTRIBUTES, "inode_setattr", &[]),
+    lsm(ATTRIBUTES, "inode_setxattr", &["_", "dentry"]),
+    lsm(ATTRIBUTES, "inode_removexattr", &["_", "dentry"]),
+    since(
+        lsm(ATTRIBUTES, "inode_set_acl", &["_", "dentry"]),
+        "before 6.2 inode_setxattr sees ACLs too",
+    ),
+    since(
+        lsm(ATTRIBUTES, "inode_remove_acl", &["_", "dentry"]),
+        "before 6.2 inode_removexattr sees ACLs too",
+    ),
+    since(
+        lsm(ATTRIBUTES, "inode_file_setattr", &["dentry"]),
+        "before 6.17 inode flags are changed by ioctl only",
+    ),
+    lsm(DESCRIPTORS, "file_ioctl", &["file", "cmd"]),
+    since(
+        lsm(DESCRIPTORS, "file_ioctl_compat", &["file", "cmd"]),
+        "where it is missing, file_ioctl sees 32-bit callers too",
+    ),
     lsm(EXEC, "bprm_check_security", &["bprm"]),
     lsm(EXEC, "mmap_file", &["file", "_", "prot"]),
     lsm(EXEC, "file_mprotect", &["vma", "_", "prot"]),
@@ -117,9 +140,5 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(SURFACE, "kernel_load_data", &[]),
     lsm(SURFACE, "kernel_read_file", &[]),
     lsm(SURFACE, "locked_down", &[]),
-    lsm(SURFACE, "file_ioctl", &["_", "cmd"]),
-    since(
-        lsm(SURFACE, "file_ioctl_compat", &["_", "cmd"]),
-        "where it is missing, file_ioctl sees 32-bit callers too",
-    ),
+    lsm(SURFACE, "uring_override_creds", &[]),
 ];

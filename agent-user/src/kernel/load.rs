@@ -101,7 +101,7 @@ fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
     let missing = || KernelError::NoSuchHook(hook.name.into());
     let names = match hook.attach {
         Attach::Lsm => Some(
-            btf.parameters_of(&format!("bpf_lsm_{}", hook.name))
+            btf.parameters_of(&function_of(hook.name))
                 .ok_or_else(missing)?,
         ),
         // BTF has no names for a probe's arguments.
@@ -120,8 +120,7 @@ fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
         });
     }
     for (expected, found) in hook.arguments.iter().zip(names.unwrap_or_default()) {
-        // From 6.18 on the suffix says that the argument may be NULL, which programs allow for.
-        let found = found.strip_suffix("__nullable").unwrap_or(found);
+        let found = spelled(found);
         if *expected != "_" && *expected != found {
             let reason = format!("argument `{expected}` is called `{found}` on this kernel");
             return Err(KernelError::Program {
@@ -164,6 +163,42 @@ macro_rules! declare_field_table {
 }
 
 agent_abi::for_each_kernel_field!(declare_field_table);
+
+macro_rules! declare_argument_table {
+    ($($name:ident = $hook:literal, $argument:literal;)*) => {
+        /// Hook and argument, in the order of the table.
+        const ARGUMENTS: &[(&str, &str)] = &[$(($hook, $argument)),*];
+    };
+}
+
+agent_abi::for_each_hook_argument!(declare_argument_table);
+
+/// Size of an argument in a program's context.
+const ARGUMENT_SIZE: usize = size_of::<u64>();
+
+/// Where an argument that is looked for by name stands in a program's context. Whether the hook may
+/// be missing is decided elsewhere; nothing is loaded for it then.
+fn place_of_argument(btf: &Btf, hook: &str, argument: &str) -> Result<u32, KernelError> {
+    let Some(names) = btf.parameters_of(&function_of(hook)) else {
+        return Ok(0);
+    };
+    let position = names.iter().position(|name| spelled(name) == argument);
+    let place = position.and_then(|position| u32::try_from(position * ARGUMENT_SIZE).ok());
+    place.ok_or_else(|| KernelError::Program {
+        hook: hook.into(),
+        reason: format!("it has no argument `{argument}` on this kernel"),
+    })
+}
+
+/// The function that stands for a hook in BTF.
+fn function_of(hook: &str) -> String {
+    format!("bpf_lsm_{hook}")
+}
+
+/// An argument's name. From 6.18 on a suffix says that it may be NULL, which programs allow for.
+fn spelled(name: &str) -> &str {
+    name.strip_suffix("__nullable").unwrap_or(name)
+}
 
 fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
     let object = relocate(OBJECT, &values(btf)?)?;
@@ -214,6 +249,10 @@ fn values(btf: &Btf) -> Result<Values, KernelError> {
         members: FIELDS
             .iter()
             .map(|(structure, members)| btf.offset_of(structure, members))
+            .collect::<Result<_, _>>()?,
+        arguments: ARGUMENTS
+            .iter()
+            .map(|(hook, argument)| place_of_argument(btf, hook, argument))
             .collect::<Result<_, _>>()?,
         values,
         read_only_cast,

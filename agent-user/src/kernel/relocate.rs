@@ -1,7 +1,7 @@
 //! Fills the running kernel's offsets and addresses into the object's instructions; what stands
 //! there before is in [`agent_abi::relocation`].
 
-use agent_abi::relocation::{DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, VALUES, ZERO};
+use agent_abi::relocation::{ARGUMENT, DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, VALUES, ZERO};
 use object::{File, Object, ObjectSection, SectionKind};
 
 use super::error::KernelError;
@@ -27,6 +27,8 @@ const NOTHING: [u8; INSTRUCTION] = [0x05, 0, 0, 0, 0, 0, 0, 0];
 pub(super) struct Values {
     /// Offset of each member of the table of kernel fields, in its order.
     pub(super) members: Vec<u32>,
+    /// Offset in a program's context of each of the table of hooks' arguments, in its order.
+    pub(super) arguments: Vec<u32>,
     /// Each of [`agent_abi::relocation::Value`], in its order.
     pub(super) values: [u64; VALUES],
     /// BTF number of `bpf_rdonly_cast`, where the kernel has it.
@@ -85,13 +87,13 @@ fn fill_in(code: &mut [u8], values: &Values) -> Result<(), KernelError> {
     Ok(())
 }
 
-/// `*(reg + MEMBER + index)`
+/// `*(reg + MEMBER + index)`, and the same with `ARGUMENT`.
 fn fill_in_load(instruction: &mut [u8], values: &Values) -> Result<(), KernelError> {
     let operand = i16::from_le_bytes([instruction[2], instruction[3]]);
-    let Some(offset) = usize::try_from(i32::from(operand) - i32::from(MEMBER))
-        .ok()
-        .and_then(|index| values.members.get(index))
-    else {
+    let above = |base: i16| usize::try_from(i32::from(operand) - i32::from(base)).ok();
+    let member = above(MEMBER).and_then(|index| values.members.get(index));
+    let argument = || above(ARGUMENT).and_then(|index| values.arguments.get(index));
+    let Some(offset) = member.or_else(argument) else {
         return Ok(());
     };
     let offset = i16::try_from(*offset).map_err(|_| {
@@ -196,6 +198,7 @@ mod tests {
     fn values() -> Values {
         Values {
             members: vec![8, 1234],
+            arguments: vec![0, 16],
             values: [0xffff_ffff_8123_4567, 1, 0],
             read_only_cast: Some(4711),
         }
@@ -222,6 +225,14 @@ mod tests {
             &instruction(0x61, 1234, 0),
         );
         becomes(instruction(0x79, MEMBER, 0), &instruction(0x79, 8, 0));
+    }
+
+    #[test]
+    fn a_load_from_the_context_gets_the_arguments_place() {
+        becomes(
+            instruction(0x79, ARGUMENT + 1, 0),
+            &instruction(0x79, 16, 0),
+        );
     }
 
     #[test]
@@ -298,6 +309,7 @@ mod tests {
     fn an_offset_beyond_an_instruction_is_an_error() {
         let values = Values {
             members: vec![1 << 15],
+            arguments: Vec::new(),
             values: [0; VALUES],
             read_only_cast: None,
         };

@@ -1,0 +1,189 @@
+//! Controls of devices and filesystems.
+//!
+//! | hook | right |
+//! |---|---|
+//! | `file_ioctl`, `file_ioctl_compat` | see below |
+//!
+//! | command | on | right |
+//! |---|---|---|
+//! | `TIOCSTI`, `TIOCLINUX` | anything | never: they type into a terminal |
+//! | `FIOSETOWN`, `SIOCSPGRP` | anything | `process.signal` |
+//! | of the descriptor itself; `FICLONE` and its like, judged by the opens of both files | anything | none |
+//! | changes of inode flags | what has a path | `file.attr` |
+//! | every other | devices | `file.ioctl` |
+//! | of terminals (which files do not have), or only asking | files and directories | none |
+//! | every other | files and directories | `file.ioctl` |
+//! | every other | pipes, sockets, and what has no path | none |
+//!
+//! A command of 32-bit programs has the size of its argument in its number and so a number of its own.
+
+use agent_abi::{FileRights, Reason, Right, event::Detail, ledger::NO_RULE};
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+
+use super::{files::at_file, process::signals_owner};
+use crate::{
+    decide::{EPERM, refuse},
+    kernel::{FILE_INODE, File, INODE_MODE, Inode, load},
+    subject::{Subject, guard_unless},
+};
+
+const TIOCSTI: u32 = 0x5412;
+const TIOCLINUX: u32 = 0x541c;
+
+const FIOSETOWN: u32 = 0x8901;
+const SIOCSPGRP: u32 = 0x8902;
+
+// The descriptor's own, as `fcntl` has them.
+const FIONCLEX: u32 = 0x5450;
+const FIOCLEX: u32 = 0x5451;
+const FIONBIO: u32 = 0x5421;
+const FIOASYNC: u32 = 0x5452;
+
+// Handled before any driver sees them, and for files only (`do_vfs_ioctl()`, fs/ioctl.c).
+const FIOQSIZE: u32 = 0x5460;
+const FIGETBSZ: u32 = 2;
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
+const FICLONE: u32 = 0x4004_9409;
+const FICLONERANGE: u32 = 0x4020_940d;
+const FIDEDUPERANGE: u32 = 0xc018_9436;
+const FS_IOC_GETFSUUID: u32 = 0x8011_1500;
+const FS_IOC_GETFSSYSFSPATH: u32 = 0x8081_1501;
+
+const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
+const FS_IOC32_SETFLAGS: u32 = 0x4004_6602;
+const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
+const FAT_IOCTL_SET_ATTRIBUTES: u32 = 0x4004_7211;
+
+const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
+const FS_IOC32_GETFLAGS: u32 = 0x8004_6601;
+const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
+const FS_IOC_GETVERSION: u32 = 0x8008_7601;
+const FS_IOC32_GETVERSION: u32 = 0x8004_7601;
+const FS_IOC_GETFSLABEL: u32 = 0x8100_9431;
+const FAT_IOCTL_GET_ATTRIBUTES: u32 = 0x8004_7210;
+
+/// Type of the terminals' commands, in the second byte.
+const TERMINAL: u32 = 0x54;
+
+const S_IFMT: u16 = 0o170_000;
+const S_IFCHR: u16 = 0o020_000;
+const S_IFDIR: u16 = 0o040_000;
+const S_IFBLK: u16 = 0o060_000;
+const S_IFREG: u16 = 0o100_000;
+
+/// `int file_ioctl(struct file *, unsigned int cmd, unsigned long arg)`
+#[lsm(hook = "file_ioctl")]
+fn file_ioctl(ctx: LsmContext) -> i32 {
+    control(&ctx)
+}
+
+/// `int file_ioctl_compat(struct file *, unsigned int cmd, unsigned long arg)`, 6.8 and stable.
+#[lsm(hook = "file_ioctl_compat")]
+fn file_ioctl_compat(ctx: LsmContext) -> i32 {
+    control(&ctx)
+}
+
+#[inline(always)]
+fn control(ctx: &LsmContext) -> i32 {
+    guard_unless(
+        ctx,
+        |ctx| concerns_no_device(ctx.arg(1)),
+        |subject, ctx| judge(subject, ctx.arg(0), ctx.arg(1)),
+    )
+}
+
+#[inline(always)]
+fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
+    if matches!(command, TIOCSTI | TIOCLINUX) {
+        return refuse_typing(subject, command);
+    }
+    if matches!(command, FIOSETOWN | SIOCSPGRP) {
+        return signals_owner(subject);
+    }
+    let wanted = if changes_flags(command) {
+        FileRights::ATTR
+    } else if needs_control(file, command) {
+        FileRights::IOCTL
+    } else {
+        return 0;
+    };
+    at_file(subject, file, wanted)
+}
+
+/// What Landlock permits on devices too (`is_masked_device_ioctl()`, security/landlock/fs.c), but for
+/// freezing a filesystem.
+#[inline(always)]
+fn concerns_no_device(command: u32) -> bool {
+    matches!(
+        command,
+        FIONCLEX
+            | FIOCLEX
+            | FIONBIO
+            | FIOASYNC
+            | FIOQSIZE
+            | FIGETBSZ
+            | FS_IOC_FIEMAP
+            | FICLONE
+            | FICLONERANGE
+            | FIDEDUPERANGE
+            | FS_IOC_GETFSUUID
+            | FS_IOC_GETFSSYSFSPATH
+    )
+}
+
+#[inline(always)]
+fn changes_flags(command: u32) -> bool {
+    matches!(
+        command,
+        FS_IOC_SETFLAGS | FS_IOC32_SETFLAGS | FS_IOC_FSSETXATTR | FAT_IOCTL_SET_ATTRIBUTES
+    )
+}
+
+/// Whether a command that changes no flags needs `file.ioctl` on this kind of object.
+#[inline(always)]
+fn needs_control(file: *const File, command: u32) -> bool {
+    // SAFETY: the hook's file; an open one has an inode.
+    let mode: u16 = unsafe {
+        let inode: *const Inode = load(file, &FILE_INODE);
+        load(inode, &INODE_MODE)
+    };
+    match mode & S_IFMT {
+        S_IFCHR | S_IFBLK => true,
+        S_IFREG | S_IFDIR => !only_asks(command),
+        _ => false,
+    }
+}
+
+/// Whether a command changes nothing on a file: `isatty()` asks every file with a terminal's command,
+/// and gets ENOTTY.
+#[inline(always)]
+fn only_asks(command: u32) -> bool {
+    let is_terminals = command >> 8 & 0xff == TERMINAL;
+    let reads = matches!(
+        command,
+        FS_IOC_GETFLAGS
+            | FS_IOC32_GETFLAGS
+            | FS_IOC_FSGETXATTR
+            | FS_IOC_GETVERSION
+            | FS_IOC32_GETVERSION
+            | FS_IOC_GETFSLABEL
+            | FAT_IOCTL_GET_ATTRIBUTES
+    );
+    is_terminals || reads
+}
+
+#[inline(always)]
+fn refuse_typing(subject: &Subject, command: u32) -> i32 {
+    let detail = Detail {
+        words: [u64::from(command), 0],
+        extra: 0,
+    };
+    refuse(
+        subject,
+        Right::FileIoctl,
+        Reason::SelfProtection,
+        NO_RULE,
+        detail,
+        EPERM,
+    )
+}
