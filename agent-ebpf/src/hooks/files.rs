@@ -31,7 +31,7 @@ use crate::{
 const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
 /// `__FMODE_EXEC` in `f_flags`: opened by `execve` or as an interpreter.
-pub const OPEN_EXEC: u32 = 0x20;
+pub(super) const OPEN_EXEC: u32 = 0x20;
 /// Asked for at the open, because overlayfs truncates in the course of it, before `path_truncate`.
 const O_TRUNC: u32 = 0o1000;
 /// `__O_TMPFILE`
@@ -90,7 +90,7 @@ pub(super) fn wanted_by_open(file: *const File, mode: u32, flags: u32) -> FileRi
 
 /// 1 if the bit `mask` is set in `word`.
 #[inline(always)]
-fn bit(word: u64, mask: u32) -> u64 {
+pub(super) fn bit(word: u64, mask: u32) -> u64 {
     opaque(word >> mask.trailing_zeros()) & 1
 }
 

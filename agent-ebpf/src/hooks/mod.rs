@@ -1,6 +1,7 @@
 //! The hooks, one file per family. Each file's header lists its hooks and the rights they decide.
 
 mod attributes;
+mod descriptors;
 mod exec;
 mod files;
 mod ioctl;

@@ -97,6 +97,8 @@ pub(super) const HOOKS: &[Hook] = &[
         lsm(ATTRIBUTES, "inode_file_setattr", &["dentry"]),
         "before 6.17 inode flags are changed by ioctl only",
     ),
+    lsm(DESCRIPTORS, "file_receive", &["file"]),
+    lsm(DESCRIPTORS, "path_notify", &["path"]),
     lsm(DESCRIPTORS, "file_ioctl", &["file", "cmd"]),
     since(
         lsm(DESCRIPTORS, "file_ioctl_compat", &["file", "cmd"]),

@@ -1,0 +1,95 @@
+//! Descriptors that a process did not open itself, and watches.
+//!
+//! | hook | right |
+//! |---|---|
+//! | `file_receive` (`SCM_RIGHTS`, `pidfd_getfd`, `SECCOMP_IOCTL_NOTIF_ADDFD`) | what opening it so would need; of what has no path, what making it would need |
+//! | `path_notify` (inotify, fanotify, dnotify) | `file.list` of a directory, else `file.read` |
+
+use agent_abi::{FileRights, Right, Surface};
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+
+use super::{
+    files::{OPEN_EXEC, at_path, bit, wanted_by_open},
+    surface::{self, IO_URING, USERFAULTFD},
+};
+use crate::{
+    decide::{opened, permits_opened},
+    kernel::{Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, Path, load},
+    name::Name,
+    place::{Place, is_directory, place_of},
+    subject::{Subject, guard},
+};
+
+/// Opened by `O_PATH`, which nothing refuses: whatever is done with it is judged.
+const FMODE_PATH: u32 = 1 << 14;
+
+/// `int file_receive(struct file *)`, for the process that receives. One that receives several gets
+/// those before the first refused, and `MSG_CTRUNC` (`scm_detach_fds()`, net/core/scm.c).
+#[lsm(hook = "file_receive")]
+fn file_receive(ctx: LsmContext) -> i32 {
+    guard(&ctx, |subject, ctx| receive(subject, ctx.arg(0)))
+}
+
+#[inline(always)]
+fn receive(subject: &Subject, file: *const File) -> i32 {
+    // SAFETY: the hook's argument.
+    let (dentry, mode, flags): (*const Dentry, u32, u32) = unsafe {
+        (
+            load(file, &FILE_DENTRY),
+            load(file, &FILE_MODE),
+            load(file, &FILE_FLAGS),
+        )
+    };
+    if mode & FMODE_PATH != 0 {
+        return 0;
+    }
+    // The mode alone: what the open did besides (truncating, creating) is done. One that was opened to
+    // be executed may be mapped so (`mmap_file`).
+    let executes = bit(u64::from(flags), OPEN_EXEC) * u64::from(FileRights::EXEC.0);
+    let wanted = FileRights(wanted_by_open(file, mode, 0).0 | executes as u16);
+    if permits_opened(subject, dentry, wanted) {
+        return 0;
+    }
+    match place_of(file, dentry) {
+        Place::Anonymous => receive_anonymous(subject, dentry),
+        // No process has a layer's file open.
+        Place::Named | Place::Layer => opened(subject, dentry, wanted),
+    }
+}
+
+/// Interfaces of the kernel, by the names of their anonymous inodes. A socket's or pipe's name is empty.
+#[inline(always)]
+fn receive_anonymous(subject: &Subject, dentry: *const Dentry) -> i32 {
+    // SAFETY: the hook's dentry.
+    let name = unsafe { Name::of(dentry) };
+    let (surface, right) = match name.head {
+        IO_URING => (Surface::IoUring, Right::KernelIoUring),
+        USERFAULTFD => (Surface::Userfaultfd, Right::KernelUserfaultfd),
+        PERF => (Surface::Perf, Right::KernelPerf),
+        head if head & BPF_MASK == BPF => (Surface::Bpf, Right::KernelBpf),
+        _ => return 0,
+    };
+    surface::opened(subject, surface, right, 0)
+}
+
+const PERF: u64 = u64::from_ne_bytes(*b"[perf_ev");
+/// Maps, programs, links, iterators.
+const BPF: u64 = u64::from_ne_bytes(*b"bpf\0\0\0\0\0");
+const BPF_MASK: u64 = 0x00ff_ffff;
+
+/// `int path_notify(const struct path *, u64 mask, unsigned int obj_type)`. Marks on whole mounts and
+/// filesystems need a capability besides; what they give descriptors of is judged by `file_open`.
+#[lsm(hook = "path_notify")]
+fn path_notify(ctx: LsmContext) -> i32 {
+    guard(&ctx, |subject, ctx| {
+        let path: *const Path = ctx.arg(0);
+        // SAFETY: the hook's argument.
+        let dentry: *const Dentry = unsafe { load(path, &PATH_DENTRY) };
+        let wanted = if is_directory(dentry) {
+            FileRights::LIST
+        } else {
+            FileRights::READ
+        };
+        at_path(subject, path, wanted)
+    })
+}
