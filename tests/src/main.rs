@@ -148,7 +148,10 @@ fn under_everything(
     report: &mut Report,
 ) {
     let name = |case: &Case| format!("everything: {}", case.name);
-    let tried = |case: &&Case| case.grantable && case.has(Way::Compiled) && wanted(&name(case));
+    let tried = |case: &&Case| {
+        let belongs = case.grantable && case.belongs(Place::Plain);
+        belongs && case.has(Way::Compiled) && wanted(&name(case))
+    };
     let cases = cases.iter().filter(tried).collect::<Vec<_>>();
     if list || cases.is_empty() {
         cases.iter().for_each(|case| println!("{}", name(case)));
@@ -164,6 +167,8 @@ fn under_everything(
 
 fn cases() -> Vec<Case> {
     let mut cases = scenarios::files::cases();
+    cases.extend(scenarios::attributes::cases());
+    cases.extend(scenarios::descriptors::cases());
     cases.extend(scenarios::moves::cases());
     cases.extend(scenarios::exec::cases());
     cases.extend(scenarios::network::cases());

@@ -58,6 +58,18 @@ impl Act {
             | Self::Syscall { .. }
             | Self::CloneIntoCgroup { .. }
             | Self::Tiocsti => self.kernel(),
+            Self::Touch { .. }
+            | Self::TouchOne { .. }
+            | Self::SetTimes { .. }
+            | Self::SetTimesDescriptor { .. }
+            | Self::SetXattr { .. }
+            | Self::RemoveXattr { .. }
+            | Self::FileSetattr { .. } => self.attribute(),
+            Self::Ioctl { .. }
+            | Self::Ioctl32 { .. }
+            | Self::Watch { .. }
+            | Self::Mark { .. }
+            | Self::Receive { .. } => self.descriptor(),
             Self::Then(first, second) => {
                 first
                     .attempt()
@@ -357,7 +369,7 @@ impl Act {
 }
 
 /// Whether the file's content was really read.
-fn has_secret(file: &OwnedFd) -> Done {
+pub(super) fn has_secret(file: &OwnedFd) -> Done {
     let bytes = read(file)?;
     if bytes.windows(6).any(|window| window == b"secret") {
         return Ok(());

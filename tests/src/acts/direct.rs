@@ -1,6 +1,6 @@
 //! Acts by tools. Standard input of every tool is [`super::OVERWRITTEN`].
 
-use super::{Act, SendBy, SignalBy};
+use super::{Act, SendBy, SignalBy, attributes::ACCESS_LIST};
 
 fn words(words: &[&str]) -> Option<Vec<String>> {
     Some(words.iter().map(|word| (*word).to_owned()).collect())
@@ -44,6 +44,21 @@ impl Act {
             Self::List { path } => words(&["ls", path]),
             Self::Chmod { path } => words(&["chmod", "700", path]),
             Self::Chown { path } => words(&["chown", "0:0", path]),
+            Self::Touch { path } => words(&["touch", "-c", path]),
+            Self::TouchOne { path } => words(&["touch", "-c", "-m", path]),
+            Self::SetTimes { path } => words(&["touch", "-c", "-d", "@1000000000", path]),
+            Self::SetXattr { path, name, .. } if name == ACCESS_LIST => {
+                words(&["setfacl", "-m", "u:1000:r", path])
+            }
+            Self::SetXattr { path, name, value } => {
+                let digits = value.iter().map(|byte| format!("{byte:02x}"));
+                let value = format!("0x{}", digits.collect::<String>());
+                words(&["setfattr", "-n", name, "-v", &value, path])
+            }
+            Self::RemoveXattr { path, name } if name == ACCESS_LIST => {
+                words(&["setfacl", "-b", path])
+            }
+            Self::RemoveXattr { path, name } => words(&["setfattr", "-x", name, path]),
             Self::Run { program, mark } => words(&[program, mark]),
             Self::RunByLoader { program, mark } => {
                 words(&["/lib64/ld-linux-x86-64.so.2", program, mark])
@@ -89,7 +104,9 @@ impl Act {
                 "-c",
                 "sleep 60 & kill -KILL $!; wait $!; test $? = 137",
             ]),
-            Self::Syscall { tool, .. } if !tool.is_empty() => Some(tool.clone()),
+            Self::Syscall { tool, .. } | Self::Ioctl { tool, .. } if !tool.is_empty() => {
+                Some(tool.clone())
+            }
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-import ctypes, mmap, os, shutil, signal, socket, subprocess, sys, time
+import ctypes, fcntl, mmap, os, shutil, signal, socket, subprocess, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 
 def c(text):
@@ -23,6 +23,14 @@ def run(words):
     if done.returncode:
         text = done.stdout.decode(errors='replace').replace('\n', ' ')
         raise RuntimeError(f'exit {done.returncode} {text}')
+
+def received(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(path)
+    given = socket.recv_fds(s, 1, 1)[1]
+    if not given:
+        raise RuntimeError('no descriptor came')
+    return given[0]
 
 def inet(address, kind):
     return socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, kind)

@@ -4,8 +4,10 @@
 //! Bash, by Python, and by system calls of a compiled program. Where a way has no words for an
 //! act, that way is left out for it.
 
+pub(crate) mod attributes;
 mod bash;
 mod compiled;
+mod descriptors;
 mod direct;
 mod python;
 pub(crate) mod raw;
@@ -123,6 +125,15 @@ pub(crate) enum SendBy {
     Unspecified,
     /// An IPv4 address on an IPv6 socket.
     V4OnV6,
+}
+
+/// What is done with a received descriptor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Received {
+    Keep,
+    Read,
+    /// Of the file at this path.
+    Write(String),
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -252,6 +263,66 @@ pub(crate) enum Act {
     },
     Chown {
         path: String,
+    },
+
+    // Attributes
+    /// Both times to the present.
+    Touch {
+        path: String,
+    },
+    /// The modification time to the present, the other stays.
+    TouchOne {
+        path: String,
+    },
+    /// Both times to long ago.
+    SetTimes {
+        path: String,
+    },
+    /// The same by a descriptor that is open for reading.
+    SetTimesDescriptor {
+        path: String,
+    },
+    SetXattr {
+        path: String,
+        name: String,
+        value: Vec<u8>,
+    },
+    RemoveXattr {
+        path: String,
+        name: String,
+    },
+    /// `file_setattr`: marks the file as not to be dumped.
+    FileSetattr {
+        path: String,
+    },
+
+    // Descriptors
+    Ioctl {
+        path: String,
+        /// How it is opened before.
+        flags: i32,
+        command: u32,
+        argument: Vec<u8>,
+        tool: Vec<String>,
+    },
+    /// As a 32-bit program does it.
+    Ioctl32 {
+        path: String,
+        command: u32,
+        argument: Vec<u8>,
+    },
+    /// By inotify.
+    Watch {
+        path: String,
+    },
+    /// By fanotify.
+    Mark {
+        path: String,
+    },
+    /// Receives a descriptor from who listens at `from`.
+    Receive {
+        from: String,
+        then: Received,
     },
 
     // Execution; programs are `touch`es, which leave a mark

@@ -1,6 +1,6 @@
 //! Acts by Python.
 
-use super::{Act, Arg, OVERWRITTEN, SendBy, SignalBy};
+use super::{Act, Arg, OVERWRITTEN, Received, SendBy, SignalBy};
 
 /// What every generated program begins with. `act` runs each function in a process of its own.
 pub(crate) const HEAD: &str = include_str!("head.py");
@@ -99,6 +99,43 @@ impl Act {
                 )
             }
             Self::Chown { path } => format!("os.chown({}, 0, 0)", text(path)),
+            Self::Touch { path } => format!("os.utime({})", text(path)),
+            Self::SetTimes { path } => format!("os.utime({}, (10**9, 10**9))", text(path)),
+            Self::SetTimesDescriptor { path } => format!(
+                "os.utime(os.open({}, os.O_RDONLY), (10**9, 10**9))",
+                text(path)
+            ),
+            Self::SetXattr { path, name, value } => {
+                let (path, name) = (text(path), text(name));
+                format!("os.setxattr({path}, {name}, bytes({value:?}))")
+            }
+            Self::RemoveXattr { path, name } => {
+                format!("os.removexattr({}, {})", text(path), text(name))
+            }
+            Self::Ioctl {
+                path,
+                flags,
+                command,
+                argument,
+                ..
+            } => format!(
+                "f = os.open({}, {flags}); fcntl.ioctl(f, {command}, bytes({argument:?}))",
+                text(path)
+            ),
+            Self::Watch { path } => format!(
+                "call(254, libc.inotify_init(), c({}), 0x302)", // IN_MODIFY, IN_CREATE, IN_DELETE
+                text(path)
+            ),
+            Self::Receive { from, then } => {
+                let from = text(from);
+                match then {
+                    Received::Keep => format!("received({from})"),
+                    Received::Read => format!("read(open(received({from})))"),
+                    Received::Write(_) => {
+                        format!("os.write(received({from}), {written}.encode())")
+                    }
+                }
+            }
             Self::Run { program, mark } => {
                 format!("os.execv({0}, [{0}, {1}])", text(program), text(mark))
             }

@@ -2,7 +2,10 @@
 
 use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 
-use super::Act;
+use super::{
+    Act, Received,
+    attributes::{flags, xattr},
+};
 
 /// Something that can be looked at before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +14,11 @@ pub(crate) enum Witness {
     Exists(String, bool),
     Inode(String, Option<u64>),
     Mode(String, Option<u32>),
+    /// When it was modified, in seconds and nanoseconds.
+    Modified(String, Option<(i64, i64)>),
+    Xattr(String, String, Option<Vec<u8>>),
+    /// The inode's flags.
+    Flags(String, Option<u32>),
     /// Whether the process runs.
     Alive(i32, bool),
 }
@@ -47,6 +55,15 @@ impl Witness {
                 let mode = fs::metadata(at(path)).ok().map(|metadata| metadata.mode());
                 Self::Mode(path.clone(), mode)
             }
+            Self::Modified(path, _) => {
+                let time = fs::symlink_metadata(at(path)).ok();
+                let time = time.map(|metadata| (metadata.mtime(), metadata.mtime_nsec()));
+                Self::Modified(path.clone(), time)
+            }
+            Self::Xattr(path, name, _) => {
+                Self::Xattr(path.clone(), name.clone(), xattr(&at(path), name))
+            }
+            Self::Flags(path, _) => Self::Flags(path.clone(), flags(&at(path))),
             Self::Alive(pid, _) => Self::Alive(*pid, runs(*pid)),
         }
     }
@@ -85,7 +102,11 @@ impl Act {
             | Self::Append { path }
             | Self::Truncate { path }
             | Self::TruncateOpen { path }
-            | Self::PunchHole { path } => vec![Witness::content(path)],
+            | Self::PunchHole { path }
+            | Self::Receive {
+                then: Received::Write(path),
+                ..
+            } => vec![Witness::content(path)],
             Self::Create { path }
             | Self::Mkdir { path }
             | Self::Mkfifo { path }
@@ -106,6 +127,14 @@ impl Act {
             Self::Chmod { path } | Self::ChmodDescriptor { path } => {
                 vec![Witness::Mode(path.clone(), None)]
             }
+            Self::Touch { path }
+            | Self::TouchOne { path }
+            | Self::SetTimes { path }
+            | Self::SetTimesDescriptor { path } => vec![Witness::Modified(path.clone(), None)],
+            Self::SetXattr { path, name, .. } | Self::RemoveXattr { path, name } => {
+                vec![Witness::Xattr(path.clone(), name.clone(), None)]
+            }
+            Self::FileSetattr { path } => vec![Witness::Flags(path.clone(), None)],
             Self::Run { mark, .. }
             | Self::RunDescriptor { mark, .. }
             | Self::RunByLoader { mark, .. }

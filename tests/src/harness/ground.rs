@@ -7,7 +7,12 @@ use std::{
     os::unix::net::{UnixDatagram, UnixListener},
 };
 
-use super::{Check, Doing, process::Background, world::World};
+use super::{
+    Check, Doing,
+    giver::{self, Gift},
+    process::Background,
+    world::World,
+};
 use crate::acts::{SECRET, Witness};
 
 /// Something that hears when an act reaches it.
@@ -318,6 +323,43 @@ impl<'a> Ground<'a> {
             });
         self.listen(0, made);
         name
+    }
+
+    /// Someone outside who gives this descriptor to whoever connects there. Connecting is granted.
+    pub(crate) fn giver(&mut self, gift: Gift) -> String {
+        let path = format!("/srv/givers/{}", self.tag());
+        self.dir("/srv/givers".into());
+        if !self.imagined {
+            let made = giver::give(&self.world.seen(&path), gift);
+            self.note(made.doing(&format!("listen at {path}")));
+        }
+        path
+    }
+
+    /// The same for a file or directory.
+    pub(crate) fn giver_of(&mut self, path: &str, flags: i32) -> String {
+        use std::os::unix::fs::OpenOptionsExt;
+        let real = self.world.seen(path);
+        self.giver(Box::new(move || {
+            let mut options = fs::OpenOptions::new();
+            let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
+            options.read(!writes).write(writes).custom_flags(flags);
+            Ok(options.open(&real)?.into())
+        }))
+    }
+
+    /// An extended attribute.
+    pub(crate) fn xattr(&mut self, path: String, name: &str, value: &str) -> String {
+        let real = self.world.fixture(&path);
+        self.shell(&format!("setfattr -n {name} -v {value} {}", real.display()));
+        path
+    }
+
+    /// A character device.
+    pub(crate) fn device(&mut self, path: String, major: u32, minor: u32) -> String {
+        let real = self.world.fixture(&path);
+        self.shell(&format!("mknod {} c {major} {minor}", real.display()));
+        path
     }
 
     /// Something else that shows whether the act happened.

@@ -36,6 +36,8 @@ pub(crate) struct Case {
     /// It crosses from the workspace to elsewhere.
     across: bool,
     nameless: bool,
+    /// The first version of the kernel that has it.
+    since: (u32, u32),
     refused: Prepare,
     twin: Option<Prepare>,
     /// The unconfined act, where it differs from the refused one.
@@ -65,6 +67,7 @@ impl Case {
             places: false,
             across: false,
             nameless: false,
+            since: (0, 0),
             refused: Box::new(refused),
             twin: None,
             free: None,
@@ -122,8 +125,17 @@ impl Case {
         self
     }
 
-    /// Whether it is tried in this place.
+    /// Kernels have it from this version on.
+    pub(crate) fn since(mut self, major: u32, minor: u32) -> Self {
+        self.since = (major, minor);
+        self
+    }
+
+    /// Whether it is tried in this place, on this kernel.
     pub(crate) fn belongs(&self, place: Place) -> bool {
+        if !kernel_is_at_least(self.since.0, self.since.1) {
+            return false;
+        }
         match place {
             Place::Plain => true,
             Place::Bind => self.places && !self.across,

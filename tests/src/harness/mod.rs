@@ -2,6 +2,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod events;
+pub(crate) mod giver;
 pub(crate) mod ground;
 pub(crate) mod matrix;
 pub(crate) mod process;

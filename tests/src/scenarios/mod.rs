@@ -1,6 +1,8 @@
 //! The scenarios, one family in each file.
 
+pub(crate) mod attributes;
 pub(crate) mod bounds;
+pub(crate) mod descriptors;
 pub(crate) mod exec;
 pub(crate) mod failures;
 pub(crate) mod files;
@@ -69,6 +71,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(folding::scenarios());
     singles.extend(interference::scenarios());
     singles.extend(lifecycle::scenarios());
+    singles.extend(descriptors::scenarios());
     singles.extend(failures::scenarios());
     singles.extend(stress::scenarios());
     singles
