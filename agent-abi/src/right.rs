@@ -21,7 +21,7 @@ pub enum Right {
     FileList = 4,
     /// Execute, or map executable.
     FileExec = 5,
-    /// Change mode, owner, times, extended attributes or ACLs.
+    /// Change mode, owner, times, extended attributes, ACLs or inode flags.
     FileAttr = 6,
     /// Device and filesystem controls.
     FileIoctl = 7,

@@ -142,5 +142,8 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(SURFACE, "kernel_load_data", &[]),
     lsm(SURFACE, "kernel_read_file", &[]),
     lsm(SURFACE, "locked_down", &[]),
-    lsm(SURFACE, "uring_override_creds", &[]),
+    since(
+        lsm(SURFACE, "uring_override_creds", &[]),
+        "a kernel without io_uring has no rings",
+    ),
 ];
