@@ -99,11 +99,9 @@ fn receiving() -> Vec<Case> {
             receive_directory(g, &path)
         })
         .places(),
-        untold("receives an io_uring", "kernel.io_uring", |g| {
-            Act::Receive {
-                from: g.giver(Box::new(ring)),
-                then: Received::Keep,
-            }
+        untold("receives a BPF map", "kernel.bpf", |g| Act::Receive {
+            from: g.giver(Box::new(map)),
+            then: Received::Keep,
         })
         .reason("not-granted")
         .twin(|g| Act::Receive {
@@ -118,11 +116,18 @@ fn of_system(made: raw::Done<i64>) -> io::Result<OwnedFd> {
         .map_err(|fault| io::Error::other(format!("{fault:?}")))
 }
 
-fn ring() -> io::Result<OwnedFd> {
-    let mut parameters = [0_u64; 15];
+/// An array of one number.
+fn map() -> io::Result<OwnedFd> {
+    const BPF_MAP_CREATE: i64 = 0;
+    // Type, sizes of key and value, entries.
+    let attributes = [2_u32, 4, 4, 1];
     of_system(raw::syscall(
-        libc::SYS_io_uring_setup,
-        &[1, parameters.as_mut_ptr() as i64],
+        libc::SYS_bpf,
+        &[
+            BPF_MAP_CREATE,
+            attributes.as_ptr() as i64,
+            size_of_val(&attributes) as i64,
+        ],
     ))
 }
 

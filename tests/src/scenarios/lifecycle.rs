@@ -70,7 +70,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
     ]
 }
 
-struct Scene {
+pub(super) struct Scene {
     world: World,
     launch: Launch,
     /// A file that no session may read.
@@ -310,7 +310,7 @@ fn moved(_: &mut Context) -> Check {
 }
 
 /// A shell in a cgroup of its own that is tagged.
-fn tagged_shell(name: &str, before: &[&str]) -> Check<(Scene, Shell, String)> {
+pub(super) fn tagged_shell(name: &str, before: &[&str]) -> Check<(Scene, Shell, String)> {
     let scene = scene(name)?;
     let cgroup = format!("/sys/fs/cgroup/scenario-{name}");
     fs::create_dir_all(&cgroup).doing("make a cgroup")?;

@@ -13,7 +13,9 @@ pub(crate) mod moves;
 pub(crate) mod network;
 pub(crate) mod patterns;
 pub(crate) mod processes;
+pub(crate) mod rings;
 pub(crate) mod stress;
+pub(crate) mod supervised;
 pub(crate) mod surface;
 
 use crate::harness::{Check, daemon::Daemon};
@@ -72,6 +74,8 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(interference::scenarios());
     singles.extend(lifecycle::scenarios());
     singles.extend(descriptors::scenarios());
+    singles.extend(supervised::scenarios());
+    singles.extend(rings::scenarios());
     singles.extend(failures::scenarios());
     singles.extend(stress::scenarios());
     singles

@@ -1,0 +1,77 @@
+//! A ring of io_uring that a process made before it came into a session: row 153 of the catalogue.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
+
+use super::{Context, Single, lifecycle::tagged_shell};
+use crate::harness::{
+    Check, Doing, ensure, events,
+    process::{Background, eventually},
+};
+
+pub(crate) fn scenarios() -> Vec<Single> {
+    vec![Single::new(
+        "descriptors",
+        "a ring made before gives no other credentials",
+        personality,
+    )]
+}
+
+/// Makes a ring, registers its credentials as a personality, and for every line that it is told asks
+/// for nothing (`IORING_OP_NOP`) under that personality, and says what came of it.
+const RING: &str = "import ctypes, mmap, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+parameters = ctypes.create_string_buffer(120)
+ring = libc.syscall(425, 4, parameters)
+entries, results = struct.unpack_from('2I', parameters)
+head, tail, mask, _, _, _, array = struct.unpack_from('7I', parameters, 40)
+done_head, done_tail, done_mask, _, _, done = struct.unpack_from('6I', parameters, 80)
+rings = mmap.mmap(ring, max(array + 4 * entries, done + 16 * results))
+requests = mmap.mmap(ring, 64 * entries, offset=0x10000000)
+personality = libc.syscall(427, ring, 9, None, 0)
+assert personality > 0, ctypes.get_errno()
+number = 0
+for line in sys.stdin:
+    slot = number % entries
+    requests[64 * slot:64 * slot + 64] = struct.pack('40xHH20x', 0, personality)
+    struct.pack_into('I', rings, array + 4 * slot, slot)
+    number += 1
+    struct.pack_into('I', rings, tail, number)
+    libc.syscall(426, ring, 1, 1, 1, None, 0)
+    at = struct.unpack_from('I', rings, done_head)[0]
+    mask = struct.unpack_from('I', rings, done_mask)[0]
+    print(struct.unpack_from('Qi', rings, done + 16 * (at & mask))[1], flush=True)
+    struct.pack_into('I', rings, done_head, at + 1)
+";
+
+fn personality(_: &mut Context) -> Check {
+    let (_scene, _shell, cgroup) = tagged_shell("rings", &[])?;
+    let mut command = Command::new("python3");
+    command.args(["-c", RING]).stdout(Stdio::piped());
+    let mut ring = Background::start(&mut command)?;
+    let output = ring.child.stdout.take().ok_or("no output")?;
+    let mut output = BufReader::new(output);
+    let mut ask = |ring: &mut Background| -> Check<String> {
+        ring.tell("go")?;
+        let mut line = String::new();
+        output.read_line(&mut line).doing("read")?;
+        Ok(line.trim().into())
+    };
+    let said = ask(&mut ring)?;
+    ensure(said == "0", || {
+        format!("expected 0 in no session, saw {said:?}")
+    })?;
+    let pid = ring.pid();
+    std::fs::write(format!("{cgroup}/cgroup.procs"), pid.to_string()).doing("move the process")?;
+    let said = ask(&mut ring)?;
+    ensure(said == format!("-{}", libc::EPERM), || {
+        format!("expected EPERM in the session, saw {said:?}")
+    })?;
+    eventually("the refusal is an event", 10, || {
+        let seen = events::query(&["--right", "kernel.io_uring"]).unwrap_or_default();
+        seen.iter()
+            .any(|event| event.process.pid == pid.cast_unsigned())
+    })
+}
