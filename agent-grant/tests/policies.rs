@@ -7,19 +7,14 @@ use agent_grant::{
     CompileOptions, Grant, Inputs, Rule, compile, load, shipped, shipped_includes, shipped_names,
 };
 
-fn inputs() -> Inputs {
-    Inputs {
-        cwd: Some("/home/u/src/app".to_owned()),
-        home: Some("/home/u".to_owned()),
-        user: Some("u".to_owned()),
-        ..Inputs::default()
-    }
-}
-
 #[test]
 fn expectations_hold() {
     for name in shipped_names() {
-        let grant = match load(shipped(name).unwrap(), &inputs(), &shipped_includes) {
+        let grant = match load(
+            shipped(name).unwrap(),
+            &Inputs::for_tests([].into()),
+            &shipped_includes,
+        ) {
             Ok(grant) => grant,
             Err(errors) => panic!("{errors}"),
         };
@@ -53,7 +48,12 @@ fn expectations_hold() {
 }
 
 fn shipped_grant(name: &str) -> Grant {
-    load(shipped(name).unwrap(), &inputs(), &shipped_includes).unwrap_or_else(|e| panic!("{e}"))
+    load(
+        shipped(name).unwrap(),
+        &Inputs::for_tests([].into()),
+        &shipped_includes,
+    )
+    .unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Elsewhere nothing allows what it denies; it has a test of its own.
@@ -89,18 +89,18 @@ fn every_rule_is_held_by_a_test() {
 #[test]
 fn start_up_files_stay_where_home_is_the_workspace() {
     let inputs = Inputs {
-        cwd: Some("/home/u".to_owned()),
-        ..inputs()
+        cwd: Some("/home/agent".to_owned()),
+        ..Inputs::for_tests([].into())
     };
     let grant = load(shipped("coder").unwrap(), &inputs, &shipped_includes).unwrap();
     let coder = compile(&grant, &CompileOptions::default()).unwrap();
     let may = |path: &str, right| coder.decide(path.as_bytes(), right).0;
-    assert!(may("/home/u/.bashrc", Right::FileRead));
-    assert!(may("/home/u/.bash_history", Right::FileWrite));
+    assert!(may("/home/agent/.bashrc", Right::FileRead));
+    assert!(may("/home/agent/.bash_history", Right::FileWrite));
     for path in [
-        "/home/u/.bashrc",
-        "/home/u/.config/systemd/user/x.service",
-        "/home/u/.zshenv",
+        "/home/agent/.bashrc",
+        "/home/agent/.config/systemd/user/x.service",
+        "/home/agent/.zshenv",
     ] {
         for right in [
             Right::FileWrite,
@@ -111,13 +111,13 @@ fn start_up_files_stay_where_home_is_the_workspace() {
             assert!(!may(path, right), "{path} {right:?}");
         }
     }
-    assert!(!may("/home/u/.ssh/id_rsa", Right::FileRead));
+    assert!(!may("/home/agent/.ssh/id_rsa", Right::FileRead));
 }
 
 #[test]
 fn git_hooks_are_not_reached_by_moves() {
     let coder = compile(&shipped_grant("coder"), &CompileOptions::default()).unwrap();
-    let at = |path: &str| format!("/home/u/src/app/{path}").into_bytes();
+    let at = |path: &str| format!("/home/agent/project/{path}").into_bytes();
     for (old, new) in [
         ("prepared", ".git"),
         ("prepared", ".git/hooks"),

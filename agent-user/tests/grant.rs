@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::{Run, bailiff_in, check, grant};
+use common::{Run, bailiff_as, bailiff_in, check, grant};
 
 #[test]
 fn mistakes_in_a_grant_are_shown_at_their_place() {
@@ -283,6 +283,123 @@ fn tests_that_cannot_be_run_end_with_2() {
     );
     assert_eq!(run.code, 2);
     assert!(run.err.contains("none.toml"), "{}", run.err);
+}
+
+/// A grant whose answers would change with the directory, home and name of whoever asks. Two of its
+/// tests fail.
+const PLACED: &str = r#"
+[variables]
+workspace = "${cwd}"
+
+[[file]]
+id = "own"
+allow = ["read"]
+path = ["${workspace}/**", "~/notes", "/srv/${user}/**"]
+
+[[test]]
+path = "/tmp/x"
+right = "read"
+expect = "deny"
+
+[[test]]
+path = "${workspace}/x"
+right = "write"
+expect = "allow"
+
+[[test]]
+path = "/srv/${user}/x"
+right = "read"
+expect = "deny"
+
+[[test]]
+path = "/usr/bin/bailiff"
+right = "write"
+expect = "deny"
+"#;
+
+#[test]
+fn tests_give_the_same_answer_everywhere_and_to_everybody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mine = dir.path().join("mine.toml");
+    fs::write(&mine, format!("{HEAD}{PLACED}")).unwrap();
+    let mine = mine.to_str().unwrap();
+    let deep = dir.path().join("a/b/c/d/e/f");
+    fs::create_dir_all(&deep).unwrap();
+    let users = [
+        &[][..],
+        &[("HOME", "/tmp"), ("USER", "x")],
+        &[("HOME", "/"), ("USER", "agent")],
+    ];
+    let mut answers = std::collections::BTreeSet::new();
+    for directory in [Path::new("/"), Path::new("/tmp"), dir.path(), &deep] {
+        for user in users {
+            let run = bailiff_as(directory, user, &["grant", "test", "coder"]);
+            assert_eq!(
+                run.code, 0,
+                "{directory:?} {user:?}: {}{}",
+                run.out, run.err
+            );
+            let run = bailiff_as(directory, user, &["grant", "test", mine]);
+            assert_eq!(
+                run.code, 1,
+                "{directory:?} {user:?}: {}{}",
+                run.out, run.err
+            );
+            answers.insert(run.out);
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:#?}");
+    let answer = answers.pop_first().unwrap();
+    for part in [
+        "file.write /home/agent/project/x: expected allow, but deny",
+        "file.read /srv/agent/x: expected deny, but allow",
+        "not ok, 2 of 4 tests passed",
+    ] {
+        assert!(answer.contains(part), "`{part}` is not in {answer}");
+    }
+    // `check` is about this place, but its tests are not.
+    let run = bailiff_as(Path::new("/tmp"), users[1], &["grant", "check", mine]);
+    assert_eq!(run.code, 2, "{}{}", run.out, run.err);
+    let failed = answer.lines().filter(|line| line.contains("test failed"));
+    for line in failed {
+        assert!(run.out.contains(line), "`{line}` is not in {}", run.out);
+    }
+}
+
+#[test]
+fn what_tests_are_run_with_can_be_set() {
+    let text = format!("{HEAD}{PLACED}");
+    let test = |set: &str| {
+        let files = [("mine.toml", text.as_str())];
+        grant_among(&files, &["test", "mine.toml", "--set", set]).out
+    };
+    for (set, part) in [
+        ("workspace=/tmp", "file.read /tmp/x: expected deny"),
+        ("cwd=/tmp", "file.read /tmp/x: expected deny"),
+        ("user=me", "file.read /srv/me/x: expected deny"),
+    ] {
+        let out = test(set);
+        assert!(out.contains(part), "{set}: `{part}` is not in {out}");
+    }
+    let run = grant_among(
+        &[("mine.toml", &text)],
+        &["test", "mine.toml", "--set", "hoem=/x"],
+    );
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("did you mean `home`"), "{}", run.err);
+    for (command, words) in [
+        (
+            "test",
+            &["/home/agent/project", "`--set cwd=/home/agent`"][..],
+        ),
+        ("check", &["in `bailiff grant test`"]),
+    ] {
+        let help = bailiff_in(Path::new("/"), &["grant", command, "--help"]).out;
+        let flowing = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(flowing.contains(word), "`{word}` is not in {help}");
+        }
+    }
 }
 
 #[test]

@@ -22,8 +22,23 @@ pub struct Inputs {
     pub home: Option<String>,
     /// `${user}`
     pub user: Option<String>,
-    /// `--set name=value`
+    /// `--set name=value`, for the given ones too.
     pub set: BTreeMap<String, String>,
+}
+
+impl Inputs {
+    /// What a grant's own tests are run with: the same for everybody and everywhere, so that their
+    /// outcome depends on the grant alone. The directory is one within the home directory.
+    #[must_use]
+    pub fn for_tests(set: BTreeMap<String, String>) -> Self {
+        let text = |value: &str| Some(value.to_owned());
+        Self {
+            cwd: text("/home/agent/project"),
+            home: text("/home/agent"),
+            user: text("agent"),
+            set,
+        }
+    }
 }
 
 /// Every variable's value, literal text; absolute values without a slash at their end.
@@ -58,11 +73,11 @@ impl Variables {
                 values.insert(name.clone(), Err("it was set to nothing".to_owned()));
                 continue;
             }
-            if defaults.contains_key(name.as_str()) {
+            if defaults.contains_key(name.as_str()) || GIVEN.contains(&name.as_str()) {
                 values.insert(name.clone(), Ok(plain(value)));
                 continue;
             }
-            let near = nearest(name, defaults.keys().copied());
+            let near = nearest(name, defaults.keys().copied().chain(GIVEN));
             errors.push(Diagnostic {
                 severity: crate::diagnostic::Severity::Error,
                 message: format!("`{name}` is set, but the grant has no such variable"),

@@ -20,7 +20,7 @@ pub(super) struct GrantArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
-    /// Fill in a variable of the grant.
+    /// Fill in a variable of the grant, or `cwd`, `home` or `user`, which every grant is given.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
 }
@@ -53,6 +53,11 @@ impl SetArgs {
             user: text("USER").or_else(|| Some(nix::unistd::getuid().to_string())),
             set: self.set.iter().cloned().collect(),
         }
+    }
+
+    /// With the same for everybody and everywhere, so that tests depend on the grant alone.
+    pub(super) fn test_inputs(&self) -> Inputs {
+        Inputs::for_tests(self.set.iter().cloned().collect())
     }
 }
 

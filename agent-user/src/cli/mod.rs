@@ -76,6 +76,9 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum GrantCommand {
     /// Look for mistakes.
+    ///
+    /// Remarks are about this host, directory and user; the grant's tests are run as in
+    /// `bailiff grant test`.
     Check(grant::check::CheckArgs),
     /// Show what a grant says, includes and variables filled in.
     Show(grant::show::ShowArgs),
@@ -86,6 +89,10 @@ enum GrantCommand {
     /// on errors.
     Diff(grant::diff::DiffArgs),
     /// Run the tests of a grant. Exits with 1 if one fails, 2 if they cannot be run.
+    ///
+    /// The answer depends on the grant alone: in tests `${cwd}` is /home/agent/project, `${home}` is
+    /// /home/agent and `${user}` is agent, whoever runs them and wherever.
+    /// `--set cwd=/home/agent` and its like give other values.
     Test(grant::test::TestArgs),
     /// Draw the automaton of a grant's file rules, for Graphviz.
     Graph(grant::graph::GraphArgs),

@@ -64,10 +64,16 @@ impl Compiled {
 
     /// Compiles a grant whose prefixes are as they are to be.
     pub fn as_written(grant: &Grant) -> Result<Self, GrantError> {
-        let options = CompileOptions {
-            protected: protected(),
-        };
-        let compiled = agent_grant::compile(grant, &options);
+        Self::protecting(grant, protected())
+    }
+
+    /// Compiles a grant for its own tests, the same on every host.
+    pub fn for_tests(grant: &Grant) -> Result<Self, GrantError> {
+        Self::protecting(grant, vec![INSTALLED.to_vec()])
+    }
+
+    fn protecting(grant: &Grant, protected: Vec<Vec<u8>>) -> Result<Self, GrantError> {
+        let compiled = agent_grant::compile(grant, &CompileOptions { protected });
         compiled
             .map(Self)
             .map_err(|errors| GrantError::mistakes(&errors))
@@ -129,6 +135,9 @@ impl Compiled {
         self.0.net_entries(policy)
     }
 }
+
+/// Where this program is on a host that it is installed on.
+const INSTALLED: &[u8] = b"/usr/bin/bailiff";
 
 /// Paths that no session may change: this program.
 fn protected() -> Vec<Vec<u8>> {

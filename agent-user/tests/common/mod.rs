@@ -18,18 +18,19 @@ pub fn bailiff(args: &[&str]) -> Run {
 }
 
 pub fn bailiff_in(dir: &Path, args: &[&str]) -> Run {
+    bailiff_as(dir, &[("HOME", "/root"), ("USER", "root")], args)
+}
+
+/// With these variables of the environment and no others.
+pub fn bailiff_as(dir: &Path, variables: &[(&str, &str)], args: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bailiff"));
     command
         .current_dir(dir)
         .args(args)
-        .env("HOME", "/root")
-        .env("USER", "root");
-    finish(
-        command
-            .env("BAILIFF_SOCKET", "/nonexistent/bailiff.sock")
-            .output()
-            .unwrap(),
-    )
+        .env_clear()
+        .envs(variables.iter().copied())
+        .env("BAILIFF_SOCKET", "/nonexistent/bailiff.sock");
+    finish(command.output().unwrap())
 }
 
 pub fn finish(output: Output) -> Run {

@@ -9,7 +9,11 @@ use agent_grant::{
 use clap::Args;
 use serde::Serialize;
 
-use super::{Here, here, test::Tried, verdict};
+use super::{
+    Here, here,
+    test::{Tried, run_tests},
+    verdict,
+};
 use crate::{
     api::SCHEMA,
     cli::{
@@ -18,7 +22,7 @@ use crate::{
         grant_args::SetArgs,
         output::{print, print_json},
     },
-    grants::{Bounds, GrantError, absent},
+    grants::{self, Bounds, GrantError, absent},
     render::{
         escape,
         escape::escape_bytes,
@@ -96,7 +100,7 @@ pub(in crate::cli) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 
 fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Outcome> {
     let here = here(name, &set.inputs())?;
-    let tests = here.written.inner().run_tests();
+    let tests = run_tests(&grants::read(&here.source, &set.test_inputs())?)?;
     let failed = tests.iter().filter(|test| !test.passed);
     let failed_tests = failed.map(Tried::new).collect::<Vec<_>>();
     let mut remarks = lint(here.compiled.inner());
@@ -118,11 +122,12 @@ fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Outcome> {
 /// Remarks on patterns of the grant's own file that match nothing on this host. A grant that ships
 /// is written for every host.
 fn matching_nothing(here: &Here) -> Vec<Lint> {
-    if !Path::new(&here.origin).exists() {
+    let origin = &here.source.main.origin;
+    if !Path::new(origin).exists() {
         return Vec::new();
     }
     let compiled = here.compiled.inner();
-    let patterns = patterns_in(compiled, &here.origin);
+    let patterns = patterns_in(compiled, origin);
     let globs = patterns.iter().map(|p| p.globs().cloned().collect());
     let absent = absent(globs.collect(), Bounds::default());
     let absent: Vec<_> = absent.into_iter().map(|i| patterns[i].clone()).collect();

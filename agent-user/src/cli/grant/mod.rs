@@ -10,7 +10,7 @@ pub(super) mod test;
 use agent_grant::{Grant, RuleInfo};
 
 use crate::{
-    api::Inputs,
+    api::{GrantSource, Inputs},
     grants::{self, Compiled, Resolver},
     mounts::MountNamespace,
     render::{
@@ -21,25 +21,20 @@ use crate::{
 
 /// A grant as it would be in a session started here and now.
 struct Here {
-    /// What messages call the grant's own file.
-    origin: String,
+    source: GrantSource,
     /// Prefixes resolved.
     grant: Grant,
-    /// With prefixes as written: what the grant's own tests speak of.
-    written: Compiled,
     compiled: Compiled,
 }
 
 fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
     let (source, mut grant) = grants::load(name, inputs)?;
-    let written = Compiled::as_written(&grant)?;
     let namespace = MountNamespace::of_process(std::process::id())?;
     let view = namespace.view()?;
     let compiled = Compiled::in_place(&mut grant, &mut Resolver::new(namespace.root(), &view))?;
     Ok(Here {
-        origin: source.main.origin,
+        source,
         grant,
-        written,
         compiled,
     })
 }

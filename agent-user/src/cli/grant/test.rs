@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use agent_grant::TestOutcome;
+use agent_grant::{Grant, TestOutcome};
 use clap::Args;
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::{
         grant_args::SetArgs,
         output::{print, print_json},
     },
-    grants::{self, Compiled},
+    grants::{self, Compiled, GrantError},
     render::{
         escape,
         style::{BAD, paint},
@@ -98,6 +98,11 @@ impl Tried {
     }
 }
 
+/// Runs the tests of a grant that was read with [`SetArgs::test_inputs`].
+pub(super) fn run_tests(grant: &Grant) -> Result<Vec<TestOutcome>, GrantError> {
+    Ok(Compiled::for_tests(grant)?.inner().run_tests())
+}
+
 /// The exit code tells errors from failures, so no error may leave as another code.
 pub(in crate::cli) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     Ok(tested(args).unwrap_or_else(|error| {
@@ -107,8 +112,9 @@ pub(in crate::cli) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn tested(args: &TestArgs) -> anyhow::Result<ExitCode> {
-    let grant = grants::load_with_tests(&args.grant, args.tests.as_deref(), &args.set.inputs())?;
-    let outcomes = Compiled::as_written(&grant)?.inner().run_tests();
+    let inputs = args.set.test_inputs();
+    let grant = grants::load_with_tests(&args.grant, args.tests.as_deref(), &inputs)?;
+    let outcomes = run_tests(&grant)?;
     if outcomes.is_empty() {
         anyhow::bail!(
             "`{}` has no tests: write `[[test]]` tables into it, or name a file of them with `--tests`",
