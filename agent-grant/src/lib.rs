@@ -13,6 +13,7 @@ mod graph;
 pub mod interpret;
 pub mod lint;
 pub mod model;
+pub mod moves;
 pub mod naive;
 pub mod net;
 mod policies;
@@ -24,7 +25,7 @@ pub use algebra::{
 };
 pub use compile::{
     CompileOptions, Compiled, ImageError, ImageParams, MountView, RuleInfo, SuperblockView,
-    TestOutcome, compile,
+    TestAnswer, TestOutcome, compile,
 };
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
 pub use explain::{Explanation, NetExplanation, denying_rule, explain, explain_net};
@@ -32,4 +33,5 @@ pub use graph::graph;
 pub use interpret::Interpreter;
 pub use lint::{Lint, LintKind, lint};
 pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, load, load_with_tests};
+pub use moves::{Authority, Manner, Move, MoveError, MoveExplanation, explain_move};
 pub use policies::{shipped, shipped_includes, shipped_names};

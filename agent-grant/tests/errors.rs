@@ -325,6 +325,120 @@ fn limits_and_tests() {
 }
 
 #[test]
+fn tests_of_moves() {
+    let test = |keys: &str, expected: &[&str]| {
+        let text = format!("[[test]]\nexpect = \"deny\"\n{keys}");
+        check(&text, expected);
+        let message = errors_of(&format!("{HEAD}{text}\n"));
+        assert_eq!(message.matches("error:").count(), 1, "{message}");
+    };
+    test(
+        "renam = \"/a\"\nto = \"/b\"",
+        &["did you mean `rename`", "g.toml:5:1"],
+    );
+    test(
+        "rename = \"/a\"",
+        &[
+            "`to` is missing",
+            "expected `to = \"/a/path\"`",
+            "g.toml:3:1",
+        ],
+    );
+    test(
+        "to = \"/a\"",
+        &[
+            "a test asks one question",
+            "`link` or `exchange`",
+            "g.toml:3:1",
+        ],
+    );
+    test(
+        "rename = \"/a\"\nto = \"/b\"\nexchange = \"/c\"",
+        &[
+            "a test asks one question",
+            "`rename` asks one already",
+            "g.toml:7:1",
+        ],
+    );
+    test(
+        "path = \"/a\"\nright = \"read\"\nrename = \"/b\"\nto = \"/c\"",
+        &["`path` asks one already", "g.toml:7:1"],
+    );
+    test(
+        "connect = \"1.2.3.4:5\"\nto = \"/a\"",
+        &[
+            "a test with `connect` has no `to`",
+            "goes with `rename`, `link` or `exchange`",
+            "g.toml:6:1",
+        ],
+    );
+    test(
+        "rename = \"/a\"\nto = \"/b\"\nright = \"read\"",
+        &[
+            "a test with `rename` has no `right`",
+            "goes with `path`",
+            "g.toml:7:1",
+        ],
+    );
+    test(
+        "link = \"/a\"\nto = \"/b\"\ndirectory = true",
+        &["a test with `link` has no `directory`"],
+    );
+    test(
+        "exchange = \"/a\"\nto = \"/b\"\nreplaces = true",
+        &[
+            "a test with `exchange` has no `replaces`",
+            "goes with `rename`",
+        ],
+    );
+    test(
+        "rename = \"/a\"\nto = \"/b\"\nto_directory = true",
+        &[
+            "a test with `rename` has no `to_directory`",
+            "goes with `exchange`",
+        ],
+    );
+    test(
+        "rename = \"/a\"\nto = \"/b\"\ndirectory = \"yes\"",
+        &["expected `true` or `false`, found string", "g.toml:7:13"],
+    );
+    test(
+        "rename = 1\nto = \"/b\"",
+        &["expected a path, found integer", "g.toml:5:10"],
+    );
+    test(
+        "rename = \"/a\"\nto = [\"/b\"]",
+        &["expected a path, found array", "g.toml:6:6"],
+    );
+    test(
+        "rename = \"a\"\nto = \"/b\"",
+        &["expected an absolute path", "g.toml:5:10"],
+    );
+    test(
+        "rename = \"/a\"\nto = \"/b/../c\"",
+        &["is not a plain path", "g.toml:6:6"],
+    );
+    test(
+        "rename = \"/a\"\nto = \"${hme}\"",
+        &["did you mean `home`", "g.toml:6:6"],
+    );
+    test(
+        "link = \"/a\"\nto = \"/a\"",
+        &[
+            "both paths are the same",
+            "the other path is `/a`",
+            "g.toml:6:6",
+        ],
+    );
+    for (old, new) in [("/a", "/a/b"), ("/a/b", "/a"), ("/", "/a"), ("/a", "/")] {
+        test(
+            &format!("rename = \"{old}\"\nto = \"{new}\"\ndirectory = true"),
+            &["one path is within the other", "g.toml:6:6"],
+        );
+    }
+}
+
+#[test]
 fn includes_and_variables() {
     check(
         "include = [\"bsae\"]",

@@ -24,7 +24,7 @@ fn expectations_hold() {
         for outcome in outcomes {
             assert!(
                 outcome.passed,
-                "{}: {} should be {}, rule {:?}",
+                "{}: {} should be {}, {:?}",
                 outcome.location,
                 outcome.question,
                 if outcome.expected_allow {
@@ -32,7 +32,7 @@ fn expectations_hold() {
                 } else {
                     "denied"
                 },
-                outcome.rule
+                outcome.answer
             );
         }
         assert!(compiled.attributes_all, "{name}");

@@ -6,8 +6,11 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent_abi::{FileRights, Image};
-use agent_grant::{Interpreter, compile::rights_permit_move, naive::NaiveRule};
-use common::{arb_rules, compile_rules, plain_image};
+use agent_grant::{
+    Authority, Interpreter, Manner, Move, compile::rights_permit_move, moves::Passage,
+    naive::NaiveRule,
+};
+use common::{OfImage, arb_grant, compile_rules, plain_image};
 use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestError, TestRng, TestRunner},
@@ -31,38 +34,48 @@ enum ReferRule {
 
 /// The grant as the kernel has it.
 struct Kernel<'i> {
-    image: Interpreter<'i>,
+    image: OfImage<'i>,
     rule: ReferRule,
 }
 
 impl Kernel<'_> {
-    fn state(&self, path: &[u8]) -> u16 {
-        self.image.walk(self.image.root(0), path)
-    }
-
-    fn rights(&self, path: &[u8]) -> FileRights {
-        self.image.rights(self.state(path))
-    }
-
     fn has(&self, path: &[u8], rights: FileRights) -> bool {
         self.rights(path).contains(rights)
     }
 
-    /// `may_move` of the kernel side.
-    fn may_move(&self, is_directory: bool, new: &[u8], old: &[u8]) -> bool {
-        let (new_state, old_state) = (self.state(new), self.state(old));
-        let no_gain = self.image.may_move_file(new_state, old_state);
-        match (self.rule, is_directory) {
-            (ReferRule::IgnoresFiles, false) => true,
-            (_, false) => no_gain,
-            (ReferRule::IgnoresWhatIsBelow, true) => {
-                rights_permit_move(self.rights(new), self.rights(old))
-            }
-            (ReferRule::IgnoresMaking, true) => common::all_paths_below().iter().all(|rest| {
+    /// Whether a move happens, where the tree lets it.
+    fn permits(&self, wanted: &Move) -> bool {
+        if self.rule != ReferRule::IgnoresTheOther {
+            return wanted.is_permitted(self);
+        }
+        let mut needs = wanted.needs().into_iter();
+        needs.all(|(path, rights)| self.has(path, rights))
+            && wanted
+                .passages()
+                .next()
+                .is_some_and(|first| first.is_permitted(self))
+    }
+}
+
+impl Authority for Kernel<'_> {
+    fn rights(&self, path: &[u8]) -> FileRights {
+        self.image.rights(path)
+    }
+
+    fn may_move_file(&self, new: &[u8], old: &[u8]) -> bool {
+        self.rule == ReferRule::IgnoresFiles || self.image.may_move_file(new, old)
+    }
+
+    fn may_move_directory(&self, new: &[u8], old: &[u8]) -> bool {
+        match self.rule {
+            ReferRule::IgnoresWhatIsBelow => rights_permit_move(self.rights(new), self.rights(old)),
+            ReferRule::IgnoresMaking => common::all_paths_below().iter().all(|rest| {
                 let at = |base: &[u8]| self.rights(&[base, rest].concat());
                 at(old).contains(at(new))
             }),
-            (_, true) => self.image.may_move(new_state, old_state),
+            ReferRule::Kernel | ReferRule::IgnoresFiles | ReferRule::IgnoresTheOther => {
+                self.image.may_move_directory(new, old)
+            }
         }
     }
 }
@@ -194,13 +207,6 @@ enum Act {
     },
 }
 
-const BOTH: FileRights = FileRights(FileRights::CREATE.0 | FileRights::DELETE.0);
-
-fn is_within(path: &[u8], above: &[u8]) -> bool {
-    path.strip_prefix(above)
-        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-}
-
 /// Does what the kernel lets happen; whether it did.
 fn act(tree: &mut Tree, kernel: &Kernel<'_>, act: Act) -> Option<()> {
     match act {
@@ -225,17 +231,11 @@ fn act(tree: &mut Tree, kernel: &Kernel<'_>, act: Act) -> Option<()> {
                         .as_ref()
                         .is_none_or(BTreeMap::is_empty)
             });
-            let arrive = if to.object.is_some() {
-                BOTH
-            } else {
-                FileRights::CREATE
+            let manner = Manner::Rename {
+                replaces: to.object.is_some(),
             };
-            let allowed = replaceable
-                && !is_within(&to.path, &from.path)
-                && to.object != from.object
-                && kernel.has(&from.path, FileRights::DELETE)
-                && kernel.has(&to.path, arrive)
-                && kernel.may_move(is_directory, &to.path, &from.path);
+            let wanted = Move::new(from.path.clone(), to.path.clone(), is_directory, manner);
+            let allowed = replaceable && to.object != from.object && kernel.permits(&wanted.ok()?);
             allowed.then_some(())?;
             tree.set(&from, None);
             tree.set(&to, Some(object));
@@ -243,24 +243,20 @@ fn act(tree: &mut Tree, kernel: &Kernel<'_>, act: Act) -> Option<()> {
         Act::Exchange { one, other } => {
             let (one, other) = (tree.occupied(one)?, tree.occupied(other)?);
             let (first, second) = (one.object?, other.object?);
-            let both_ways = kernel.may_move(tree.is_directory(first), &other.path, &one.path)
-                && (kernel.rule == ReferRule::IgnoresTheOther
-                    || kernel.may_move(tree.is_directory(second), &one.path, &other.path));
-            let allowed = !is_within(&one.path, &other.path)
-                && !is_within(&other.path, &one.path)
-                && kernel.has(&one.path, BOTH)
-                && kernel.has(&other.path, BOTH)
-                && both_ways;
-            allowed.then_some(())?;
+            let manner = Manner::Exchange {
+                other_is_directory: tree.is_directory(second),
+            };
+            let (old, new) = (one.path.clone(), other.path.clone());
+            let wanted = Move::new(old, new, tree.is_directory(first), manner);
+            kernel.permits(&wanted.ok()?).then_some(())?;
             tree.set(&one, Some(second));
             tree.set(&other, Some(first));
         }
         Act::Link { from, to } => {
             let (from, to) = (tree.occupied(from)?, tree.place(to));
             let object = from.object.filter(|object| !tree.is_directory(*object))?;
-            let allowed = to.object.is_none()
-                && kernel.has(&to.path, FileRights::CREATE)
-                && kernel.may_move(false, &to.path, &from.path);
+            let wanted = Move::new(from.path, to.path.clone(), false, Manner::Link);
+            let allowed = to.object.is_none() && kernel.permits(&wanted.ok()?);
             allowed.then_some(())?;
             tree.set(&to, Some(object));
         }
@@ -286,8 +282,12 @@ fn check(tree: &Tree, kernel: &Kernel<'_>) -> Result<(), TestCaseError> {
             path.escape_ascii()
         );
         // However it came here, the same in one step is allowed: sequences agree.
-        let in_one = path == object.first
-            || kernel.may_move(object.children.is_some(), &path, &object.first);
+        let passage = Passage {
+            is_directory: object.children.is_some(),
+            old: &object.first,
+            new: &path,
+        };
+        let in_one = path == object.first || passage.is_permitted(kernel);
         prop_assert!(
             in_one,
             "not allowed in one step: {} -> {}",
@@ -302,7 +302,7 @@ fn check(tree: &Tree, kernel: &Kernel<'_>) -> Result<(), TestCaseError> {
 fn history(rules: &[NaiveRule], acts: &[Act], rule: ReferRule) -> Result<usize, TestCaseError> {
     let image: Box<Image> = plain_image(&compile_rules(rules));
     let kernel = Kernel {
-        image: Interpreter::new(&image).expect("an image"),
+        image: OfImage(Interpreter::new(&image).expect("an image")),
         rule,
     };
     let mut tree = Tree::new();
@@ -315,24 +315,6 @@ fn history(rules: &[NaiveRule], acts: &[Act], rule: ReferRule) -> Result<usize, 
         }
     }
     Ok(moves)
-}
-
-/// Rules under which much can be moved: everything is allowed, and some of it denied again.
-fn arb_grant() -> impl Strategy<Value = Vec<NaiveRule>> {
-    arb_rules(5).prop_map(|mut rules| {
-        let everything = NaiveRule {
-            number: 0,
-            allow: true,
-            rights: FileRights::ALL,
-            paths: vec!["/**".to_owned()],
-            except: vec![],
-        };
-        rules.insert(0, everything);
-        for (number, rule) in rules.iter_mut().enumerate() {
-            rule.number = number as u16;
-        }
-        rules
-    })
 }
 
 fn arb_history() -> impl Strategy<Value = Vec<Act>> {
@@ -375,6 +357,8 @@ fn try_histories(cases: u32, rule: ReferRule) -> Result<usize, String> {
     }
 }
 
+const BOTH: FileRights = FileRights(FileRights::CREATE.0 | FileRights::DELETE.0);
+
 #[test]
 fn no_object_ever_gains_a_right_and_sequences_agree() {
     let moves = try_histories(1500, ReferRule::Kernel).unwrap_or_else(|why| panic!("{why}"));
@@ -414,14 +398,14 @@ fn an_exchange_is_three_moves() {
         TestRunner::new_with_rng(config, rng).run(&(arb_grant(), paths()), |(rules, paths)| {
             let image = plain_image(&compile_rules(&rules));
             let kernel = Kernel {
-                image: Interpreter::new(&image).expect("an image"),
+                image: OfImage(Interpreter::new(&image).expect("an image")),
                 rule: ReferRule::Kernel,
             };
-            let may = |is_directory: bool, new: &[u8], old: &[u8]| {
-                kernel.has(old, FileRights::DELETE)
-                    && kernel.has(new, FileRights::CREATE)
-                    && kernel.may_move(is_directory, new, old)
+            let may = |is_directory: bool, old: &Path, new: &Path, manner: Manner| {
+                Move::new(old.clone(), new.clone(), is_directory, manner)
+                    .is_ok_and(|wanted| wanted.is_permitted(&kernel))
             };
+            let rename = Manner::Rename { replaces: false };
             for (a, b, third) in paths
                 .iter()
                 .zip(&paths[1..])
@@ -429,17 +413,21 @@ fn an_exchange_is_three_moves() {
                 .map(|((a, b), c)| (a, b, c))
             {
                 for is_directory in [false, true] {
-                    let free = may(is_directory, third, a) && may(is_directory, a, third);
-                    if !free {
+                    let free =
+                        may(is_directory, a, third, rename) && may(is_directory, third, a, rename);
+                    let possible = [a, third].into_iter().all(|other| {
+                        Move::new(other.clone(), b.clone(), is_directory, rename).is_ok()
+                    });
+                    if !free || !possible {
                         continue;
                     }
-                    let exchange = kernel.has(a, BOTH)
-                        && kernel.has(b, BOTH)
-                        && kernel.may_move(is_directory, b, a)
-                        && kernel.may_move(is_directory, a, b);
-                    let moves = may(is_directory, third, a)
-                        && may(is_directory, a, b)
-                        && may(is_directory, b, third)
+                    let manner = Manner::Exchange {
+                        other_is_directory: is_directory,
+                    };
+                    let exchange = may(is_directory, a, b, manner);
+                    let moves = may(is_directory, a, third, rename)
+                        && may(is_directory, b, a, rename)
+                        && may(is_directory, third, b, rename)
                         && kernel.has(a, BOTH)
                         && kernel.has(b, BOTH);
                     prop_assert_eq!(

@@ -18,7 +18,7 @@ fn examples() {
         }
         examples += 1;
     }
-    assert_eq!(examples, 7);
+    assert_eq!(examples, 8);
 }
 
 /// `bailiff grant graph docs/automaton.toml >docs/automaton.dot`, then `dot -Tsvg`.

@@ -254,6 +254,81 @@ fn a_failed_test_shows_its_place_and_who_decided() {
     assert_eq!(json["tests"][1]["passed"], true);
 }
 
+const REPOSITORY: &str = r#"
+[[file]]
+id = "work"
+allow = ["read", "write", "create", "delete", "exec"]
+path = ["/w/**"]
+
+[[file]]
+id = "incoming"
+allow = ["read", "create", "delete"]
+path = ["/in/**"]
+
+[[file]]
+id = "hooks"
+deny = ["write", "create", "delete"]
+path = ["/**/.git/hooks/*"]
+reason = "They run later."
+"#;
+
+#[test]
+fn a_failed_test_of_a_move_says_what_forbids_it() {
+    let grant = format!("{HEAD}{REPOSITORY}");
+    let test = |keys: &str| {
+        let tests = format!("[[test]]\n{keys}\n");
+        let files = [("mine.toml", grant.as_str()), ("more.toml", tests.as_str())];
+        let run = grant_among(&files, &["test", "mine.toml", "--tests", "more.toml"]);
+        assert_eq!(run.code, 1, "{keys}: {}{}", run.out, run.err);
+        let args = ["test", "mine.toml", "--tests", "more.toml", "--json"];
+        (
+            run.out,
+            json(&grant_among(&files, &args))["tests"][0].clone(),
+        )
+    };
+    let (out, moved) =
+        test("rename = \"/w/.git\"\nto = \"/w/x\"\ndirectory = true\nexpect = \"allow\"");
+    assert_eq!(
+        out.lines().next(),
+        Some(
+            "more.toml:1:1: test failed: rename directory /w/.git to /w/x: expected allow, but deny: \
+             below it, /w/.git/hooks/a would gain file.write, file.create, file.delete as \
+             /w/x/hooks/a: rule hooks (mine.toml:14:1) denies it under its old name"
+        )
+    );
+    assert_eq!(moved["decided"], "deny");
+    let moved = &moved["moved"];
+    assert_eq!(
+        (&moved["move"], &moved["directory"]),
+        (&"rename".into(), &true.into())
+    );
+    assert_eq!(moved["bars"][0]["old"], "/w/.git/hooks/a");
+    assert_eq!(moved["bars"][0]["gained"][0], "file.write");
+    assert_eq!(moved["bars"][0]["rule"], "hooks");
+    for (keys, part) in [
+        (
+            "rename = \"/w/x\"\nto = \"/w/.git\"\ndirectory = true\nexpect = \"allow\"",
+            "/w/x/hooks/a would lose file.write, file.create as /w/.git/hooks/a: rule hooks",
+        ),
+        (
+            "link = \"/in/x\"\nto = \"/w/x\"\nexpect = \"allow\"",
+            "/in/x would gain file.write, file.exec as /w/x: no rule allows it",
+        ),
+        (
+            "rename = \"/w/x\"\nto = \"/w/.git/hooks/x\"\nreplaces = true\nexpect = \"allow\"",
+            "but deny: file.create is missing at /w/.git/hooks/x: rule hooks (mine.toml:14:1) \
+             denies it; file.delete is missing",
+        ),
+        (
+            "exchange = \"/w/x\"\nto = \"/w/y\"\nexpect = \"deny\"",
+            "exchange /w/x with /w/y: expected deny, but allow: allowed by rule work (mine.toml:4:1)",
+        ),
+    ] {
+        let (out, _) = test(keys);
+        assert!(out.contains(part), "`{part}` is not in {out}");
+    }
+}
+
 #[test]
 fn tests_that_cannot_be_run_end_with_2() {
     let text = format!("{HEAD}{ETC}");

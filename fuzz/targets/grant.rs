@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use agent_abi::{FileRights, Right};
 use agent_grant::{
     CompileOptions, Compiled, Grant, ImageParams, Inputs, Interpreter, MountView, Relation, Source,
-    SuperblockView, compare, compile, explain, graph, intersect, lint, load,
+    SuperblockView, TestAnswer, compare, compile, explain, graph, intersect, lint, load,
     model::Object,
     naive::{self, NaiveRule},
     shipped_includes,
@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 });
 
 fn check(grant: &Grant, compiled: &Compiled) {
-    let _ = (grant.unsupported(), compiled.run_tests(), graph(compiled));
+    let _ = (grant.unsupported(), graph(compiled));
     for remark in lint(compiled) {
         assert!(!remark.diagnostic.render(false).is_empty());
     }
@@ -76,6 +76,13 @@ fn check(grant: &Grant, compiled: &Compiled) {
         .expect("what compiles fits");
     let kernel = Interpreter::new(&image).expect("an image");
     let rules = naive_rules(grant);
+    for outcome in compiled.run_tests() {
+        if let TestAnswer::Move(found) = outcome.answer {
+            let rights = found.needs.iter().all(|need| need.allowed);
+            let bars = found.transfers.iter().any(|moved| moved.bar.is_some());
+            assert_eq!(found.allowed, rights && !bars, "{found:?}");
+        }
+    }
     for path in paths(grant) {
         let state = kernel.walk(kernel.root(0), &path);
         for (number, (right, _)) in Right::ALL.iter().enumerate().take(9) {

@@ -10,6 +10,7 @@ use crate::{
     algebra,
     diagnostic::Location,
     model::{Question, Test, right_name},
+    moves::{MoveExplanation, explain_move},
     net::Endpoint,
 };
 
@@ -21,11 +22,21 @@ pub struct TestOutcome {
     pub question: String,
     /// True: the grant should allow it.
     pub expected_allow: bool,
-    /// The rights that came out otherwise.
-    pub wrong: Vec<Right>,
-    /// The rule that decided the first of those, or of all if none did; `None` where no rule did.
-    pub rule: Option<RuleInfo>,
+    pub answer: TestAnswer,
     pub location: Location,
+}
+
+/// What the grant says to a test's question.
+#[derive(Clone, Debug)]
+pub enum TestAnswer {
+    Rights {
+        /// The rights that came out otherwise than expected.
+        wrong: Vec<Right>,
+        /// The rule that decided the first of those, or of all if none did; `None` where no rule
+        /// did.
+        rule: Option<RuleInfo>,
+    },
+    Move(MoveExplanation),
 }
 
 impl Compiled {
@@ -76,48 +87,62 @@ impl Compiled {
     }
 
     fn run_test(&self, test: &Test) -> TestOutcome {
-        let (object, answers) = self.answer(&test.question);
-        let names: Vec<_> = answers
-            .iter()
-            .map(|(right, _)| right_name(*right))
-            .collect();
-        let kind = if matches!(test.question, Question::Connect(_)) {
-            "net"
-        } else {
-            "file"
+        let (question, passed, answer) = match &test.question {
+            Question::File { path, rights } => {
+                let verdicts: Vec<_> = algebra::rights(*rights)
+                    .map(|right| (right, self.decide(path, right)))
+                    .collect();
+                self.about_rights("file", &shown(path), &verdicts, test.allow)
+            }
+            Question::Connect(to) => {
+                let verdict = (Right::NetConnect, self.decide_net(*to));
+                self.about_rights("net", &to.to_string(), &[verdict], test.allow)
+            }
+            Question::Move(wanted) => {
+                let explanation = explain_move(self, wanted);
+                let passed = explanation.allowed == test.allow;
+                (wanted.to_string(), passed, TestAnswer::Move(explanation))
+            }
         };
-        let wrong: Vec<_> = answers
-            .iter()
-            .filter(|(_, (allowed, _))| *allowed != test.allow)
-            .collect();
-        let first = wrong.first().copied().or(answers.first());
         TestOutcome {
-            passed: wrong.is_empty(),
-            question: format!("{kind}.{} {object}", names.join("+")),
+            passed,
+            question,
             expected_allow: test.allow,
-            wrong: wrong.iter().map(|(right, _)| *right).collect(),
-            rule: first.and_then(|(_, (_, rule))| self.rule(*rule)).cloned(),
+            answer,
             location: test.location.clone(),
         }
     }
 
-    /// What is asked about, and what each right asked for comes out as.
-    fn answer(&self, question: &Question) -> (String, Vec<Answer>) {
-        match question {
-            Question::File { path, rights } => {
-                let shown = if path.is_empty() { &b"/"[..] } else { path };
-                let answers = algebra::rights(*rights)
-                    .map(|right| (right, self.decide(path, right)))
-                    .collect();
-                (String::from_utf8_lossy(shown).into_owned(), answers)
-            }
-            Question::Connect(to) => (
-                to.to_string(),
-                vec![(Right::NetConnect, self.decide_net(*to))],
-            ),
-        }
+    /// The question in words, whether every right came out as expected, and which did not.
+    fn about_rights(
+        &self,
+        kind: &str,
+        object: &str,
+        verdicts: &[Verdict],
+        expected_allow: bool,
+    ) -> (String, bool, TestAnswer) {
+        let names: Vec<_> = verdicts
+            .iter()
+            .map(|(right, _)| right_name(*right))
+            .collect();
+        let question = format!("{kind}.{} {object}", names.join("+"));
+        let wrong: Vec<_> = verdicts
+            .iter()
+            .filter(|(_, (allowed, _))| *allowed != expected_allow)
+            .collect();
+        let first = wrong.first().copied().or(verdicts.first());
+        let answer = TestAnswer::Rights {
+            wrong: wrong.iter().map(|(right, _)| *right).collect(),
+            rule: first.and_then(|(_, (_, rule))| self.rule(*rule)).cloned(),
+        };
+        (question, wrong.is_empty(), answer)
     }
 }
 
+fn shown(path: &[u8]) -> String {
+    let path = if path.is_empty() { &b"/"[..] } else { path };
+    String::from_utf8_lossy(path).into_owned()
+}
+
 /// A right, whether it is allowed, and the rule that decides.
-type Answer = (Right, (bool, u16));
+type Verdict = (Right, (bool, u16));

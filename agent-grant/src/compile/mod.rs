@@ -9,9 +9,9 @@ mod roots;
 
 use agent_abi::limits::MAX_RULES;
 
-pub use decide::TestOutcome;
+pub use decide::{TestAnswer, TestOutcome};
 pub use image::{ImageError, ImageParams, MountView, SuperblockView};
-pub use refer::{Refer, rights_permit_move};
+pub use refer::{Refer, making_rights_lost, rights_permit_move};
 
 use crate::{
     automaton::{Attribution, Dfa, Entry, Nfa, RuleRights, determinize, minimize},

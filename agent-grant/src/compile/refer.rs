@@ -20,10 +20,17 @@ const MAX_QUOTIENT: usize = 3072;
 const MAKING: FileRights =
     FileRights(FileRights::WRITE.0 | FileRights::CREATE.0 | FileRights::ATTR.0);
 
-/// Whether a path with rights `new` may take what has a path with rights `old`.
+/// The rights by which an object becomes what it is that it would lose, if it got a path with rights
+/// `new` for one with rights `old`.
+#[must_use]
+pub fn making_rights_lost(new: FileRights, old: FileRights) -> FileRights {
+    FileRights(old.0 & MAKING.0).without(new)
+}
+
+/// Whether what is in a directory and has a path with rights `old` may get one with rights `new`.
 #[must_use]
 pub fn rights_permit_move(new: FileRights, old: FileRights) -> bool {
-    old.contains(new) && new.contains(FileRights(old.0 & MAKING.0))
+    old.contains(new) && making_rights_lost(new, old).is_empty()
 }
 
 /// The relation between classes of states.

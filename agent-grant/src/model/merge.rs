@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Errors, Location},
-    glob, net,
+    glob,
+    moves::Move,
+    net,
     syntax::{
         Text,
         rules::RawRule,
@@ -202,21 +204,23 @@ impl Merger {
 
     fn test(&mut self, test: &RawTest) -> Option<Test> {
         let question = match &test.question {
-            RawQuestion::File { path, rights } => {
-                let expanded = self.variables.expand(&path.value).and_then(|path| {
-                    let bytes = path.into_bytes();
-                    glob::literal_components(&bytes)?;
-                    Ok(if bytes == b"/" { Vec::new() } else { bytes })
-                });
-                match expanded {
-                    Ok(path) => Question::File {
-                        path,
-                        rights: *rights,
-                    },
+            RawQuestion::File { path, rights } => Question::File {
+                path: self.path(path)?,
+                rights: *rights,
+            },
+            RawQuestion::Move {
+                old,
+                new,
+                is_directory,
+                manner,
+            } => {
+                let paths = (self.path(old), self.path(new));
+                match Move::new(paths.0?, paths.1?, *is_directory, *manner) {
+                    Ok(wanted) => Question::Move(wanted),
                     Err(why) => {
                         self.errors.push(
-                            Diagnostic::error(path.location.clone(), format!("no path: {why}"))
-                                .label("expected an absolute path; a test has no patterns"),
+                            Diagnostic::error(new.location.clone(), format!("no move: {why}"))
+                                .label(format!("the other path is `{}`", old.value)),
                         );
                         return None;
                     }
@@ -239,6 +243,25 @@ impl Merger {
             allow: test.allow,
             location: test.location.clone(),
         })
+    }
+
+    /// A path of a test, as the kernel walks it.
+    fn path(&mut self, text: &Text) -> Option<Vec<u8>> {
+        let expanded = self.variables.expand(&text.value).and_then(|path| {
+            let bytes = path.into_bytes();
+            glob::literal_components(&bytes)?;
+            Ok(if bytes == b"/" { Vec::new() } else { bytes })
+        });
+        match expanded {
+            Ok(path) => Some(path),
+            Err(why) => {
+                self.errors.push(
+                    Diagnostic::error(text.location.clone(), format!("no path: {why}"))
+                        .label("expected an absolute path; a test has no patterns"),
+                );
+                None
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub use crate::syntax::{
 };
 use crate::{
     diagnostic::{Diagnostic, Errors, Location},
+    moves::Move,
     net::{Destination, Endpoint},
     syntax::{Text, capabilities},
 };
@@ -111,6 +112,7 @@ pub enum Question {
         rights: FileRights,
     },
     Connect(Endpoint),
+    Move(Move),
 }
 
 impl Grant {

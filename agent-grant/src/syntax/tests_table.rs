@@ -1,13 +1,16 @@
 //! `[[test]]`: what a grant expects of itself.
 
+use agent_abi::FileRights;
 use toml::de::DeTable;
 
 use super::{
     reader::{Reader, Text},
     rules::FILE_RIGHT_NAMES,
 };
-use crate::diagnostic::{Diagnostic, Location};
-use agent_abi::FileRights;
+use crate::{
+    diagnostic::{Diagnostic, Location, list},
+    moves::Manner,
+};
 
 /// What a test asks, not yet expanded.
 #[derive(Clone, Debug)]
@@ -16,6 +19,13 @@ pub enum RawQuestion {
     File { path: Text, rights: FileRights },
     /// Connecting there: "1.2.3.4:443/tcp".
     Connect(Text),
+    /// Giving what is at one path another.
+    Move {
+        old: Text,
+        new: Text,
+        is_directory: bool,
+        manner: Manner,
+    },
 }
 
 /// A `[[test]]` table.
@@ -27,13 +37,64 @@ pub struct RawTest {
     pub location: Location,
 }
 
+/// The key that asks a question, and those that go with it.
+struct Form {
+    key: &'static str,
+    others: &'static [&'static str],
+    read: fn(&mut Reader, &DeTable<'_>, &Location) -> Option<RawQuestion>,
+}
+
+const FORMS: [Form; 5] = [
+    Form {
+        key: "path",
+        others: &["right"],
+        read: read_rights,
+    },
+    Form {
+        key: "connect",
+        others: &[],
+        read: read_connect,
+    },
+    Form {
+        key: "rename",
+        others: &["to", "directory", "replaces"],
+        read: read_rename,
+    },
+    Form {
+        key: "link",
+        others: &["to"],
+        read: read_link,
+    },
+    Form {
+        key: "exchange",
+        others: &["to", "directory", "to_directory"],
+        read: read_exchange,
+    },
+];
+
+const ONE_QUESTION: &str = "a test asks one question";
+
+const KEYS: &[&str] = &[
+    "path",
+    "right",
+    "connect",
+    "rename",
+    "link",
+    "exchange",
+    "to",
+    "directory",
+    "replaces",
+    "to_directory",
+    "expect",
+];
+
 pub(crate) fn read_test(
     reader: &mut Reader,
     table: &DeTable<'_>,
     location: Location,
 ) -> Option<RawTest> {
     let errors = reader.errors.len();
-    reader.check_keys(table, "`[[test]]`", &["path", "right", "connect", "expect"]);
+    reader.check_keys(table, "`[[test]]`", KEYS);
     let expect = reader.required(
         table,
         "expect",
@@ -41,43 +102,9 @@ pub(crate) fn read_test(
         "`expect = \"allow\"` or \"deny\"",
     );
     let allow = expect.and_then(|v| reader.word(v, "expect", &[("allow", true), ("deny", false)]));
-    let question = match (table.get("path"), table.get("connect")) {
-        (Some(path), None) => {
-            let path = reader.text(path, "path", "a path");
-            let right = reader.required(table, "right", &location, "`right = \"read\"`");
-            let words = right
-                .map(|value| reader.texts(value, "right"))
-                .unwrap_or_default();
-            let valid: Vec<_> = FILE_RIGHT_NAMES.iter().map(|(name, _)| *name).collect();
-            let mut rights = FileRights::NONE;
-            for word in &words {
-                match FILE_RIGHT_NAMES
-                    .iter()
-                    .find(|(name, _)| *name == word.value)
-                {
-                    Some((_, right)) => rights = rights.union(*right),
-                    None => reader.unknown_word(word, "right of `[[file]]`", &valid),
-                }
-            }
-            path.map(|path| RawQuestion::File { path, rights })
-        }
-        (None, Some(to)) => {
-            if let Some(right) = table.get("right") {
-                let at = reader.at(right.span());
-                reader.error(Diagnostic::error(at, "a `connect` test has no `right`"));
-            }
-            reader
-                .text(to, "connect", "a destination")
-                .map(RawQuestion::Connect)
-        }
-        _ => {
-            reader.error(
-                Diagnostic::error(location.clone(), "a test asks one question")
-                    .label("expected either `path` and `right`, or `connect`"),
-            );
-            None
-        }
-    };
+    let form = form(reader, table, &location)?;
+    check_others(reader, table, form);
+    let question = (form.read)(reader, table, &location);
     if reader.errors.len() != errors {
         return None;
     }
@@ -86,4 +113,146 @@ pub(crate) fn read_test(
         allow: allow?,
         location,
     })
+}
+
+/// Which question is asked; one and no more must be.
+fn form(reader: &mut Reader, table: &DeTable<'_>, location: &Location) -> Option<&'static Form> {
+    let mut asked: Vec<_> = FORMS
+        .iter()
+        .filter_map(|form| Some((key_at(reader, table, form.key)?, form)))
+        .collect();
+    asked.sort_by_key(|(at, _)| at.span.start);
+    match asked.as_slice() {
+        [(_, form)] => return Some(form),
+        [(_, first), (second, _), ..] => reader.error(
+            Diagnostic::error(second.clone(), ONE_QUESTION)
+                .label(format!("`{}` asks one already", first.key))
+                .help("write a `[[test]]` for each"),
+        ),
+        // A mistyped question is complained of already.
+        [] if table
+            .keys()
+            .any(|key| !KEYS.contains(&key.get_ref().as_ref())) => {}
+        [] => reader.error(
+            Diagnostic::error(location.clone(), ONE_QUESTION).label(format!(
+                "expected one of {} in this table",
+                list(&FORMS.map(|form| form.key))
+            )),
+        ),
+    }
+    None
+}
+
+/// Keys of other questions mean nothing here.
+fn check_others(reader: &mut Reader, table: &DeTable<'_>, form: &Form) {
+    for key in table.keys() {
+        let name = key.get_ref().as_ref();
+        let with: Vec<_> = FORMS
+            .iter()
+            .filter(|form| form.others.contains(&name))
+            .map(|form| form.key)
+            .collect();
+        if !with.is_empty() && !with.contains(&form.key) {
+            let at = reader.at(key.span());
+            let message = format!("a test with `{}` has no `{name}`", form.key);
+            reader.error(
+                Diagnostic::error(at, message).label(format!("this goes with {}", list(&with))),
+            );
+        }
+    }
+}
+
+/// Where a key stands, if it is there.
+fn key_at(reader: &Reader, table: &DeTable<'_>, key: &str) -> Option<Location> {
+    let mut keys = table.keys();
+    let found = keys.find(|known| known.get_ref().as_ref() == key)?;
+    Some(reader.at(found.span()))
+}
+
+fn read_rights(
+    reader: &mut Reader,
+    table: &DeTable<'_>,
+    location: &Location,
+) -> Option<RawQuestion> {
+    let path = path(reader, table, "path", location);
+    let right = reader.required(table, "right", location, "`right = \"read\"`");
+    let words = right
+        .map(|value| reader.texts(value, "right"))
+        .unwrap_or_default();
+    let valid: Vec<_> = FILE_RIGHT_NAMES.iter().map(|(name, _)| *name).collect();
+    let mut rights = FileRights::NONE;
+    for word in &words {
+        match FILE_RIGHT_NAMES
+            .iter()
+            .find(|(name, _)| *name == word.value)
+        {
+            Some((_, right)) => rights = rights.union(*right),
+            None => reader.unknown_word(word, "right of `[[file]]`", &valid),
+        }
+    }
+    Some(RawQuestion::File {
+        path: path?,
+        rights,
+    })
+}
+
+fn read_connect(reader: &mut Reader, table: &DeTable<'_>, _: &Location) -> Option<RawQuestion> {
+    let to = reader.text(table.get("connect")?, "connect", "a destination")?;
+    Some(RawQuestion::Connect(to))
+}
+
+fn read_rename(
+    reader: &mut Reader,
+    table: &DeTable<'_>,
+    location: &Location,
+) -> Option<RawQuestion> {
+    let replaces = flag(reader, table, "replaces").unwrap_or(false);
+    read_move(reader, table, location, "rename", |_| Manner::Rename {
+        replaces,
+    })
+}
+
+fn read_link(reader: &mut Reader, table: &DeTable<'_>, location: &Location) -> Option<RawQuestion> {
+    read_move(reader, table, location, "link", |_| Manner::Link)
+}
+
+fn read_exchange(
+    reader: &mut Reader,
+    table: &DeTable<'_>,
+    location: &Location,
+) -> Option<RawQuestion> {
+    let other = flag(reader, table, "to_directory");
+    read_move(reader, table, location, "exchange", |is_directory| {
+        Manner::Exchange {
+            other_is_directory: other.unwrap_or(is_directory),
+        }
+    })
+}
+
+/// `manner` is told whether a directory is moved.
+fn read_move(
+    reader: &mut Reader,
+    table: &DeTable<'_>,
+    location: &Location,
+    key: &str,
+    manner: impl Fn(bool) -> Manner,
+) -> Option<RawQuestion> {
+    let old = path(reader, table, key, location);
+    let new = path(reader, table, "to", location);
+    let is_directory = flag(reader, table, "directory").unwrap_or(false);
+    Some(RawQuestion::Move {
+        old: old?,
+        new: new?,
+        is_directory,
+        manner: manner(is_directory),
+    })
+}
+
+fn path(reader: &mut Reader, table: &DeTable<'_>, key: &str, location: &Location) -> Option<Text> {
+    let value = reader.required(table, key, location, &format!("`{key} = \"/a/path\"`"))?;
+    reader.text(value, key, "a path")
+}
+
+fn flag(reader: &mut Reader, table: &DeTable<'_>, key: &str) -> Option<bool> {
+    reader.boolean(table.get(key)?, key)
 }

@@ -3,8 +3,8 @@
 
 use agent_abi::{FileRights, Image};
 use agent_grant::{
-    CompileOptions, Compiled, Grant, ImageParams, Inputs, MountView, Source, SuperblockView,
-    compile, load, naive::NaiveRule, shipped_includes,
+    Authority, CompileOptions, Compiled, Grant, ImageParams, Inputs, Interpreter, MountView,
+    Source, SuperblockView, compile, load, naive::NaiveRule, shipped_includes,
 };
 use proptest::prelude::*;
 
@@ -47,6 +47,29 @@ pub fn plain_image(compiled: &Compiled) -> Box<Image> {
             superblocks: &[whole(0)],
         })
         .expect("fits")
+}
+
+/// A grant as the kernel has it, on a filesystem that is its whole tree.
+pub struct OfImage<'i>(pub Interpreter<'i>);
+
+impl OfImage<'_> {
+    fn state(&self, path: &[u8]) -> u16 {
+        self.0.walk(self.0.root(0), path)
+    }
+}
+
+impl Authority for OfImage<'_> {
+    fn rights(&self, path: &[u8]) -> FileRights {
+        self.0.rights(self.state(path))
+    }
+
+    fn may_move_file(&self, new: &[u8], old: &[u8]) -> bool {
+        self.0.may_move_file(self.state(new), self.state(old))
+    }
+
+    fn may_move_directory(&self, new: &[u8], old: &[u8]) -> bool {
+        self.0.may_move(self.state(new), self.state(old))
+    }
 }
 
 fn quote(texts: &[String]) -> String {
@@ -132,6 +155,24 @@ pub fn arb_rules(most: usize) -> impl Strategy<Value = Vec<NaiveRule>> {
                 except,
             })
             .collect()
+    })
+}
+
+/// Rules under which much can be moved: everything is allowed, and some of it denied again.
+pub fn arb_grant() -> impl Strategy<Value = Vec<NaiveRule>> {
+    arb_rules(5).prop_map(|mut rules| {
+        let everything = NaiveRule {
+            number: 0,
+            allow: true,
+            rights: FileRights::ALL,
+            paths: vec!["/**".to_owned()],
+            except: vec![],
+        };
+        rules.insert(0, everything);
+        for (number, rule) in rules.iter_mut().enumerate() {
+            rule.number = number as u16;
+        }
+        rules
     })
 }
 

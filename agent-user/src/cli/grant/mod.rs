@@ -4,6 +4,7 @@ pub(super) mod check;
 pub(super) mod diff;
 pub(super) mod explain;
 pub(super) mod graph;
+mod moves;
 pub(super) mod show;
 pub(super) mod test;
 

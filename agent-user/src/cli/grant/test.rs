@@ -2,11 +2,14 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use agent_grant::{Grant, TestOutcome};
+use agent_grant::{Grant, TestAnswer, TestOutcome};
 use clap::Args;
 use serde::Serialize;
 
-use super::{rule_and_place, verdict};
+use super::{
+    moves::{Moved, allowing, obstacles},
+    rule_and_place, verdict,
+};
 use crate::{
     api::SCHEMA,
     cli::{
@@ -56,44 +59,65 @@ pub(super) struct Tried {
     question: String,
     expected: &'static str,
     decided: &'static str,
-    /// The rights that were decided otherwise than expected.
+    /// The rights that were decided otherwise than expected; of a move `moved` tells.
     wrong: Vec<&'static str>,
     /// The rule that decided; none where no rule allows it.
     rule: Option<String>,
+    moved: Option<Moved>,
+    /// What came out and why, where that is not what was expected.
     #[serde(skip)]
-    by: String,
+    because: String,
 }
 
 impl Tried {
     pub(super) fn new(outcome: &TestOutcome) -> Self {
         let word = |allowed| if allowed { "allow" } else { "deny" };
-        let rule = outcome.rule.as_ref();
-        Self {
+        let decided = outcome.expected_allow == outcome.passed;
+        let mut tried = Self {
             passed: outcome.passed,
             place: outcome.location.to_string(),
             question: outcome.question.clone(),
             expected: word(outcome.expected_allow),
-            decided: word(outcome.expected_allow == outcome.passed),
-            wrong: outcome.wrong.iter().map(|right| right.name()).collect(),
-            rule: rule.map(|rule| rule.id.clone()),
-            by: rule.map_or_else(
-                || "no rule allows it".to_owned(),
-                |rule| format!("rule {} decides", rule_and_place(rule)),
-            ),
+            decided: word(decided),
+            wrong: Vec::new(),
+            rule: None,
+            moved: None,
+            because: String::new(),
+        };
+        match &outcome.answer {
+            TestAnswer::Rights { wrong, rule } => {
+                let rule = rule.as_ref();
+                tried.wrong = wrong.iter().map(|right| right.name()).collect();
+                tried.rule = rule.map(|rule| rule.id.clone());
+                let by = rule.map_or_else(
+                    || "no rule allows it".to_owned(),
+                    |rule| format!("rule {} decides", rule_and_place(rule)),
+                );
+                tried.because = format!(" of {}: {by}", tried.wrong.join(", "));
+            }
+            TestAnswer::Move(found) => {
+                tried.moved = Some(Moved::new(found));
+                let obstacles = obstacles(found);
+                tried.because = if obstacles.is_empty() {
+                    format!(": {}", allowing(found))
+                } else {
+                    format!(": {}", obstacles.join("; "))
+                };
+            }
         }
+        tried
     }
 
     /// For a test that failed: its place, what was asked and expected, and what came out.
     pub(super) fn line(&self) -> String {
         format!(
-            "{}: {}: {}: expected {}, but {} of {}: {}",
+            "{}: {}: {}: expected {}, but {}{}",
             escape(&self.place),
             paint("test failed", BAD),
             escape(&self.question),
             self.expected,
             self.decided,
-            self.wrong.join(", "),
-            self.by,
+            self.because,
         )
     }
 }

@@ -1,0 +1,215 @@
+//! Moves: renames, links and exchanges, decided as the kernel side decides them
+//! (`agent-ebpf/src/refer.rs`).
+
+mod explain;
+
+use std::fmt;
+
+use agent_abi::FileRights;
+
+pub use explain::{Bar, MoveExplanation, Need, Transfer, explain_move};
+
+use crate::compile::Compiled;
+
+const CREATE: FileRights = FileRights::CREATE;
+const DELETE: FileRights = FileRights::DELETE;
+
+/// How an object gets another name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// `replaces`: something has the new name already.
+    Rename { replaces: bool },
+    /// It keeps the old name.
+    Link,
+    /// What has the new name gets the old one.
+    Exchange { other_is_directory: bool },
+}
+
+impl Manner {
+    /// `rename`, `link` or `exchange`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rename { .. } => "rename",
+            Self::Link => "link",
+            Self::Exchange { .. } => "exchange",
+        }
+    }
+}
+
+/// A move that a kernel could be asked for. Paths are as the kernel walks them: `/` and a name, at
+/// least once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    old: Vec<u8>,
+    new: Vec<u8>,
+    is_directory: bool,
+    manner: Manner,
+}
+
+/// Why no kernel is asked for a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoveError {
+    #[error("both paths are the same")]
+    Same,
+    #[error("one path is within the other, so that the move is impossible")]
+    Within,
+    #[error("a directory cannot have a second name")]
+    LinkedDirectory,
+}
+
+/// What decides about moves: a grant, or an image of one.
+pub trait Authority {
+    fn rights(&self, path: &[u8]) -> FileRights;
+
+    /// Whether the directory at `old` may get the path `new`, with all that is below it.
+    fn may_move_directory(&self, new: &[u8], old: &[u8]) -> bool;
+
+    /// Whether a file may: it must not gain a right.
+    fn may_move_file(&self, new: &[u8], old: &[u8]) -> bool {
+        self.rights(old).contains(self.rights(new))
+    }
+}
+
+impl Authority for Compiled {
+    fn rights(&self, path: &[u8]) -> FileRights {
+        let state = self.dfa.run(self.dfa.start, path);
+        self.dfa.label(state).allowed
+    }
+
+    fn may_move_directory(&self, new: &[u8], old: &[u8]) -> bool {
+        self.may_move(new, old)
+    }
+}
+
+/// An object that changes its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passage<'m> {
+    pub is_directory: bool,
+    pub old: &'m [u8],
+    pub new: &'m [u8],
+}
+
+impl Passage<'_> {
+    /// The refer rule: whether the object may have the new path instead of the old one.
+    #[must_use]
+    pub fn is_permitted(&self, authority: &impl Authority) -> bool {
+        if self.is_directory {
+            authority.may_move_directory(self.new, self.old)
+        } else {
+            authority.may_move_file(self.new, self.old)
+        }
+    }
+}
+
+impl Move {
+    /// # Errors
+    /// Why no kernel is asked for it.
+    pub fn new(
+        old: Vec<u8>,
+        new: Vec<u8>,
+        is_directory: bool,
+        manner: Manner,
+    ) -> Result<Self, MoveError> {
+        if manner == Manner::Link && is_directory {
+            return Err(MoveError::LinkedDirectory);
+        }
+        if old == new {
+            return Err(MoveError::Same);
+        }
+        if is_within(&old, &new) || is_within(&new, &old) {
+            return Err(MoveError::Within);
+        }
+        Ok(Self {
+            old,
+            new,
+            is_directory,
+            manner,
+        })
+    }
+
+    #[must_use]
+    pub fn old(&self) -> &[u8] {
+        &self.old
+    }
+
+    #[must_use]
+    pub fn new_path(&self) -> &[u8] {
+        &self.new
+    }
+
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.is_directory
+    }
+
+    #[must_use]
+    pub fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// The rights that are needed at the old path and at the new one.
+    #[must_use]
+    pub fn needs(&self) -> [(&[u8], FileRights); 2] {
+        let (leave, arrive) = match self.manner {
+            Manner::Link => (FileRights::NONE, CREATE),
+            Manner::Rename { replaces: false } => (DELETE, CREATE),
+            Manner::Rename { replaces: true } => (DELETE, CREATE.union(DELETE)),
+            Manner::Exchange { .. } => (CREATE.union(DELETE), CREATE.union(DELETE)),
+        };
+        [(&self.old, leave), (&self.new, arrive)]
+    }
+
+    /// What changes its path: one object, both of an exchange.
+    pub fn passages(&self) -> impl Iterator<Item = Passage<'_>> {
+        let there = Passage {
+            is_directory: self.is_directory,
+            old: &self.old,
+            new: &self.new,
+        };
+        let back = match self.manner {
+            Manner::Exchange { other_is_directory } => Some(Passage {
+                is_directory: other_is_directory,
+                old: &self.new,
+                new: &self.old,
+            }),
+            Manner::Rename { .. } | Manner::Link => None,
+        };
+        std::iter::once(there).chain(back)
+    }
+
+    /// Whether the kernel lets it happen.
+    #[must_use]
+    pub fn is_permitted(&self, authority: &impl Authority) -> bool {
+        let may = |(path, rights): (&[u8], FileRights)| authority.rights(path).contains(rights);
+        self.needs().into_iter().all(may)
+            && self
+                .passages()
+                .all(|passage| passage.is_permitted(authority))
+    }
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let object = |is_directory: bool, path: &[u8]| {
+            let kind = if is_directory { "directory " } else { "" };
+            format!("{kind}{}", String::from_utf8_lossy(path))
+        };
+        let old = object(self.is_directory, &self.old);
+        let new = |is_directory| object(is_directory, &self.new);
+        let verb = self.manner.name();
+        match self.manner {
+            Manner::Rename { replaces: true } => write!(f, "{verb} {old} over {}", new(false)),
+            Manner::Rename { .. } | Manner::Link => write!(f, "{verb} {old} to {}", new(false)),
+            Manner::Exchange { other_is_directory } => {
+                write!(f, "{verb} {old} with {}", new(other_is_directory))
+            }
+        }
+    }
+}
+
+/// Whether `path` is below `above`.
+fn is_within(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above)
+        .is_some_and(|rest| rest.starts_with(b"/"))
+}
