@@ -28,6 +28,7 @@ const PACKAGES: &[&str] = &[
     "busybox-static",
     "ca-certificates",
     "curl",
+    "dosfstools",
     "e2fsprogs",
     "gcc",
     "git",
