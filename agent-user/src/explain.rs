@@ -1,11 +1,21 @@
 //! A refusal in words: what, why, whether to try again, what to ask for.
 
+use std::path::{Path, PathBuf};
+
 use agent_abi::{Reason, Right};
 
 use crate::{
-    api::{Event, SCHEMA, Why},
-    render::{escape, escape::escape_bytes},
+    api::{Event, Inputs, SCHEMA, Why},
+    render::{escape, escape::escape_bytes, shell},
 };
+
+/// What the session of a refusal was started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The grant, as it was named on the command line.
+    pub grant: &'a str,
+    pub inputs: &'a Inputs,
+}
 
 /// The reason in a few words, for the end of an event line.
 #[must_use]
@@ -28,9 +38,10 @@ pub fn short(reason: &str) -> &'static str {
     }
 }
 
-/// Everything that `bailiff why` says about a refusal.
+/// Everything that `bailiff why` says about a refusal, with the terms of its session where they are
+/// known still.
 #[must_use]
-pub fn why(event: Event) -> Why {
+pub fn why(event: Event, terms: Option<Terms<'_>>) -> Why {
     let reason = reason_named(&event.reason);
     let retry_helps = matches!(reason, Some(Reason::Unstable | Reason::NoMemory));
     Why {
@@ -43,7 +54,7 @@ pub fn why(event: Event) -> Why {
         } else {
             "Trying again will be refused again while this grant is in force.".into()
         },
-        ask: ask(&event, reason),
+        ask: ask(&event, reason, terms),
         event,
     }
 }
@@ -81,8 +92,11 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
         Some(Reason::NoRule) => {
             "No rule of the grant allows it, and what no rule allows is refused.".into()
         }
-        Some(Reason::Refer) => "A rename or link must not give an object rights that it does not \
-             have under its present name, and this name would."
+        Some(Reason::Refer) => "A rename or link must not give an object, or anything below a \
+             directory, rights that it does not have under its present name, nor put into a place \
+             what must not be made there, and this name would. The process was told EXDEV \
+             (\"Invalid cross-device link\"), as between filesystems; `mv` and its like then copy, \
+             and the copy is judged by the rights of its new name."
             .into(),
         Some(Reason::UnknownMount) => "The filesystem is not mounted where the session can see \
              it, so no path of the grant names it."
@@ -123,7 +137,7 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
 }
 
 /// What the operator could write; `None` where nothing can be asked for.
-fn ask(event: &Event, reason: Option<Reason>) -> Option<String> {
+fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Option<String> {
     let right = Right::ALL
         .iter()
         .find(|(_, name)| *name == event.right)
@@ -147,14 +161,43 @@ fn ask(event: &Event, reason: Option<Reason>) -> Option<String> {
         Reason::NotGranted | Reason::OutsideSession => {
             Some(format!("Ask the operator to grant `{}`.", event.right))
         }
-        Reason::Refer => Some(
-            "Copy the content to the new name and delete the old one, if the grant allows both."
-                .into(),
-        ),
+        Reason::Refer => Some(format!(
+            "Copy the content to the new name and delete the old one, if the grant allows both. \
+             This says which path and which rule stand against it:\n{}",
+            explain_command(event, terms)
+        )),
         Reason::UnknownMount => {
             Some("Ask the operator to mount it where the session starts.".into())
         }
         _ => None,
+    }
+}
+
+/// A command that explains a refused move; the event does not know the object's present name.
+fn explain_command(event: &Event, terms: Option<Terms<'_>>) -> String {
+    let grant = terms.map_or_else(|| "GRANT".to_owned(), |terms| shell::word(&file_of(terms)));
+    let mut command = format!(
+        "bailiff grant explain {grant} PRESENT-NAME --to {}",
+        shell::word(&event.object)
+    );
+    let variables = terms.map(|terms| terms.inputs.all()).unwrap_or_default();
+    for (name, value) in variables {
+        command += &format!(" --set {}", shell::word(&format!("{name}={value}")));
+    }
+    command
+}
+
+/// A grant by its name, or its file from wherever the command is run.
+fn file_of(terms: Terms<'_>) -> String {
+    let is_file = terms.grant.contains('/') || terms.grant.ends_with(".toml");
+    match &terms.inputs.cwd {
+        Some(cwd) if is_file => {
+            let path = Path::new(cwd).join(terms.grant);
+            // `.` is left out.
+            let path: PathBuf = path.components().collect();
+            path.to_string_lossy().into_owned()
+        }
+        _ => terms.grant.to_owned(),
     }
 }
 
@@ -192,17 +235,20 @@ mod tests {
     fn every_reason_has_words() {
         for (_, name) in Reason::ALL {
             assert!(!short(name).is_empty(), "{name}");
-            let why = why(Event {
-                reason: name.into(),
-                ..event("file.read", b"/x", "deny")
-            });
+            let why = why(
+                Event {
+                    reason: name.into(),
+                    ..event("file.read", b"/x", "deny")
+                },
+                None,
+            );
             assert!(!why.because.starts_with("Reason:"), "{name}");
         }
     }
 
     #[test]
     fn a_denying_rule_is_named_with_its_reason() {
-        let why = why(event("file.read", b"/w/.env", "deny"));
+        let why = why(event("file.read", b"/w/.env", "deny"), None);
         assert_eq!(
             why.what,
             "cat[9] in session coder-1 was refused file.read on /w/.env."
@@ -219,7 +265,7 @@ mod tests {
             reason: "no-rule".into(),
             ..event("file.write", b"/etc/a\"b", "deny")
         };
-        let ask = why(event).ask.unwrap();
+        let ask = why(event, None).ask.unwrap();
         assert!(
             ask.contains("allow = [\"write\"]\npath = [\"/etc/a\\\"b\"]"),
             "{ask}"
@@ -229,13 +275,53 @@ mod tests {
     #[test]
     fn passing_causes_can_be_tried_again_and_self_protection_cannot_be_asked_for() {
         let with = |reason: &str| {
-            why(Event {
-                reason: reason.into(),
-                rule: None,
-                ..event("file.read", b"/x", "deny")
-            })
+            why(
+                Event {
+                    reason: reason.into(),
+                    rule: None,
+                    ..event("file.read", b"/x", "deny")
+                },
+                None,
+            )
         };
         assert!(with("unstable").retry_helps);
         assert_eq!(with("self-protection").ask, None);
+    }
+
+    #[test]
+    fn a_refused_move_says_what_mv_saw_and_how_to_look_into_it() {
+        let event = || Event {
+            rule: None,
+            reason: "refer".into(),
+            ..event("file.create", b"/w/my hooks", "deny")
+        };
+        let inputs = Inputs {
+            cwd: Some("/w".into()),
+            set: [("out".into(), "/w/out".into())].into(),
+            ..Inputs::default()
+        };
+        let terms = |grant| {
+            Some(Terms {
+                grant,
+                inputs: &inputs,
+            })
+        };
+        let told = why(event(), terms("coder"));
+        assert!(
+            told.because.contains("Invalid cross-device link"),
+            "{}",
+            told.because
+        );
+        let ask = told.ask.unwrap();
+        let command = "bailiff grant explain coder PRESENT-NAME --to '/w/my hooks' \
+                       --set cwd=/w --set out=/w/out";
+        assert_eq!(ask.lines().last(), Some(command));
+        let ask = why(event(), terms("./mine.toml")).ask.unwrap();
+        assert!(ask.contains("explain /w/mine.toml PRESENT-NAME"), "{ask}");
+        let ask = why(event(), None).ask.unwrap();
+        assert!(
+            ask.ends_with("explain GRANT PRESENT-NAME --to '/w/my hooks'"),
+            "{ask}"
+        );
     }
 }

@@ -544,6 +544,118 @@ fn a_destination_is_explained_like_a_path() {
 }
 
 #[test]
+fn a_move_is_explained_by_what_forbids_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = fs::canonicalize(dir.path()).unwrap();
+    let at = |name: &str| base.join(name).to_str().unwrap().to_owned();
+    let text = format!("{HEAD}{REPOSITORY}").replace("/w/**", &at("w/**"));
+    fs::write(at("mine.toml"), text).unwrap();
+    fs::create_dir_all(at("w/.git/hooks")).unwrap();
+    fs::write(at("w/file"), "").unwrap();
+    std::os::unix::fs::symlink("w", at("link")).unwrap();
+    let explain = |path: &str, to: &str, more: &[&str]| {
+        let (path, to) = (at(path), at(to));
+        let args = ["grant", "explain", "mine.toml", &path, "--to", &to];
+        bailiff_in(&base, &[&args[..], more].concat())
+    };
+    let refused = explain("w/.git", "w/x", &[]);
+    assert_eq!(refused.code, 0, "{}", refused.err);
+    let gain = format!(
+        "Below it, {} would gain file.write, file.create, file.delete as {}: rule hooks \
+         (mine.toml:14:1) denies it under its old name.\n    They run later.\n",
+        at("w/.git/hooks/a"),
+        at("w/x/hooks/a")
+    );
+    for part in [
+        &format!(
+            "rename directory {} to {}: refused",
+            at("w/.git"),
+            at("w/x")
+        )[..],
+        "  allowed  work (mine.toml:4:1)",
+        &gain,
+        "EXDEV (\"Invalid cross-device link\")",
+    ] {
+        assert!(
+            refused.out.contains(part),
+            "`{part}` is not in {}",
+            refused.out
+        );
+    }
+    let json = json(&explain("w/.git", "w/x", &["--json"]));
+    assert_eq!(
+        (&json["schema"], &json["allowed"]),
+        (&1.into(), &false.into())
+    );
+    assert_eq!(json["move"], "rename");
+    assert_eq!(json["needs"][1]["right"], "file.create");
+    assert_eq!(json["needs"][1]["rule"], "work");
+    assert_eq!(
+        json["bars"][0]["new"].as_str(),
+        Some(&at("w/x/hooks/a")[..])
+    );
+    // What is there tells what is moved, and whether something is replaced; links in the way are
+    // followed, the last name is not.
+    let file = explain("link/file", "link/other", &[]).out;
+    let head = format!("rename {} to {}: allowed\n", at("w/file"), at("w/other"));
+    assert!(file.starts_with(&head), "`{head}` does not begin {file}");
+    assert!(
+        explain("link", "other", &[])
+            .out
+            .starts_with(&format!("rename {} to", at("link")))
+    );
+    let over = explain("w/x", "w/file", &[]).out;
+    assert!(
+        over.contains(&format!(" over {}: allowed", at("w/file"))),
+        "{over}"
+    );
+    // What is not there can be said.
+    assert!(explain("w/x", "w/y/.git", &[]).out.contains(": allowed"));
+    let planted = explain("w/x", "w/y/.git", &["--directory"]).out;
+    assert!(
+        planted.contains("would lose file.write, file.create as"),
+        "{planted}"
+    );
+    let link = explain("w/.git/hooks/a", "w/a", &["--link"]).out;
+    assert!(
+        link.contains("would gain file.write") && !link.contains("Below it"),
+        "{link}"
+    );
+    let exchange = explain("w/file", "w/.git", &["--exchange"]).out;
+    assert!(
+        exchange.contains("with directory") && exchange.contains(": refused"),
+        "{exchange}"
+    );
+    let missing = explain("w/file", "w/.git/hooks/a", &[]).out;
+    assert!(
+        missing.contains("refused  hooks (mine.toml:14:1)  They run later."),
+        "{missing}"
+    );
+    assert!(!missing.contains("EXDEV"), "{missing}");
+    for (path, to, more, part) in [
+        ("w/a", "w/a/b", &[][..], "one path is within the other"),
+        ("w/a", "w/a", &[], "both paths are the same"),
+        (
+            "w/a",
+            "w/b",
+            &["--link", "--directory"],
+            "cannot be used with",
+        ),
+        ("w/a", "w/b", &["read"], "cannot be used with"),
+    ] {
+        let run = explain(path, to, more);
+        assert!(
+            run.code != 0 && run.err.contains(part),
+            "`{part}` is not in {}",
+            run.err
+        );
+    }
+    let relative = ["grant", "explain", "mine.toml", "/a", "--to", "b"];
+    let run = bailiff_in(&base, &relative);
+    assert!(run.err.contains("`b` is no absolute path"), "{}", run.err);
+}
+
+#[test]
 fn show_says_in_words_what_is_not_a_rule() {
     let text = format!("{HEAD}{ETC}[process]\njit = true\n[limits]\nbytes_out = \"2GiB\"\n");
     let run = grant_among(&[("mine.toml", &text)], &["show", "mine.toml"]);

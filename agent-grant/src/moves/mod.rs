@@ -9,7 +9,7 @@ use agent_abi::FileRights;
 
 pub use explain::{Bar, MoveExplanation, Need, Transfer, explain_move};
 
-use crate::compile::Compiled;
+use crate::{compile::Compiled, glob};
 
 const CREATE: FileRights = FileRights::CREATE;
 const DELETE: FileRights = FileRights::DELETE;
@@ -48,8 +48,10 @@ pub struct Move {
 }
 
 /// Why no kernel is asked for a move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoveError {
+    #[error("{0}")]
+    Path(String),
     #[error("both paths are the same")]
     Same,
     #[error("one path is within the other, so that the move is impossible")]
@@ -113,6 +115,9 @@ impl Move {
     ) -> Result<Self, MoveError> {
         if manner == Manner::Link && is_directory {
             return Err(MoveError::LinkedDirectory);
+        }
+        for path in [&old, &new] {
+            glob::literal_components(path).map_err(MoveError::Path)?;
         }
         if old == new {
             return Err(MoveError::Same);

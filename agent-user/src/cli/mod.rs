@@ -83,7 +83,7 @@ enum GrantCommand {
     /// Show what a grant says, includes and variables filled in.
     Show(grant::show::ShowArgs),
     /// Say what a grant allows on a path or destination, which rule decides, and what would have to
-    /// change.
+    /// change; with `--to`, whether a path may be moved, and what forbids it.
     Explain(grant::explain::ExplainArgs),
     /// Compare what two grants allow, exactly. Exits with 0 if they are equal, 1 if they differ, 2
     /// on errors.

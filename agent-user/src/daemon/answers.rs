@@ -159,7 +159,13 @@ impl Daemon {
                 event.id
             )));
         }
-        Ok(explain::why(event))
+        // Its session may be older than what the store keeps.
+        let row = self.row(&event.session).await.ok();
+        let terms = row.as_ref().map(|row| explain::Terms {
+            grant: &row.source.main.name,
+            inputs: &row.inputs,
+        });
+        Ok(explain::why(event, terms))
     }
 
     pub(super) async fn status(self: &Arc<Self>) -> Result<Status, RequestError> {

@@ -2,6 +2,7 @@
 
 pub mod escape;
 pub mod event_line;
+pub mod shell;
 pub mod style;
 pub mod table;
 

@@ -60,6 +60,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             against_daemon,
         ),
         new("a session may ask why it was refused", ask_why),
+        new(
+            "a refused move is explained by the command that why names",
+            explain_move,
+        ),
         new("a session dumps no core", no_core),
         new(
             "a directory that is moved out of a bind mount is judged where it is",
@@ -541,24 +545,55 @@ fn ask_why(_: &mut Context) -> Check {
     } = scene("why")?;
     let mut shell = Shell::start(&launch)?;
     shell.may_not(&format!("cat {secret}"))?;
-    let mut said = String::new();
-    eventually("`bailiff why` explains inside the session", 10, || {
-        said = shell
-            .run(&format!("{BAILIFF} why"))
-            .map_or_else(|error| error, |(_, said)| said);
-        said.contains(&secret) && said.contains("file.read")
-    })
-    .map_err(|error| format!("{error}: {said}"))?;
+    why_says(&mut shell, &[&secret, "file.read"])?;
     let env = format!("{}/why/.env", world.workspace);
     fs::write(&env, SECRET).doing("write")?;
     shell.may_not(&format!("cat {env}"))?;
-    eventually("`bailiff why` names the rule and its reason", 10, || {
+    why_says(
+        &mut shell,
+        &["secrets", "Credentials are outside this grant."],
+    )
+    .map(drop)
+}
+
+/// Waits until `bailiff why` holds these words; all that it says.
+fn why_says(shell: &mut Shell, words: &[&str]) -> Check<String> {
+    let mut said = String::new();
+    let what = format!("`bailiff why` says {}", words.join(" and "));
+    eventually(&what, 10, || {
         said = shell
             .run(&format!("{BAILIFF} why"))
             .map_or_else(|error| error, |(_, said)| said);
-        said.contains("secrets") && said.contains("Credentials are outside this grant.")
+        words.iter().all(|word| said.contains(word))
     })
-    .map_err(|error| format!("{error}: {said}"))
+    .map_err(|error| format!("{error}: {said}"))?;
+    Ok(said)
+}
+
+/// The command that `bailiff why` names finds what the kernel found.
+fn explain_move(_: &mut Context) -> Check {
+    let Scene { launch, world, .. } = scene("why-move")?;
+    let above = format!("{}/why-move", world.workspace);
+    let (git, moved) = (format!("{above}/.git"), format!("{above}/git"));
+    process::shell(&format!(
+        "mkdir -p {git}/hooks && touch {git}/hooks/commit-msg"
+    ))?;
+    let mut shell = Shell::start(&launch)?;
+    let (code, said) = shell.run(&format!("mv --no-copy {git} {moved}"))?;
+    ensure(
+        code != 0 && said.contains("Invalid cross-device link"),
+        || said,
+    )?;
+    let said = why_says(&mut shell, &["Invalid cross-device link", &moved])?;
+    let mut lines = said.lines().map(str::trim);
+    let command = lines.find(|line| line.starts_with("bailiff grant explain"));
+    let command = command.ok_or(format!("expected a command, saw {said}"))?;
+    let told = process::shell(&command.replace("PRESENT-NAME", &git))?.stdout;
+    let expected = format!("{git}/hooks would gain");
+    ensure(told.contains("refused") && told.contains(&expected), || {
+        format!("expected `{expected}`, saw {told}")
+    })?;
+    ensure(fs::exists(&git).doing("look")?, || format!("{git} is gone"))
 }
 
 fn no_core(_: &mut Context) -> Check {

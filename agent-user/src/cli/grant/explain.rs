@@ -1,6 +1,6 @@
 //! `bailiff grant explain`
 
-use std::{fs, os::unix::ffi::OsStrExt, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use agent_abi::{Right, right::FILE_RIGHTS};
 use agent_grant::{Effect, RuleInfo, explain as explain_file, explain::Match, explain_net, net};
@@ -8,7 +8,11 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::{here, rule_and_place};
+use super::{
+    Here,
+    explain_move::{self, MoveArgs},
+    here, place, rule_and_place,
+};
 use crate::{
     api::SCHEMA,
     cli::{
@@ -35,6 +39,8 @@ pub(in crate::cli) struct ExplainArgs {
     /// change.
     #[arg(value_parser = file_right)]
     right: Option<Right>,
+    #[command(flatten)]
+    moved: MoveArgs,
     #[command(flatten)]
     set: SetArgs,
     #[command(flatten)]
@@ -94,9 +100,17 @@ struct Matching {
 }
 
 pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let compiled = here(&args.grant, &args.set.inputs())?.compiled;
+    let here = here(&args.grant, &args.set.inputs())?;
+    if let Some(found) = explain_move::asked(&here, &args.moved, &args.object)? {
+        if args.json.json {
+            print_json(&explain_move::as_json(&found))?;
+        } else {
+            print(&explain_move::in_words(&found))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let explained = if args.object.starts_with('/') {
-        explain_path(&compiled, &args.object, args.right)
+        explain_path(&here, &args.object, args.right)
     } else {
         let Ok(endpoint) = net::parse_endpoint(&args.object) else {
             bail!(
@@ -107,7 +121,7 @@ pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         if args.right.is_some() {
             bail!("a destination has one right, which need not be named: net.connect");
         }
-        explain_destination(&compiled, endpoint)
+        explain_destination(&here.compiled, endpoint)
     };
     if args.json.json {
         print_json(&explained)?;
@@ -120,19 +134,11 @@ pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Rights on a path as the kernel would find it: links followed, as far as it exists.
-fn explain_path(compiled: &Compiled, path: &str, only: Option<Right>) -> Explained {
-    let real = fs::canonicalize(path).or_else(|_| {
-        let path = Path::new(path);
-        let (parent, name) = (path.parent(), path.file_name());
-        let parent = parent.map_or_else(|| Ok("/".into()), fs::canonicalize);
-        parent.map(|parent| name.map_or(parent.clone(), |name| parent.join(name)))
-    });
-    let real = real.unwrap_or_else(|_| path.into());
-    let bytes = real.as_os_str().as_bytes();
-    let walked = if bytes == b"/" { b"" } else { bytes };
+fn explain_path(here: &Here, path: &str, only: Option<Right>) -> Explained {
+    let walked = place::of_object(&here.view, Path::new(path));
     let asked = file_rights().filter(|right| only.is_none_or(|only| only == *right));
     let rights = asked.filter_map(|right| {
-        let found = explain_file(compiled.inner(), walked, right)?;
+        let found = explain_file(here.compiled.inner(), &walked, right)?;
         let rule = found.rule.as_ref();
         Some(decision(
             right,
@@ -144,7 +150,11 @@ fn explain_path(compiled: &Compiled, path: &str, only: Option<Right>) -> Explain
     });
     Explained {
         schema: SCHEMA,
-        object: escape_bytes(bytes),
+        object: if walked.is_empty() {
+            "/".to_owned()
+        } else {
+            escape_bytes(&walked)
+        },
         rights: rights.collect(),
     }
 }
@@ -201,7 +211,7 @@ fn matching(found: &Match) -> Matching {
     }
 }
 
-fn verdict(allowed: bool) -> Cell {
+pub(super) fn verdict(allowed: bool) -> Cell {
     if allowed {
         Cell::styled("allowed", GOOD)
     } else {

@@ -3,8 +3,10 @@
 pub(super) mod check;
 pub(super) mod diff;
 pub(super) mod explain;
+mod explain_move;
 pub(super) mod graph;
 mod moves;
+mod place;
 pub(super) mod show;
 pub(super) mod test;
 
@@ -13,7 +15,7 @@ use agent_grant::{Grant, RuleInfo};
 use crate::{
     api::{GrantSource, Inputs},
     grants::{self, Compiled, Resolver},
-    mounts::MountNamespace,
+    mounts::{MountNamespace, MountView},
     render::{
         escape,
         style::{BAD, GOOD, paint},
@@ -26,6 +28,8 @@ struct Here {
     /// Prefixes resolved.
     grant: Grant,
     compiled: Compiled,
+    /// What path look-up reaches.
+    view: MountView,
 }
 
 fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
@@ -37,6 +41,7 @@ fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
         source,
         grant,
         compiled,
+        view,
     })
 }
 

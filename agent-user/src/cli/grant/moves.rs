@@ -149,7 +149,8 @@ pub(super) fn obstacles(found: &MoveExplanation) -> Vec<String> {
         .collect()
 }
 
-fn bar_in_words(transfer: &Transfer) -> Option<String> {
+/// What forbids that an object changes its path, if something does.
+pub(super) fn bar_in_words(transfer: &Transfer) -> Option<String> {
     let Bar::Rights {
         below,
         gained,

@@ -1,0 +1,65 @@
+//! Where something is, as the kernel finds it.
+
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use crate::mounts::MountView;
+
+/// The path by which the kernel judges what `path` leads to.
+pub(super) fn of_object(view: &MountView, path: &Path) -> Vec<u8> {
+    walked(view, &followed(path))
+}
+
+/// The path by which the kernel judges the name `path` itself, which may be a link or free.
+pub(super) fn of_name(view: &MountView, path: &Path) -> Vec<u8> {
+    walked(view, &with_last_name(path))
+}
+
+/// The root is the empty path.
+fn walked(view: &MountView, path: &Path) -> Vec<u8> {
+    let path = view.canonical(path.as_os_str().as_bytes());
+    if path == b"/" { Vec::new() } else { path }
+}
+
+/// A path with links followed, as far as it exists.
+fn followed(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| with_last_name(path))
+}
+
+fn with_last_name(path: &Path) -> PathBuf {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => followed(parent).join(name),
+        _ => path.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_as_far_as_there_is_something() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(dir.join("real")).unwrap();
+        symlink("real", dir.join("link")).unwrap();
+        let view = MountView::default();
+        let bytes = |path: &str| dir.join(path).into_os_string().into_encoded_bytes();
+        for (path, object, name) in [
+            ("link", "real", "link"),
+            ("link/new", "real/new", "real/new"),
+            ("link/new/below", "real/new/below", "real/new/below"),
+            ("none/below", "none/below", "none/below"),
+        ] {
+            let path = dir.join(path);
+            assert_eq!(of_object(&view, &path), bytes(object));
+            assert_eq!(of_name(&view, &path), bytes(name));
+        }
+        assert_eq!(of_object(&view, Path::new("/")), b"");
+    }
+}

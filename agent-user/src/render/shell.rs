@@ -1,0 +1,30 @@
+//! Commands that are shown so that they can be copied.
+
+use super::escape;
+
+/// `word` as a shell takes it, safe to show. What a terminal would act on stays an escape.
+#[must_use]
+pub fn word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@%,".contains(c);
+    let shown = escape(word);
+    if !shown.is_empty() && shown.chars().all(plain) {
+        shown.into_owned()
+    } else {
+        format!("'{}'", shown.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::word;
+
+    #[test]
+    fn only_what_a_shell_would_act_on_is_quoted() {
+        assert_eq!(word("/w/a-b.c"), "/w/a-b.c");
+        assert_eq!(word("cwd=/my dir"), "'cwd=/my dir'");
+        assert_eq!(word("it's"), "'it'\\''s'");
+        assert_eq!(word("$(x)"), "'$(x)'");
+        assert_eq!(word("a\x1b[2J"), "'a\\u{1b}[2J'");
+        assert_eq!(word(""), "''");
+    }
+}
