@@ -334,6 +334,52 @@ fn a_missing_right_comes_with_its_rule() {
     );
 }
 
+/// So many names that the automaton is too large for the relation.
+fn large_grant() -> Compiled {
+    let mut text = "version = 1\nname = \"large\"\n".to_owned();
+    for (at, rights) in [
+        ("more", "\"read\", \"list\", \"delete\""),
+        ("less", "\"read\", \"create\""),
+    ] {
+        text += &format!("[[file]]\nallow = [{rights}]\npath = [\"/{at}/**\"]\n");
+    }
+    let names: Vec<_> = (1..300_u64)
+        .map(|number| format!("\"/{:016x}\"", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect();
+    text += &format!(
+        "[[file]]\nallow = [\"read\"]\npath = [{}]\n",
+        names.join(", ")
+    );
+    compile_text(&text)
+}
+
+#[test]
+fn a_relation_that_is_too_large_is_said_to_be_coarse() {
+    let grant = large_grant();
+    assert!(grant.refer.allowed.is_none());
+    let image = plain_image(&grant);
+    let kernel = OfImage(Interpreter::new(&image).expect("an image"));
+    let explained = |old: &str, new: &str, directory| {
+        let wanted = Move::new(old.into(), new.into(), directory, RENAME).expect("a move");
+        let found = explain_move(&grant, &wanted);
+        assert_eq!(found.allowed, wanted.is_permitted(&kernel));
+        found
+    };
+    let found = explained("/less/a", "/more/a", true);
+    assert!(
+        matches!(found.transfers[0].bar, Some(Bar::Rights { .. })),
+        "{found:?}"
+    );
+    // Nothing is gained, and nothing lost that counts: an exact relation would allow it.
+    let found = explained("/more/a", "/elsewhere", true);
+    assert_eq!(found.transfers[0].bar, Some(Bar::Coarse));
+    assert_eq!(explained("/more/a", "/more/b", true).transfers[0].bar, None);
+    assert_eq!(
+        explained("/more/a", "/elsewhere", false).transfers[0].bar,
+        None
+    );
+}
+
 #[test]
 fn what_no_kernel_does_is_no_move() {
     let new = |old: &str, new: &str, directory, manner| {

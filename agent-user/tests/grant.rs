@@ -292,7 +292,7 @@ fn a_failed_test_of_a_move_says_what_forbids_it() {
         out.lines().next(),
         Some(
             "more.toml:1:1: test failed: rename directory /w/.git to /w/x: expected allow, but deny: \
-             below it, /w/.git/hooks/a would gain file.write, file.create, file.delete as \
+             below it, /w/.git/hooks/a would gain write, create, delete as \
              /w/x/hooks/a: rule hooks (mine.toml:14:1) denies it under its old name"
         )
     );
@@ -308,16 +308,16 @@ fn a_failed_test_of_a_move_says_what_forbids_it() {
     for (keys, part) in [
         (
             "rename = \"/w/x\"\nto = \"/w/.git\"\ndirectory = true\nexpect = \"allow\"",
-            "/w/x/hooks/a would lose file.write, file.create as /w/.git/hooks/a: rule hooks",
+            "/w/x/hooks/a would lose write, create as /w/.git/hooks/a: rule hooks",
         ),
         (
             "link = \"/in/x\"\nto = \"/w/x\"\nexpect = \"allow\"",
-            "/in/x would gain file.write, file.exec as /w/x: no rule allows it",
+            "/in/x would gain write, exec as /w/x: no rule allows it",
         ),
         (
             "rename = \"/w/x\"\nto = \"/w/.git/hooks/x\"\nreplaces = true\nexpect = \"allow\"",
-            "but deny: file.create is missing at /w/.git/hooks/x: rule hooks (mine.toml:14:1) \
-             denies it; file.delete is missing",
+            "but deny: create is missing at /w/.git/hooks/x: rule hooks (mine.toml:14:1) \
+             denies it; delete is missing",
         ),
         (
             "exchange = \"/w/x\"\nto = \"/w/y\"\nexpect = \"deny\"",
@@ -561,7 +561,7 @@ fn a_move_is_explained_by_what_forbids_it() {
     let refused = explain("w/.git", "w/x", &[]);
     assert_eq!(refused.code, 0, "{}", refused.err);
     let gain = format!(
-        "Below it, {} would gain file.write, file.create, file.delete as {}: rule hooks \
+        "Below it, {} would gain write, create, delete as {}:\n    rule hooks \
          (mine.toml:14:1) denies it under its old name.\n    They run later.\n",
         at("w/.git/hooks/a"),
         at("w/x/hooks/a")
@@ -612,13 +612,10 @@ fn a_move_is_explained_by_what_forbids_it() {
     // What is not there can be said.
     assert!(explain("w/x", "w/y/.git", &[]).out.contains(": allowed"));
     let planted = explain("w/x", "w/y/.git", &["--directory"]).out;
-    assert!(
-        planted.contains("would lose file.write, file.create as"),
-        "{planted}"
-    );
+    assert!(planted.contains("would lose write, create as"), "{planted}");
     let link = explain("w/.git/hooks/a", "w/a", &["--link"]).out;
     assert!(
-        link.contains("would gain file.write") && !link.contains("Below it"),
+        link.contains("would gain write") && !link.contains("Below it"),
         "{link}"
     );
     let exchange = explain("w/file", "w/.git", &["--exchange"]).out;

@@ -122,9 +122,9 @@ pub(super) fn in_words(found: &MoveExplanation) -> String {
     text.push('\n');
     let mut barred = false;
     for transfer in &found.transfers {
-        if let Some(bar) = bar_in_words(transfer) {
+        if let Some((fact, because)) = bar_in_words(transfer) {
             barred = true;
-            text += &format!("{}.\n", capitalised(&bar));
+            text += &format!("{}:\n    {because}.\n", capitalised(&fact));
         }
         if let Some(Bar::Rights {
             rule: Some(rule), ..
@@ -138,7 +138,7 @@ pub(super) fn in_words(found: &MoveExplanation) -> String {
         text += "Neither it nor anything below it gains a right.\n";
     } else if found.needs.iter().all(|need| need.allowed) {
         text += "The kernel answers EXDEV (\"Invalid cross-device link\"), as it does between \
-                 filesystems. `mv` and its like then copy, and the copy is judged by the rights of \
+                 filesystems.\n`mv` and its like then copy, and the copy is judged by the rights of \
                  its new name.\n";
     }
     text

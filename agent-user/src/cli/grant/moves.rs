@@ -3,6 +3,7 @@
 use agent_abi::{FileRights, Right};
 use agent_grant::{
     Manner, MoveExplanation, RuleInfo,
+    model::{right_name, right_names},
     moves::{Bar, Need, Transfer},
 };
 use serde::Serialize;
@@ -138,19 +139,20 @@ fn names(rights: FileRights) -> Vec<&'static str> {
 pub(super) fn obstacles(found: &MoveExplanation) -> Vec<String> {
     let missing = found.needs.iter().filter(|need| !need.allowed);
     let missing = missing.map(|need| {
-        let (right, path) = (need.right.name(), escape_bytes(&need.path));
-        format!(
-            "{right} is missing at {path}: {}",
-            refuser(need.rule.as_ref())
-        )
+        let (right, path) = (right_name(need.right), escape_bytes(&need.path));
+        let by = refuser(need.rule.as_ref());
+        format!("{right} is missing at {path}: {by}")
     });
-    missing
-        .chain(found.transfers.iter().filter_map(bar_in_words))
-        .collect()
+    let bars = found.transfers.iter().filter_map(|transfer| {
+        let (fact, because) = bar_in_words(transfer)?;
+        Some(format!("{fact}: {because}"))
+    });
+    missing.chain(bars).collect()
 }
 
-/// What forbids that an object changes its path, if something does.
-pub(super) fn bar_in_words(transfer: &Transfer) -> Option<String> {
+/// What forbids that an object changes its path, if something does: what would become of it, and
+/// why that must not be.
+pub(super) fn bar_in_words(transfer: &Transfer) -> Option<(String, String)> {
     let Bar::Rights {
         below,
         gained,
@@ -158,11 +160,12 @@ pub(super) fn bar_in_words(transfer: &Transfer) -> Option<String> {
         rule,
     } = transfer.bar.as_ref()?
     else {
-        return Some(
-            "the grant is too large for the kernel to know what lies below, so directories move \
-             only between places with equal rights"
+        return Some((
+            "what lies below cannot be told apart".to_owned(),
+            "what the kernel keeps about directories is coarser than the rules of this grant, and \
+             in doubt it refuses"
                 .to_owned(),
-        );
+        ));
     };
     let old = escape_bytes(&[transfer.old.as_slice(), below].concat());
     let new = escape_bytes(&[transfer.new.as_slice(), below].concat());
@@ -172,18 +175,17 @@ pub(super) fn bar_in_words(transfer: &Transfer) -> Option<String> {
         format!("below it, {old}")
     };
     let by = refuser(rule.as_ref());
-    Some(if gained.is_empty() {
-        format!(
-            "{subject} would lose {} as {new}: {by} there, so it must not be made elsewhere and \
-             moved there",
-            names(*lost).join(", ")
-        )
+    let (verb, rights, because) = if gained.is_empty() {
+        let because = "there, and what must not be made there must not be moved there";
+        ("lose", lost, because)
     } else {
-        format!(
-            "{subject} would gain {} as {new}: {by} under its old name",
-            names(*gained).join(", ")
-        )
-    })
+        ("gain", gained, "under its old name")
+    };
+    let rights = right_names(*rights).join(", ");
+    Some((
+        format!("{subject} would {verb} {rights} as {new}"),
+        format!("{by} {because}"),
+    ))
 }
 
 fn refuser(rule: Option<&RuleInfo>) -> String {
