@@ -3,7 +3,10 @@
 mod common;
 
 use agent_abi::Right;
-use agent_grant::{LintKind, graph, model::Limits, syntax::settings::settings};
+use agent_grant::{
+    CompileOptions, Inputs, LintKind, Source, compile, graph, load, model::Limits,
+    shipped_includes, syntax::settings::settings,
+};
 use common::compile_text;
 
 #[test]
@@ -12,7 +15,10 @@ fn examples() {
     let mut examples = 0;
     for block in text.split("```toml\n").skip(1) {
         let (example, _) = block.split_once("```").expect("the block ends");
-        let grant = compile_text(example);
+        let source = Source::new("grants.md", example);
+        let grant = load(source, &Inputs::for_tests([].into()), &shipped_includes)
+            .unwrap_or_else(|errors| panic!("{errors}"));
+        let grant = compile(&grant, &CompileOptions::default()).expect("compiles");
         for outcome in grant.run_tests() {
             assert!(outcome.passed, "{}: {}", outcome.location, outcome.question);
         }

@@ -23,7 +23,7 @@ pub fn short(reason: &str) -> &'static str {
     match reason_named(reason) {
         Some(Reason::Rule) => "denied by a rule",
         Some(Reason::NoRule) => "no rule of the grant allows it",
-        Some(Reason::Refer) => "the new name would give more rights",
+        Some(Reason::Refer) => "what may be done with it would differ under the new name",
         Some(Reason::UnknownMount) => "not mounted where the session can see it",
         Some(Reason::Unresolvable) => "its path cannot be told",
         Some(Reason::Unstable) => "the tree was being renamed meanwhile",

@@ -80,7 +80,8 @@ impl Compiled {
         self.net.kernel_entries(policy)
     }
 
-    /// Runs the grant's `[[test]]` tables.
+    /// Runs the grant's `[[test]]` tables. Their outcome depends on the grant alone if it was read
+    /// with [`Inputs::for_tests`](crate::Inputs::for_tests) and its prefixes are as written.
     #[must_use]
     pub fn run_tests(&self) -> Vec<TestOutcome> {
         self.tests.iter().map(|test| self.run_test(test)).collect()

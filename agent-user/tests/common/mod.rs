@@ -54,3 +54,19 @@ pub fn check(text: &str) -> Run {
     let (dir, _) = grant(text);
     bailiff_in(dir.path(), &["grant", "check", "mine.toml"])
 }
+
+/// Begins a grant.
+pub const HEAD: &str = "version = 1\nname = \"mine\"\n";
+
+/// Runs `bailiff grant ARGS` among files of these names and texts.
+pub fn grant_among(files: &[(&str, &str)], args: &[&str]) -> Run {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    bailiff_in(dir.path(), &[&["grant"][..], args].concat())
+}
+
+pub fn json(run: &Run) -> serde_json::Value {
+    serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {}{}", run.out, run.err))
+}

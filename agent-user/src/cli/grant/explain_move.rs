@@ -63,7 +63,7 @@ pub(super) fn asked(
     }
     let is_directory = |path: &str| fs::symlink_metadata(path).ok().map(|found| found.is_dir());
     let there = is_directory(to);
-    let directory = args.directory || (!args.link && is_directory(object).unwrap_or(false));
+    let directory = args.directory || is_directory(object).unwrap_or(false);
     let manner = if args.link {
         Manner::Link
     } else if args.exchange {
