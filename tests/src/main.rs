@@ -18,7 +18,9 @@ use crate::{
         report::Report,
         world::{Place, World},
     },
-    scenarios::{Context, Single, bounds, failures, lifecycle, network, patterns, stress},
+    scenarios::{
+        Context, Single, asked_moves, bounds, failures, lifecycle, network, patterns, stress,
+    },
 };
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
             Ok(())
         }
         ["do-all", list] => bounds::do_all(list).map_err(Into::into),
+        ["move-all", list] => asked_moves::move_all(list).map_err(Into::into),
         ["open-all", list] => patterns::open_all(list).map_err(Into::into),
         ["stress", seconds, processes] => stress::confined(seconds, processes).map_err(Into::into),
         _ => return None,

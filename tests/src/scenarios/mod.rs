@@ -1,5 +1,6 @@
 //! The scenarios, one family in each file.
 
+pub(crate) mod asked_moves;
 pub(crate) mod attributes;
 pub(crate) mod bounds;
 pub(crate) mod descriptors;
@@ -69,6 +70,7 @@ impl Single {
 
 pub(crate) fn singles() -> Vec<Single> {
     let mut singles = patterns::scenarios();
+    singles.extend(asked_moves::scenarios());
     singles.extend(bounds::scenarios());
     singles.extend(folding::scenarios());
     singles.extend(interference::scenarios());
