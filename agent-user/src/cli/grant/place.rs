@@ -41,6 +41,23 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::mounts::Mount;
+
+    #[test]
+    fn what_a_bind_mount_shows_is_judged_where_more_of_it_is_seen() {
+        let mount = |id, root: &str, point: &str| Mount {
+            id,
+            parent: id - 1,
+            dev: 1,
+            root: root.into(),
+            point: point.into(),
+            fstype: "ext4".into(),
+        };
+        let view = MountView::new(&[mount(1, "/", "/"), mount(2, "/store/w", "/nonesuch")]);
+        let path = Path::new("/nonesuch/a/b");
+        assert_eq!(of_object(&view, path), b"/store/w/a/b");
+        assert_eq!(of_name(&view, path), b"/store/w/a/b");
+    }
 
     #[test]
     fn links_are_followed_as_far_as_there_is_something() {
