@@ -2,13 +2,15 @@
 
 mod common;
 
-use agent_grant::{IncludeError, Inputs, Source, load, shipped_includes};
+use agent_grant::{IncludeError, Inputs, Source, load, load_for_tests, shipped_includes};
 use common::inputs;
 
 const HEAD: &str = "version = 1\nname = \"x\"\n";
 
 fn errors_of(text: &str) -> String {
-    match load(Source::new("g.toml", text), &inputs(), &shipped_includes) {
+    let source = || Source::new("g.toml", text);
+    let used = load(source(), &inputs(), &shipped_includes);
+    match used.and_then(|_| load_for_tests(source(), None, [].into(), &shipped_includes)) {
         Ok(_) => panic!("no error in:\n{text}"),
         Err(errors) => errors.to_string(),
     }
@@ -436,6 +438,29 @@ fn tests_of_moves() {
             &["one path is within the other", "g.toml:6:6"],
         );
     }
+}
+
+#[test]
+fn what_tests_ask_keeps_nobody_from_using_a_grant() {
+    let text = format!(
+        "{HEAD}[[test]]\nrename = \"${{cwd}}/x\"\nto = \"/w/x\"\nexpect = \"deny\"\n\
+         [[test]]\npath = \"${{nonesuch}}\"\nright = \"read\"\nexpect = \"deny\"\n"
+    );
+    let source = || Source::new("g.toml", text.as_str());
+    let grant = load(source(), &inputs(), &shipped_includes).expect("it can be used");
+    assert!(grant.tests.is_empty());
+    let set = |cwd: &str| [("cwd".to_owned(), cwd.to_owned())].into();
+    let errors = |cwd| {
+        let loaded = load_for_tests(source(), None, set(cwd), &shipped_includes);
+        loaded.expect_err("a mistake in a test").to_string()
+    };
+    assert!(errors("/w").contains("both paths are the same"));
+    let elsewhere = errors("/elsewhere");
+    assert!(
+        elsewhere.contains("`nonesuch`") || elsewhere.contains("there is none"),
+        "{elsewhere}"
+    );
+    assert!(!elsewhere.contains("both paths"), "{elsewhere}");
 }
 
 #[test]

@@ -1,23 +1,14 @@
 //! The grants that ship do what they say.
 
-mod common;
-
 use agent_abi::Right;
 use agent_grant::{
-    CompileOptions, Grant, Inputs, Rule, compile, load, shipped, shipped_includes, shipped_names,
+    CompileOptions, Grant, Rule, compile, load_for_tests, shipped, shipped_includes, shipped_names,
 };
 
 #[test]
 fn expectations_hold() {
     for name in shipped_names() {
-        let grant = match load(
-            shipped(name).unwrap(),
-            &Inputs::for_tests([].into()),
-            &shipped_includes,
-        ) {
-            Ok(grant) => grant,
-            Err(errors) => panic!("{errors}"),
-        };
+        let grant = shipped_grant(name);
         let compiled = compile(&grant, &CompileOptions::default()).unwrap();
         let outcomes = compiled.run_tests();
         assert!(outcomes.len() > 20);
@@ -47,13 +38,22 @@ fn expectations_hold() {
     }
 }
 
+/// As its tests see it.
 fn shipped_grant(name: &str) -> Grant {
-    load(
+    shipped_with(name, &[])
+}
+
+fn shipped_with(name: &str, set: &[(&str, &str)]) -> Grant {
+    let set = set
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    load_for_tests(
         shipped(name).unwrap(),
-        &Inputs::for_tests([].into()),
+        None,
+        set.collect(),
         &shipped_includes,
     )
-    .unwrap_or_else(|e| panic!("{e}"))
+    .unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// Elsewhere nothing allows what it denies; it has a test of its own.
@@ -88,11 +88,7 @@ fn every_rule_is_held_by_a_test() {
 
 #[test]
 fn start_up_files_stay_where_home_is_the_workspace() {
-    let inputs = Inputs {
-        cwd: Some("/home/agent".to_owned()),
-        ..Inputs::for_tests([].into())
-    };
-    let grant = load(shipped("coder").unwrap(), &inputs, &shipped_includes).unwrap();
+    let grant = shipped_with("coder", &[("cwd", "/home/agent")]);
     let coder = compile(&grant, &CompileOptions::default()).unwrap();
     let may = |path: &str, right| coder.decide(path.as_bytes(), right).0;
     assert!(may("/home/agent/.bashrc", Right::FileRead));

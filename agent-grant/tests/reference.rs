@@ -4,7 +4,7 @@ mod common;
 
 use agent_abi::Right;
 use agent_grant::{
-    CompileOptions, Inputs, LintKind, Source, compile, graph, load, model::Limits,
+    CompileOptions, LintKind, Source, compile, graph, load_for_tests, model::Limits,
     shipped_includes, syntax::settings::settings,
 };
 use common::compile_text;
@@ -16,7 +16,7 @@ fn examples() {
     for block in text.split("```toml\n").skip(1) {
         let (example, _) = block.split_once("```").expect("the block ends");
         let source = Source::new("grants.md", example);
-        let grant = load(source, &Inputs::for_tests([].into()), &shipped_includes)
+        let grant = load_for_tests(source, None, [].into(), &shipped_includes)
             .unwrap_or_else(|errors| panic!("{errors}"));
         let grant = compile(&grant, &CompileOptions::default()).expect("compiles");
         for outcome in grant.run_tests() {

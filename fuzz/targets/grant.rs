@@ -8,6 +8,7 @@ use agent_abi::{FileRights, Right};
 use agent_grant::{
     CompileOptions, Compiled, Grant, ImageParams, Inputs, Interpreter, MountView, Relation, Source,
     SuperblockView, TestAnswer, compare, compile, explain, graph, intersect, lint, load,
+    load_for_tests,
     model::Object,
     naive::{self, NaiveRule},
     shipped_includes,
@@ -30,6 +31,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
             Err(errors) => errors,
             Ok(compiled) => {
                 check(&grant, &compiled);
+                check_tests(text);
                 return Corpus::Keep;
             }
         },
@@ -76,13 +78,6 @@ fn check(grant: &Grant, compiled: &Compiled) {
         .expect("what compiles fits");
     let kernel = Interpreter::new(&image).expect("an image");
     let rules = naive_rules(grant);
-    for outcome in compiled.run_tests() {
-        if let TestAnswer::Move(found) = outcome.answer {
-            let rights = found.needs.iter().all(|need| need.allowed);
-            let bars = found.transfers.iter().any(|moved| moved.bar.is_some());
-            assert_eq!(found.allowed, rights && !bars, "{found:?}");
-        }
-    }
     for path in paths(grant) {
         let state = kernel.walk(kernel.root(0), &path);
         for (number, (right, _)) in Right::ALL.iter().enumerate().take(9) {
@@ -95,6 +90,24 @@ fn check(grant: &Grant, compiled: &Compiled) {
                 let (expected, _) = naive::decide(&rules, &path, number);
                 assert_eq!(allowed, expected, "{} {right:?}", path.escape_ascii());
             }
+        }
+    }
+}
+
+/// What is said of a move has reasons, and none where it is allowed.
+fn check_tests(text: &str) {
+    let source = Source::new("fuzz.toml", text);
+    let Ok(grant) = load_for_tests(source, None, BTreeMap::new(), &shipped_includes) else {
+        return;
+    };
+    let Ok(compiled) = compile(&grant, &CompileOptions::default()) else {
+        return;
+    };
+    for outcome in compiled.run_tests() {
+        if let TestAnswer::Move(found) = outcome.answer {
+            let rights = found.needs.iter().all(|need| need.allowed);
+            let bars = found.transfers.iter().any(|moved| moved.bar.is_some());
+            assert_eq!(found.allowed, rights && !bars, "{found:?}");
         }
     }
 }

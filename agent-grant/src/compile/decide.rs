@@ -80,8 +80,7 @@ impl Compiled {
         self.net.kernel_entries(policy)
     }
 
-    /// Runs the grant's `[[test]]` tables. Their outcome depends on the grant alone if it was read
-    /// with [`Inputs::for_tests`](crate::Inputs::for_tests) and its prefixes are as written.
+    /// Runs the `[[test]]` tables of a grant that was [loaded for them](crate::load_for_tests).
     #[must_use]
     pub fn run_tests(&self) -> Vec<TestOutcome> {
         self.tests.iter().map(|test| self.run_test(test)).collect()

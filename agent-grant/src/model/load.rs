@@ -1,6 +1,6 @@
 //! From sources to a [`Grant`]: includes, in the order in which their rules count.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Grant, Inputs, merge::merge};
 use crate::{
@@ -23,24 +23,48 @@ pub struct IncludeError {
 /// Gives the source of an included grant by the name in `include`.
 pub type Includes<'f> = dyn Fn(&str) -> Result<Source, IncludeError> + 'f;
 
-/// Reads a grant with everything that it includes.
+/// Reads a grant with everything that it includes. Its tests are left out: a mistake in what they
+/// ask must keep nobody from using it, and they have variables of their own.
 ///
 /// # Errors
 /// Every mistake found, in every file; at least one.
 pub fn load(source: Source, inputs: &Inputs, includes: &Includes<'_>) -> Result<Grant, Errors> {
-    load_with_tests(source, None, inputs, includes)
+    let mut documents = load_documents(source, includes)?;
+    for loaded in &mut documents {
+        loaded.document.tests.clear();
+    }
+    merge(&documents, inputs)
 }
 
-/// Reads a grant, and adds the `[[test]]` tables of a file of their own to its own.
+/// Reads a grant for its tests, and adds those of a file of their own. The given variables are the
+/// same for everybody and everywhere, so that the outcome depends on the grant, and on what is `set`,
+/// alone.
 ///
 /// # Errors
 /// Every mistake found, in every file; at least one.
-pub fn load_with_tests(
+pub fn load_for_tests(
     source: Source,
     tests: Option<Source>,
-    inputs: &Inputs,
+    set: BTreeMap<String, String>,
     includes: &Includes<'_>,
 ) -> Result<Grant, Errors> {
+    let documents = load_documents(source, includes);
+    let more = tests.map_or_else(|| Ok(Vec::new()), |tests| parse_tests(&Arc::new(tests)));
+    let (mut documents, more) = match (documents, more) {
+        (Ok(documents), Ok(more)) => (documents, more),
+        (documents, more) => {
+            let errors = [documents.err(), more.err()].into_iter().flatten();
+            return Err(Errors(errors.flat_map(|Errors(errors)| errors).collect()));
+        }
+    };
+    if let Some(own) = documents.last_mut() {
+        own.document.tests.extend(more);
+    }
+    merge(&documents, &Inputs::for_tests(set))
+}
+
+/// The grant with all that it includes, in the order of their rules; the grant itself is the last.
+fn load_documents(source: Source, includes: &Includes<'_>) -> Result<Vec<Loaded>, Errors> {
     let mut loader = Loader {
         includes,
         done: Vec::new(),
@@ -51,19 +75,11 @@ pub fn load_with_tests(
         Ok(document) => loader.add(document, None, &mut Vec::new()),
         Err(Errors(errors)) => loader.errors.extend(errors),
     }
-    match tests.map(|source| parse_tests(&Arc::new(source))) {
-        None => {}
-        Some(Ok(tests)) => {
-            if let Some(own) = loader.documents.last_mut() {
-                own.document.tests.extend(tests);
-            }
-        }
-        Some(Err(Errors(errors))) => loader.errors.extend(errors),
+    if loader.errors.is_empty() {
+        Ok(loader.documents)
+    } else {
+        Err(Errors(loader.errors))
     }
-    if !loader.errors.is_empty() {
-        return Err(Errors(loader.errors));
-    }
-    merge(&loader.documents, inputs)
 }
 
 /// A document, and the name under which it was included (`None`: it is the grant itself).

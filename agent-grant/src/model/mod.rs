@@ -7,7 +7,7 @@ pub mod variables;
 
 use agent_abi::{FileRights, Surface};
 
-pub use load::{IncludeError, Includes, load, load_with_tests};
+pub use load::{IncludeError, Includes, load, load_for_tests};
 pub use pattern::{Alternative, FilePattern, Prefix, Resolution};
 pub use variables::Inputs;
 
@@ -36,6 +36,7 @@ pub struct Grant {
     /// Bit = capability number.
     pub capabilities: u64,
     pub limits: Limits,
+    /// Only where it was [loaded for them](load_for_tests).
     pub tests: Vec<Test>,
 }
 

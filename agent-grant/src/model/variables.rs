@@ -29,8 +29,7 @@ pub struct Inputs {
 impl Inputs {
     /// What a grant's own tests are run with: the same for everybody and everywhere, so that their
     /// outcome depends on the grant alone. The directory is one within the home directory.
-    #[must_use]
-    pub fn for_tests(set: BTreeMap<String, String>) -> Self {
+    pub(super) fn for_tests(set: BTreeMap<String, String>) -> Self {
         let text = |value: &str| Some(value.to_owned());
         Self {
             cwd: text("/home/agent/project"),

@@ -43,12 +43,6 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// What the tests of a grant are run with.
-    #[must_use]
-    pub fn for_tests(set: BTreeMap<String, String>) -> Self {
-        agent_grant::Inputs::for_tests(set).into()
-    }
-
     /// Those that are known, by name.
     #[must_use]
     pub fn all(&self) -> BTreeMap<String, String> {
@@ -61,23 +55,6 @@ impl Inputs {
             .into_iter()
             .filter_map(|(name, v)| Some((name.into(), v.clone()?)));
         given.chain(self.set.clone()).collect()
-    }
-}
-
-impl From<agent_grant::Inputs> for Inputs {
-    fn from(inputs: agent_grant::Inputs) -> Self {
-        let agent_grant::Inputs {
-            cwd,
-            home,
-            user,
-            set,
-        } = inputs;
-        Self {
-            cwd,
-            home,
-            user,
-            set,
-        }
     }
 }
 

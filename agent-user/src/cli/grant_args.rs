@@ -1,6 +1,6 @@
 //! `--grant` and `--set`: which grant, filled in with what.
 
-use std::env;
+use std::{collections::BTreeMap, env};
 
 use clap::Args;
 
@@ -51,13 +51,13 @@ impl SetArgs {
                 .and_then(|dir| dir.into_os_string().into_string().ok()),
             home: text("HOME"),
             user: text("USER").or_else(|| Some(nix::unistd::getuid().to_string())),
-            set: self.set.iter().cloned().collect(),
+            set: self.set(),
         }
     }
 
-    /// With the same for everybody and everywhere, so that tests depend on the grant alone.
-    pub(super) fn test_inputs(&self) -> Inputs {
-        Inputs::for_tests(self.set.iter().cloned().collect())
+    /// What the user fills in, and nothing else.
+    pub(super) fn set(&self) -> BTreeMap<String, String> {
+        self.set.iter().cloned().collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -41,30 +42,6 @@ impl GrantError {
 /// Finds a grant and all that it includes: `name` is a path, or the name of a grant in
 /// `/etc/bailiff/grants` or of those that ship. Mistakes in it are found here already.
 pub fn load(name: &str, inputs: &Inputs) -> Result<(GrantSource, Grant), GrantError> {
-    load_from(name, None, inputs)
-}
-
-/// The same, with the `[[test]]` tables of another file added to the grant's own.
-pub fn load_with_tests(
-    name: &str,
-    tests: Option<&Path>,
-    inputs: &Inputs,
-) -> Result<Grant, GrantError> {
-    let tests = tests.map(|path| {
-        let text = fs::read_to_string(path).map_err(|source| GrantError::Tests {
-            path: path.into(),
-            source,
-        })?;
-        Ok(Source::new(path.to_string_lossy(), text))
-    });
-    Ok(load_from(name, tests.transpose()?, inputs)?.1)
-}
-
-fn load_from(
-    name: &str,
-    tests: Option<Source>,
-    inputs: &Inputs,
-) -> Result<(GrantSource, Grant), GrantError> {
     let (main, beside) = find_main(name)?;
     let includes = RefCell::new(Vec::new());
     let find = |name: &str| {
@@ -74,24 +51,63 @@ fn load_from(
         Ok(source)
     };
     let source = Source::new(&main.origin, &main.text);
-    let grant = agent_grant::load_with_tests(source, tests, &convert(inputs), &find)
+    let grant = agent_grant::load(source, &convert(inputs), &find)
         .map_err(|errors| GrantError::mistakes(&errors))?;
     let mut includes = includes.into_inner();
     includes.dedup();
     Ok((GrantSource { main, includes }, grant))
 }
 
+/// The same for a grant's own tests and those of another file; of variables, only what is set is
+/// this user's.
+pub fn load_for_tests(
+    name: &str,
+    tests: Option<&Path>,
+    set: &BTreeMap<String, String>,
+) -> Result<Grant, GrantError> {
+    let tests = tests.map(|path| {
+        let text = fs::read_to_string(path).map_err(|source| GrantError::Tests {
+            path: path.into(),
+            source,
+        })?;
+        Ok(Source::new(path.to_string_lossy(), text))
+    });
+    let tests = tests.transpose()?;
+    let (main, beside) = find_main(name)?;
+    let find = |name: &str| {
+        let file = find_include(name, beside.as_deref())?;
+        Ok(Source::new(file.origin, file.text))
+    };
+    let main = Source::new(main.origin, main.text);
+    agent_grant::load_for_tests(main, tests, set.clone(), &find)
+        .map_err(|errors| GrantError::mistakes(&errors))
+}
+
 /// Reads a grant from texts that were loaded elsewhere.
 pub fn read(source: &GrantSource, inputs: &Inputs) -> Result<Grant, GrantError> {
-    let find = |name: &str| {
-        let given = source.includes.iter().find(|file| file.name == name);
-        match given {
-            Some(file) => Ok(Source::new(&file.origin, &file.text)),
-            None => find_include(name, None).map(|file| Source::new(file.origin, file.text)),
-        }
-    };
     let main = Source::new(&source.main.origin, &source.main.text);
-    agent_grant::load(main, &convert(inputs), &find).map_err(|errors| GrantError::mistakes(&errors))
+    agent_grant::load(main, &convert(inputs), &|name| include_of(source, name))
+        .map_err(|errors| GrantError::mistakes(&errors))
+}
+
+/// The same for the grant's own tests.
+pub fn read_for_tests(
+    source: &GrantSource,
+    set: &BTreeMap<String, String>,
+) -> Result<Grant, GrantError> {
+    let main = Source::new(&source.main.origin, &source.main.text);
+    let find = |name: &str| include_of(source, name);
+    agent_grant::load_for_tests(main, None, set.clone(), &find)
+        .map_err(|errors| GrantError::mistakes(&errors))
+}
+
+/// One that travels with the grant, or one of this host.
+fn include_of(source: &GrantSource, name: &str) -> Result<Source, IncludeError> {
+    let given = source.includes.iter().find(|file| file.name == name);
+    match given {
+        Some(file) => Ok(Source::new(&file.origin, &file.text)),
+        None => find_include(name, None).map(|file| Source::new(file.origin, file.text)),
+    }
 }
 
 fn convert(inputs: &Inputs) -> agent_grant::Inputs {

@@ -7,6 +7,6 @@ mod resolve;
 mod trail;
 
 pub use compiled::{Compiled, Prepared};
-pub use load::{GrantError, load, load_with_tests, read};
+pub use load::{GrantError, load, load_for_tests, read, read_for_tests};
 pub use presence::{Bounds, absent};
 pub use resolve::{Resolutions, Resolver};

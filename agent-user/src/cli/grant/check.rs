@@ -100,7 +100,7 @@ pub(in crate::cli) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 
 fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Outcome> {
     let here = here(name, &set.inputs())?;
-    let tests = run_tests(&grants::read(&here.source, &set.test_inputs())?)?;
+    let tests = run_tests(&grants::read_for_tests(&here.source, &set.set())?)?;
     let failed = tests.iter().filter(|test| !test.passed);
     let failed_tests = failed.map(Tried::new).collect::<Vec<_>>();
     let mut remarks = lint(here.compiled.inner());

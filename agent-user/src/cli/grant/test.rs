@@ -122,7 +122,7 @@ impl Tried {
     }
 }
 
-/// Runs the tests of a grant that was read with [`SetArgs::test_inputs`].
+/// Runs the tests of a grant that was loaded for them.
 pub(super) fn run_tests(grant: &Grant) -> Result<Vec<TestOutcome>, GrantError> {
     Ok(Compiled::for_tests(grant)?.inner().run_tests())
 }
@@ -136,8 +136,7 @@ pub(in crate::cli) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn tested(args: &TestArgs) -> anyhow::Result<ExitCode> {
-    let inputs = args.set.test_inputs();
-    let grant = grants::load_with_tests(&args.grant, args.tests.as_deref(), &inputs)?;
+    let grant = grants::load_for_tests(&args.grant, args.tests.as_deref(), &args.set.set())?;
     let outcomes = run_tests(&grant)?;
     if outcomes.is_empty() {
         anyhow::bail!(
