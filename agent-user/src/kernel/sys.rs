@@ -78,7 +78,7 @@ struct ElementAttr {
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct CreateAttr {
     map_type: u32,
     key_size: u32,
