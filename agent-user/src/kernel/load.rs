@@ -20,6 +20,7 @@ use super::{
     btf::Btf,
     error::KernelError,
     hooks::{Attach, HOOKS, Hook},
+    pinned,
     relocate::{Values, relocate},
     symbols, sys,
 };
@@ -28,7 +29,7 @@ use super::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bailiff-ebpf.o"));
 
 /// Maps that are pinned, so that they outlive the daemon.
-const MAPS: &[&str] = &[
+pub(super) const MAPS: &[&str] = &[
     names::LABELS,
     names::SCRATCH,
     names::DIRECTORIES,
@@ -203,6 +204,7 @@ fn spelled(name: &str) -> &str {
 fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
     let object = relocate(OBJECT, &values(btf)?)?;
     let pins: Vec<_> = MAPS.iter().map(|name| (*name, map_pin(name))).collect();
+    pinned::check(object.bytes())?;
     make_labels()?;
     let mut loader = EbpfLoader::new();
     loader.allow_unsupported_maps();

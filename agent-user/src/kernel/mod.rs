@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod hooks;
 mod load;
+mod pinned;
 mod relocate;
 mod self_check;
 mod symbols;

@@ -31,6 +31,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
         alone("the daemon says that cgroup v2 is missing", no_cgroup),
         alone("the daemon says that type information is missing", no_btf),
         alone("the daemon says that bpffs is missing", no_bpffs),
+        alone(
+            "the daemon says that a map is of another version",
+            other_version,
+        ),
         alone("a command says that no daemon runs", no_daemon),
     ]
 }
@@ -169,6 +173,31 @@ fn no_btf(_: &mut Context) -> Check {
 
 fn no_bpffs(_: &mut Context) -> Check {
     daemon_after("umount -l /sys/fs/bpf", &["/sys/fs/bpf", "mount -t bpf"])
+}
+
+/// An array of one number in the place of the ledger.
+const PIN_ANOTHER_LEDGER: &str = "
+import ctypes
+def bpf(command, attributes):
+    result = ctypes.CDLL(None).syscall(321, command, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    assert result >= 0
+    return result
+path = ctypes.create_string_buffer(b'/sys/fs/bpf/bailiff/maps/LEDGER')
+made = bpf(0, (ctypes.c_uint32 * 4)(2, 4, 4, 1))
+bpf(6, (ctypes.c_uint64 * 2)(ctypes.addressof(path), made))
+";
+
+fn other_version(_: &mut Context) -> Check {
+    let pinned = format!(
+        "mount -t bpf none /sys/fs/bpf && mkdir -p /sys/fs/bpf/bailiff/maps \
+         && python3 -c \"{PIN_ANOTHER_LEDGER}\""
+    );
+    let words = [
+        "/sys/fs/bpf/bailiff/maps/LEDGER",
+        "another version",
+        "remove /sys/fs/bpf/bailiff",
+    ];
+    daemon_after(&pinned, &words)
 }
 
 fn no_daemon(_: &mut Context) -> Check {
