@@ -73,9 +73,40 @@ pub(super) fn load() -> Result<Vec<String>> {
         .collect())
 }
 
-/// Detaches the programs.
-pub(super) fn unload() -> Result<()> {
-    fs::remove_dir_all(PINS).with_context(|| format!("remove {PINS}"))
+/// Detaches the programs from as many LSM hooks, and leaves them and the maps where they are.
+pub(super) fn detach(hooks: usize) -> Result<()> {
+    let before = trampolines()?;
+    for build in fs::read_dir(PINS).with_context(|| format!("list {PINS}"))? {
+        let build = build?;
+        if !build
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(b"programs-")
+        {
+            continue;
+        }
+        for pin in fs::read_dir(build.path())? {
+            let pin = pin?;
+            // Next to each link is its program.
+            if !pin.file_name().as_encoded_bytes().ends_with(b"_program") {
+                fs::remove_file(pin.path())?;
+            }
+        }
+    }
+    // RCU frees a pin's inode when it likes (`RCU_LAZY`: within ten seconds), and then its link.
+    for _ in 0..60 {
+        if trampolines()? + hooks <= before {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    bail!("programs are still attached a minute after their pins were removed");
+}
+
+/// How many trampolines there are, by which the kernel calls programs: one for each hook that has any.
+fn trampolines() -> Result<usize> {
+    let symbols = fs::read_to_string("/proc/kallsyms").context("read /proc/kallsyms")?;
+    Ok(symbols.matches("bpf_trampoline_").count())
 }
 
 /// In a session whose grant has so many patterns.

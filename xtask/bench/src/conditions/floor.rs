@@ -14,17 +14,32 @@ const BPF_LSM_MAC: u32 = 27;
 const PROGRAM: [u64; 2] = [0x0000_0000_0000_00b7, 0x0000_0000_0000_0095];
 const LICENSE: &std::ffi::CStr = c"GPL";
 
-/// Attaches one to each hook; they stay as long as the result lives.
-pub(super) fn attach(hooks: &[String]) -> Result<Vec<OwnedFd>> {
+/// The programs, loaded.
+pub(super) struct Floor {
+    programs: Vec<OwnedFd>,
+}
+
+/// Loads one for each hook.
+pub(super) fn load(hooks: &[String]) -> Result<Floor> {
     let btf = Btf::from_sys_fs()?;
-    hooks
+    let programs = hooks
         .iter()
         .map(|hook| {
             let function = btf.id_by_type_name_kind(&format!("bpf_lsm_{hook}"), BtfKind::Func)?;
-            let program = load(function).with_context(|| format!("load a program for {hook}"))?;
-            open(&program).with_context(|| format!("attach a program to {hook}"))
+            load_for(function).with_context(|| format!("load a program for {hook}"))
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    Ok(Floor { programs })
+}
+
+impl Floor {
+    /// Attaches them; they stay attached as long as the result lives.
+    pub(super) fn attach(&self) -> Result<Vec<OwnedFd>> {
+        let links = self.programs.iter().map(open);
+        links
+            .collect::<io::Result<_>>()
+            .context("attach the empty programs")
+    }
 }
 
 /// The first members of `union bpf_attr` for `BPF_PROG_LOAD`.
@@ -61,7 +76,7 @@ struct Open {
     padding: u32,
 }
 
-fn load(attach_btf_id: u32) -> io::Result<OwnedFd> {
+fn load_for(attach_btf_id: u32) -> io::Result<OwnedFd> {
     bpf(
         BPF_PROG_LOAD,
         &Load {

@@ -31,24 +31,30 @@ pub(crate) struct Measured {
 }
 
 /// Measures every operation under every condition.
+///
+/// Everything is loaded from first to last, attached or not: a new process takes counters from the
+/// kernel's per-CPU allocator, which searches the longer the more others have taken there, and programs
+/// and maps do (`pcpu_alloc_area()` in mm/percpu.c; some 500 instructions of an `execve`).
 pub(crate) fn measure_all() -> Result<Results> {
     ground::prepare()?;
     fs::create_dir_all(CGROUP)?;
     fs::copy("/proc/self/exe", SELF).context("copy the benchmark into its tree")?;
+    let hooks = bailiff::load()?;
+    let floor = floor::load(&hooks)?;
     let mut cells = Vec::new();
     // Once for nothing: the kernel's allocators have more to do the first time.
     plain()?;
-    record(&mut cells, Condition::Bare, None, plain()?);
-    record_each(&mut cells, Condition::Landlock, landlock::measure)?;
-    record_each(&mut cells, Condition::AppArmor, apparmor::measure)?;
-    let hooks = bailiff::load()?;
     record(&mut cells, Condition::Untagged, None, plain()?);
     record_each(&mut cells, Condition::Tagged, bailiff::measure)?;
     let hook_calls = read(&mut worker(&["hook-calls"]))?;
-    bailiff::unload()?;
-    let programs = floor::attach(&hooks)?;
+    bailiff::detach(hooks.len())?;
+    record(&mut cells, Condition::Bare, None, plain()?);
+    record_each(&mut cells, Condition::Landlock, landlock::measure)?;
+    record_each(&mut cells, Condition::AppArmor, apparmor::measure)?;
+    let links = floor.attach()?;
     record(&mut cells, Condition::Floor, None, plain()?);
-    drop(programs);
+    drop(links);
+    cells.sort_by_key(|cell| (cell.condition, cell.patterns, cell.operation));
     Ok(Results {
         release: fs::read_to_string("/proc/sys/kernel/osrelease")?
             .trim()
