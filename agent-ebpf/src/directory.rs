@@ -42,8 +42,8 @@ pub struct Remembered {
 #[repr(C)]
 struct Way {
     version: u64,
-    /// State after the `/` that ends the directory's path in the low 16 bits; above them bits of the mixed version, so that two halves of
-    /// different writers do not pass for one.
+    /// State after the `/` that ends the directory's path in the low 16 bits; above them bits of the
+    /// mixed version, so that two halves of different writers do not pass for one.
     state: u64,
 }
 

@@ -1,5 +1,5 @@
-//! The walk of [`crate::walk`] for what is not very deep: without scratch space and callbacks. Whatever it does not manage is left to the long one, and so is every
-//! refusal.
+//! The walk of [`crate::walk`] for what is not very deep: without scratch space and callbacks. Whatever
+//! it does not manage is left to the long one, and so is every refusal.
 //!
 //! Invariant: as there, the states are those of paths that the tree really had at one moment.
 
