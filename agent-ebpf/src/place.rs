@@ -20,8 +20,8 @@ const DMA_BUF_MAGIC: u64 = 0x444d_4142;
 const SECRETMEM_MAGIC: u64 = 0x5345_434d;
 const GUEST_MEMFD_MAGIC: u64 = 0x474d_454d;
 
-const S_IFMT: u16 = 0o170_000;
-const S_IFDIR: u16 = 0o040_000;
+pub const S_IFMT: u16 = 0o170_000;
+pub const S_IFDIR: u16 = 0o040_000;
 
 /// Whether a dentry is a directory.
 #[inline(always)]

@@ -24,6 +24,7 @@ use super::{files::at_file, process::signals_owner};
 use crate::{
     decide::{EPERM, refuse},
     kernel::{FILE_INODE, File, INODE_MODE, Inode, load},
+    place::{S_IFDIR, S_IFMT},
     subject::{Subject, guard_unless},
 };
 
@@ -65,9 +66,7 @@ const FAT_IOCTL_GET_ATTRIBUTES: u32 = 0x8004_7210;
 /// Type of the terminals' commands, in the second byte.
 const TERMINAL: u32 = 0x54;
 
-const S_IFMT: u16 = 0o170_000;
 const S_IFCHR: u16 = 0o020_000;
-const S_IFDIR: u16 = 0o040_000;
 const S_IFBLK: u16 = 0o060_000;
 const S_IFREG: u16 = 0o100_000;
 
