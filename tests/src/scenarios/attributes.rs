@@ -50,6 +50,15 @@ fn times() -> Vec<Case> {
             path: g.file_dropbox("f"),
         })
         .places(),
+        // Of a filesystem that is told from the kernel's own by its flags alone.
+        case("sets the times of a file among the devices", ATTR, |g| {
+            let path = format!("/dev/{}", g.tag());
+            g.file(path.clone());
+            Act::SetTimes { path }
+        })
+        .twin(|g| Act::SetTimes {
+            path: g.file_inside("f"),
+        }),
         case("touches a file that may only be read", WRITE, |g| {
             Act::Touch {
                 path: g.file_reference("f"),
