@@ -11,7 +11,7 @@ mod scenarios;
 use std::process::ExitCode;
 
 use crate::{
-    acts::Way,
+    acts::{Way, random_calls},
     harness::{
         Check,
         matrix::{self, Case},
@@ -19,7 +19,7 @@ use crate::{
         world::{Place, World},
     },
     scenarios::{
-        Context, Single, asked_moves, bounds, failures, lifecycle, network, patterns, stress,
+        Context, Single, asked_moves, bounds, failures, lifecycle, network, patterns, storm, stress,
     },
 };
 
@@ -59,6 +59,10 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
         ["do-all", list] => bounds::do_all(list).map_err(Into::into),
         ["move-all", list] => asked_moves::move_all(list).map_err(Into::into),
         ["open-all", list] => patterns::open_all(list).map_err(Into::into),
+        ["outside-work"] => storm::outside_work(),
+        ["random-calls", seconds, seed, outsiders @ ..] => {
+            random_calls::run(seconds, seed, outsiders).map_err(Into::into)
+        }
         ["stress", seconds, processes] => stress::confined(seconds, processes).map_err(Into::into),
         _ => return None,
     })
@@ -100,13 +104,14 @@ fn run(filter: &[&str], list: bool) -> ExitCode {
         }
     }
     under_everything(&cases, &wanted, list, &mut report);
-    run_singles(
-        scenarios::singles(),
-        &wanted,
-        list,
-        &mut context,
-        &mut report,
-    );
+    let mut singles = scenarios::singles();
+    let asked = |family: &str| {
+        filter
+            .iter()
+            .any(|word| word.trim_end_matches(':') == family)
+    };
+    singles.retain(|single| !single.long || asked(single.family));
+    run_singles(singles, &wanted, list, &mut context, &mut report);
     if list {
         return ExitCode::SUCCESS;
     }

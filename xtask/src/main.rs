@@ -32,6 +32,7 @@ enum Command {
     Vm(commands::vm::Run),
     Test(commands::test::Test),
     Fuzz(commands::fuzz::Fuzz),
+    Storm(commands::storm::Storm),
     Demo(commands::demo::Demo),
     Bench(commands::bench::Bench),
 }
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Vm(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Fuzz(command) => command.run(),
+        Command::Storm(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

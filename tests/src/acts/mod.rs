@@ -10,6 +10,7 @@ mod compiled;
 mod descriptors;
 mod direct;
 mod python;
+pub(crate) mod random_calls;
 pub(crate) mod raw;
 pub(crate) mod syscall;
 mod witness;

@@ -4,6 +4,7 @@ pub(crate) mod daemon;
 pub(crate) mod events;
 pub(crate) mod giver;
 pub(crate) mod ground;
+pub(crate) mod inventory;
 pub(crate) mod matrix;
 pub(crate) mod process;
 pub(crate) mod report;

@@ -15,6 +15,7 @@ pub(crate) mod network;
 pub(crate) mod patterns;
 pub(crate) mod processes;
 pub(crate) mod rings;
+pub(crate) mod storm;
 pub(crate) mod stress;
 pub(crate) mod supervised;
 pub(crate) mod surface;
@@ -45,6 +46,8 @@ pub(crate) struct Single {
     pub(crate) run: fn(&mut Context) -> Check,
     /// It wants no daemon to run.
     pub(crate) alone: bool,
+    /// It takes minutes, and runs only when it is asked for by its family's name.
+    pub(crate) long: bool,
 }
 
 impl Single {
@@ -58,7 +61,14 @@ impl Single {
             name,
             run,
             alone: false,
+            long: false,
         }
+    }
+
+    /// Only when it is asked for.
+    pub(crate) fn long(mut self) -> Self {
+        self.long = true;
+        self
     }
 
     /// Without a daemon.
@@ -79,6 +89,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(supervised::scenarios());
     singles.extend(rings::scenarios());
     singles.extend(failures::scenarios());
+    singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());
     singles
 }

@@ -6,5 +6,6 @@ pub(crate) mod demo;
 pub(crate) mod fuzz;
 pub(crate) mod kernels;
 pub(crate) mod setup;
+pub(crate) mod storm;
 pub(crate) mod test;
 pub(crate) mod vm;

@@ -139,6 +139,7 @@ impl Test {
             words: self.words.clone(),
             timeout: Duration::from_secs(self.timeout),
             append: boot.append.clone(),
+            env: Vec::new(),
         };
         let mut name = boot.kernel.clone();
         let verdict = kernel::get(&boot.kernel).and_then(|kernel| {

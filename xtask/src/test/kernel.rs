@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     /// For the kernel's command line.
     pub(crate) append: Vec<String>,
+    /// Variables that scenarios read, such as how long they last.
+    pub(crate) env: Vec<(&'static str, String)>,
 }
 
 /// What came of the scenarios on one kernel.
@@ -57,6 +59,9 @@ pub(crate) fn run(
         .output(Output::Lines(prefix.to_owned()));
     for words in &plan.append {
         vm = vm.append(words);
+    }
+    for (name, value) in &plan.env {
+        vm = vm.env(name, value);
     }
     let mut argv = vec![OsString::from(SCENARIOS)];
     argv.extend(plan.words.iter().cloned());

@@ -7,6 +7,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 const SUITE: &str = "trixie";
 const SECURITY_SUITE: &str = "trixie-security";
@@ -49,6 +50,7 @@ const PACKAGES: &[&str] = &[
     "socat",
     "sqlite3",
     "strace",
+    "stress-ng",
     "sudo",
     "util-linux",
     "xfsprogs",
@@ -84,8 +86,10 @@ pub(crate) fn image() -> Result<PathBuf> {
         tools::need(tools::DEBIAN_ROOT)?;
         eprintln!("building the Debian root ({SUITE}); this takes a few minutes, once");
         cache::make(&image, build)?;
-        remove_others(&image)?;
+        remove_unused(&image)?;
     }
+    // Its age is the time since it was last used.
+    fs::File::open(&image)?.set_modified(SystemTime::now())?;
     Ok(image)
 }
 
@@ -126,11 +130,12 @@ fn pack(mke2fs: &Path, image: &Path) -> String {
     )
 }
 
-/// Roots for former lists of packages.
-fn remove_others(image: &Path) -> Result<()> {
+/// Roots for other lists of packages that no checkout has used for long.
+fn remove_unused(image: &Path) -> Result<()> {
+    const LONG: Duration = Duration::from_secs(14 * 24 * 3600);
     for entry in fs::read_dir(image.parent().context("image without a folder")?)? {
         let path = entry?.path();
-        if path != image {
+        if path != image && cache::age(&path).is_none_or(|age| age > LONG) {
             cache::remove(&path)?;
         }
     }

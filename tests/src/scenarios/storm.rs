@@ -1,0 +1,257 @@
+//! Storms: everything at once inside a session, as root, and nothing changes outside.
+//!
+//! The whole of stress-ng takes too long for every run: `cargo xtask storm` runs it.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use super::{Context, Single};
+use crate::harness::{
+    Check, Doing, ensure,
+    inventory::{Inventory, Scope},
+    process::{self, Background},
+    session::Launch,
+};
+
+/// The classes of stress-ng's stressors that ask the kernel for something; the others only load the
+/// machine.
+const CLASSES: [&str; 12] = [
+    "device",
+    "filesystem",
+    "interrupt",
+    "io",
+    "ipc",
+    "network",
+    "os",
+    "pipe",
+    "scheduler",
+    "security",
+    "signal",
+    "vm",
+];
+
+/// A small filesystem of the session's own: what fills it fills nothing else.
+const BASE: &str = "/storm";
+const GRANT: &str = "/srv/storm.toml";
+const OUTSIDE: &str = "/srv/outside";
+const WORK: &str = "/srv/outside-work";
+
+pub(crate) fn scenarios() -> Vec<Single> {
+    vec![
+        Single::new(
+            "storm",
+            "random system calls in a session change nothing outside",
+            random_calls,
+        ),
+        Single::new(
+            "stress-ng",
+            "every class in a session changes nothing outside",
+            stress_ng,
+        )
+        .long(),
+    ]
+}
+
+const GRANT_TEXT: &str = r#"
+version = 1
+name = "storm"
+include = ["base"]
+[[file]]
+id = "own"
+allow = ["all"]
+path = ["/storm/**", "/storm"]
+[process]
+jit = true
+ptrace = "session"
+"#;
+
+fn random_calls(_: &mut Context) -> Check {
+    let seconds = from_environment("STORM_SECONDS", 20);
+    let seed = from_environment("STORM_SEED", u64::from(std::process::id()));
+    println!("     seed {seed}");
+    let outsider = Background::victim("outsider")?;
+    let words = [
+        "/storm/program".to_owned(),
+        "random-calls".into(),
+        seconds.to_string(),
+        seed.to_string(),
+        outsider.pid().to_string(),
+    ];
+    weather(|launch| {
+        let said = finish(launch, &words, Duration::from_secs(seconds * 3 + 60))?;
+        let rounds = said.lines().find_map(|line| line.split_once(" rounds"));
+        let rounds = rounds.and_then(|(number, _)| number.parse::<u64>().ok());
+        ensure(rounds.is_some_and(|rounds| rounds > 20), || {
+            format!("too little happened: {said}")
+        })
+    })
+    .map_err(|error| format!("{error} (again: STORM_SEED={seed})"))
+}
+
+fn stress_ng(_: &mut Context) -> Check {
+    let each = from_environment("STORM_STRESSOR_SECONDS", 1);
+    weather(|launch| {
+        for class in CLASSES {
+            let begun = Instant::now();
+            let script = format!(
+                "cd /storm && exec stress-ng --class {class} --sequential 2 --timeout {each}s \
+                 --temp-path /storm/dir --oom-avoid --quiet"
+            );
+            let words = ["bash", "-c", &script].map(str::to_owned);
+            // Most stressors fail in part, since they are refused: no exit code is wanted.
+            finish(launch, &words, Duration::from_secs(3600))?;
+            println!("     class {class}: {:.0} s", begun.elapsed().as_secs_f64());
+        }
+        Ok(())
+    })
+}
+
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    let set = std::env::var(name).ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Runs a storm between two inventories, with work going on outside.
+fn weather(storm: impl FnOnce(&Launch) -> Check) -> Check {
+    prepare()?;
+    let scope = Scope {
+        changing: [
+            BASE,
+            WORK,
+            "/run/bailiff",
+            "/var/lib/bailiff",
+            "/run/scenarios",
+            "/dev/pts",
+            "/dev/shm",
+        ]
+        .map(PathBuf::from)
+        .into(),
+    };
+    let mut worker = worker()?;
+    let before = Inventory::take(&scope)?;
+    ensure(before.len() > 5000, || {
+        format!("an inventory of {} things is no inventory", before.len())
+    })?;
+    let stormed = storm(&Launch::grant(GRANT));
+    // Processes that a session leaves end with it; nothing of it may go on outside.
+    let after = Inventory::take(&scope)?;
+    let differences = before.differences(&after);
+    let worked = work_done(&mut worker);
+    drop(worker);
+    let cleared = clear();
+    stormed?;
+    ensure(differences.is_empty(), || {
+        let shown = differences.len().min(12);
+        format!(
+            "{} things changed outside: {}",
+            differences.len(),
+            differences[..shown].join(" | ")
+        )
+    })?;
+    worked?;
+    cleared
+}
+
+fn prepare() -> Check {
+    process::shell(&format!(
+        "mkdir -p {BASE} {OUTSIDE} {WORK}; mount -t tmpfs -o size=96M none {BASE}; \
+         mkdir {BASE}/dir; echo content > {BASE}/file; echo content > {OUTSIDE}/file; \
+         cp /usr/bin/bailiff-scenarios {BASE}/program; \
+         ipcmk -M 4096 -p 666 >/dev/null; ipcmk -Q -p 666 >/dev/null; ipcmk -S 2 -p 666 >/dev/null"
+    ))?;
+    fs::write(GRANT, GRANT_TEXT).doing("write the grant")
+}
+
+fn clear() -> Check {
+    process::shell(&format!("ipcrm --all; umount -l {BASE}")).map(drop)
+}
+
+/// Runs a command in a session to its end, in at most `patience`.
+fn finish(launch: &Launch, words: &[String], patience: Duration) -> Check<String> {
+    let log = format!("{WORK}/session.log");
+    let file = fs::File::create(&log).doing("make a log")?;
+    let copy = file.try_clone().doing("make a log")?;
+    let mut command = launch.command(words);
+    let mut session = Background::start(command.stdout(Stdio::from(file)).stderr(copy))?;
+    let until = Instant::now() + patience;
+    while session.child.try_wait().doing("wait")?.is_none() {
+        ensure(Instant::now() < until, || {
+            format!("the session did not end within {patience:?}")
+        })?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let bytes = fs::read(&log).doing("read the log")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Somebody outside who works on: forks, files, a connection to himself.
+fn worker() -> Check<Background> {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg("outside-work")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    Background::start(&mut command)
+}
+
+/// Ends the worker's work and reads how it went.
+fn work_done(worker: &mut Background) -> Check {
+    worker.tell("stop")?;
+    let mut said = String::new();
+    if let Some(mut output) = worker.child.stdout.take() {
+        std::io::Read::read_to_string(&mut output, &mut said).doing("read")?;
+    }
+    let mut words = said.split_whitespace();
+    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+    let (rounds, longest) = (number().unwrap_or(0), number().unwrap_or(u64::MAX));
+    println!("     outside: {rounds} rounds, the longest took {longest} ms");
+    ensure(rounds > 10 && longest < LONGEST, || {
+        format!("work outside was held up: {rounds} rounds, the longest {longest} ms; {said}")
+    })
+}
+
+/// A round of outside work on a busy emulated processor, in milliseconds. What a lease holds up
+/// waits for 45 s.
+const LONGEST: u64 = 20_000;
+
+/// `bailiff-scenarios outside-work`: works until it is told to stop; says how often, how long the
+/// longest round took in milliseconds, and what failed.
+pub(crate) fn outside_work() -> anyhow::Result<()> {
+    let stop = std::thread::spawn(|| {
+        let mut line = String::new();
+        let _ = std::io::stdin().read_line(&mut line);
+    });
+    let (mut rounds, mut longest) = (0_u64, Duration::ZERO);
+    while !stop.is_finished() {
+        let begun = Instant::now();
+        round(rounds)?;
+        longest = longest.max(begun.elapsed());
+        rounds += 1;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("{rounds} {}", longest.as_millis());
+    Ok(())
+}
+
+fn round(number: u64) -> anyhow::Result<()> {
+    use std::io::{Read, Write};
+    let (one, two) = (format!("{WORK}/one"), format!("{WORK}/two"));
+    fs::write(&one, number.to_string())?;
+    fs::rename(&one, &two)?;
+    anyhow::ensure!(fs::read_to_string(&two)? == number.to_string());
+    fs::remove_file(&two)?;
+    fs::create_dir(&one)?;
+    fs::remove_dir(&one)?;
+    anyhow::ensure!(Command::new("/bin/true").status()?.success());
+    fs::File::open("/etc/ld.so.cache")?;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+    client.write_all(b"x")?;
+    let mut byte = [0; 1];
+    listener.accept()?.0.read_exact(&mut byte)?;
+    Ok(())
+}
