@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     path::Path,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
@@ -101,8 +101,17 @@ impl Live {
 /// How many ended sessions are kept at hand, for events that come late.
 const REMEMBERED: usize = 256;
 
+/// The sessions of this daemon.
+///
+/// Its lock is taken in here alone and never for longer than a look at the tables, so that no
+/// other lock is ever waited for while it is held: whoever holds the kernel's may ask here.
 #[derive(Default)]
 pub(super) struct Sessions {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
     live: BTreeMap<u32, Arc<Live>>,
     past: VecDeque<Arc<Live>>,
     /// Slots whose image an earlier daemon left and whose session the store does not know.
@@ -112,74 +121,91 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// The sessions in force, oldest first.
-    pub(super) fn live(&self) -> Vec<Arc<Live>> {
-        self.live.values().cloned().collect()
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The sessions in force, oldest first.
+    pub(super) fn live(&self) -> Vec<Arc<Live>> {
+        self.tables().live.values().cloned().collect()
+    }
+
+    /// In force or ended lately.
     pub(super) fn by_number(&self, number: u32) -> Option<Arc<Live>> {
-        let past = || {
-            self.past
-                .iter()
-                .find(|live| live.row.number == number)
-                .cloned()
-        };
-        self.live.get(&number).cloned().or_else(past)
+        self.tables().by_number(number)
     }
 
     /// By name or number, in force or ended lately.
     pub(super) fn find(&self, key: &str) -> Option<Arc<Live>> {
-        let named = |live: &&Arc<Live>| live.row.name == key;
-        let all = || self.live.values().chain(&self.past);
-        let number = || self.by_number(key.parse().ok()?);
-        all().find(named).cloned().or_else(number)
+        self.tables().find(key)
     }
 
     pub(super) fn in_force(&self, key: &str) -> Option<Arc<Live>> {
-        self.find(key)
-            .filter(|live| self.live.contains_key(&live.row.number))
+        let tables = self.tables();
+        tables
+            .find(key)
+            .filter(|live| tables.live.contains_key(&live.row.number))
     }
 
     pub(super) fn by_cgroup(&self, path: &Path) -> Option<Arc<Live>> {
-        self.live
-            .values()
-            .find(|live| live.cgroup.path() == path)
-            .cloned()
+        let tables = self.tables();
+        let mut live = tables.live.values();
+        live.find(|live| live.cgroup.path() == path).cloned()
     }
 
-    /// A slot that no session holds; it is the caller's until `release` or `insert`.
-    pub(super) fn take_slot(&mut self) -> Option<u32> {
-        let used = |slot: &u32| {
-            self.live.values().any(|live| live.row.slot == *slot)
-                || self.orphans.contains(slot)
-                || self.taken.contains(slot)
-        };
+    /// A slot that no session holds; it is the caller's until `release_slot` or `insert`.
+    pub(super) fn take_slot(&self) -> Option<u32> {
+        let mut tables = self.tables();
         // Slot 0 is the kernel side's, for its self-check.
-        let slot = (1..MAX_SESSIONS as u32).find(|slot| !used(slot))?;
-        self.taken.push(slot);
+        let slot = (1..MAX_SESSIONS as u32).find(|slot| !tables.uses(*slot))?;
+        tables.taken.push(slot);
         Some(slot)
     }
 
-    pub(super) fn release_slot(&mut self, slot: u32) {
-        self.taken.retain(|taken| *taken != slot);
+    pub(super) fn release_slot(&self, slot: u32) {
+        self.tables().taken.retain(|taken| *taken != slot);
     }
 
-    pub(super) fn insert(&mut self, live: Arc<Live>) {
-        self.release_slot(live.row.slot);
-        self.live.insert(live.row.number, live);
+    pub(super) fn insert(&self, live: Arc<Live>) {
+        let mut tables = self.tables();
+        tables.taken.retain(|taken| *taken != live.row.slot);
+        tables.live.insert(live.row.number, live);
     }
 
-    pub(super) fn orphan(&mut self, slot: u32) {
-        self.orphans.push(slot);
+    pub(super) fn orphan(&self, slot: u32) {
+        self.tables().orphans.push(slot);
     }
 
     /// It has ended: its slot is free.
-    pub(super) fn retire(&mut self, number: u32) {
-        if let Some(live) = self.live.remove(&number) {
-            self.past.push_back(live);
-            if self.past.len() > REMEMBERED {
-                self.past.pop_front();
+    pub(super) fn retire(&self, number: u32) {
+        let mut tables = self.tables();
+        if let Some(live) = tables.live.remove(&number) {
+            tables.past.push_back(live);
+            if tables.past.len() > REMEMBERED {
+                tables.past.pop_front();
             }
         }
+    }
+}
+
+impl Tables {
+    fn by_number(&self, number: u32) -> Option<Arc<Live>> {
+        let mut past = self.past.iter();
+        let past = || past.find(|live| live.row.number == number).cloned();
+        self.live.get(&number).cloned().or_else(past)
+    }
+
+    fn find(&self, key: &str) -> Option<Arc<Live>> {
+        let mut all = self.live.values().chain(&self.past);
+        let number = || self.by_number(key.parse().ok()?);
+        all.find(|live| live.row.name == key)
+            .cloned()
+            .or_else(number)
+    }
+
+    fn uses(&self, slot: u32) -> bool {
+        self.live.values().any(|live| live.row.slot == slot)
+            || self.orphans.contains(&slot)
+            || self.taken.contains(&slot)
     }
 }

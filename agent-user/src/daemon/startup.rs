@@ -137,7 +137,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         writer: store.event_writer(settings.retention)?,
         store,
         hierarchy,
-        sessions: Mutex::new(Sessions::default()),
+        sessions: Sessions::default(),
         superblocks: AsyncMutex::new(superblocks),
         next_epoch: AtomicU32::new(epoch),
         unrecorded: Mutex::default(),

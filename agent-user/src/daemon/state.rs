@@ -21,7 +21,7 @@ pub(super) struct Daemon {
     pub(super) store: Store,
     pub(super) writer: EventWriter,
     pub(super) hierarchy: Hierarchy,
-    pub(super) sessions: Mutex<Sessions>,
+    pub(super) sessions: Sessions,
     /// Held while an image is built and put in force: one at a time.
     pub(super) superblocks: AsyncMutex<Superblocks>,
     pub(super) next_epoch: AtomicU32,
@@ -41,8 +41,8 @@ impl Daemon {
         self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Reads what waits in the ring buffer, and waits until it can be queried.
