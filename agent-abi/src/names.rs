@@ -5,6 +5,9 @@ pub const PIN_ROOT: &str = "/sys/fs/bpf/bailiff";
 
 /// Task storage: [`Label`](crate::Label) of each labelled task.
 pub const LABELS: &str = "LABELS";
+/// Socket storage: [`Label`](crate::Label) of the task that made a stream connection between Unix
+/// sockets, on the accepted end.
+pub const CONNECTIONS: &str = "CONNECTIONS";
 /// Task storage: a labelled task's scratch space for walks and events.
 pub const SCRATCH: &str = "SCRATCH";
 /// Inode storage: the automaton's state after a directory's path, remembered.

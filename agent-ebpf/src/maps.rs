@@ -12,10 +12,14 @@ use agent_abi::{
 use aya_ebpf::{
     bindings::{
         BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE,
-        bpf_map_type::{BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_TASK_STORAGE},
+        bpf_map_type::{
+            BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE,
+        },
     },
     btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf},
-    helpers::generated::{bpf_inode_storage_get, bpf_task_storage_delete, bpf_task_storage_get},
+    helpers::generated::{
+        bpf_inode_storage_get, bpf_sk_storage_get, bpf_task_storage_delete, bpf_task_storage_get,
+    },
     macros::btf_map,
 };
 
@@ -23,7 +27,7 @@ use crate::{
     directory::Remembered,
     kernel::{
         Inode, LocalStorage, LocalStorageData, STORAGE_CACHE, STORAGE_DATA_MAP, STORAGE_DATA_VALUE,
-        Task, load, member, number_at, numbers_are_cheap, opaque,
+        Sock, Task, load, member, number_at, numbers_are_cheap, opaque,
     },
     scratch::Scratch,
 };
@@ -44,6 +48,8 @@ pub struct Storage<O, T, const MAP_TYPE: usize> {
 pub type TaskStorage<T> = Storage<Task, T, { BPF_MAP_TYPE_TASK_STORAGE as usize }>;
 /// Minimum kernel: 5.10.
 pub type InodeStorage<T> = Storage<Inode, T, { BPF_MAP_TYPE_INODE_STORAGE as usize }>;
+/// Minimum kernel: 5.11 for LSM programs.
+pub type SocketStorage<T> = Storage<Sock, T, { BPF_MAP_TYPE_SK_STORAGE as usize }>;
 
 // SAFETY: a definition that the loader reads; the fields are never dereferenced.
 unsafe impl<O, T, const MAP_TYPE: usize> Sync for Storage<O, T, MAP_TYPE> {}
@@ -84,6 +90,8 @@ impl<O, T, const MAP_TYPE: usize> Storage<O, T, MAP_TYPE> {
         let value = unsafe {
             if MAP_TYPE == BPF_MAP_TYPE_TASK_STORAGE as usize {
                 bpf_task_storage_get(self.as_ptr(), object.cast(), nothing, flags)
+            } else if MAP_TYPE == BPF_MAP_TYPE_SK_STORAGE as usize {
+                bpf_sk_storage_get(self.as_ptr(), object.cast(), nothing, flags)
             } else {
                 bpf_inode_storage_get(self.as_ptr(), object.cast(), nothing, flags)
             }
@@ -137,6 +145,9 @@ impl<T> TaskStorage<T> {
 
 #[btf_map]
 pub static LABELS: TaskStorage<Label> = TaskStorage::new();
+
+#[btf_map]
+pub static CONNECTIONS: SocketStorage<Label> = SocketStorage::new();
 
 #[btf_map]
 pub static SCRATCH: TaskStorage<Scratch> = TaskStorage::new();

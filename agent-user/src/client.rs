@@ -2,7 +2,9 @@
 
 use std::{
     io,
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use http_body_util::{BodyExt, Full};
@@ -11,10 +13,20 @@ use hyper::{
     body::{Bytes, Incoming},
 };
 use hyper_util::rt::TokioIo;
+use nix::sys::{
+    socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt},
+    time::TimeVal,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
 use crate::api::Failure;
+
+/// Seconds for the daemon to accept a connection.
+const CONNECT_WAIT: i64 = 60;
+/// How often, and how long, a busy daemon is waited for.
+const BUSY_TIMES: usize = 100;
+const BUSY_WAIT: Duration = Duration::from_millis(200);
 
 /// Why the daemon did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +59,7 @@ fn remedy(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             "permission denied; run this as root, or ask to be put into the group `bailiff`".into()
         }
+        io::ErrorKind::WouldBlock => "it does not accept; try again".into(),
         _ => error.to_string(),
     }
 }
@@ -89,7 +102,29 @@ impl Client {
         })
     }
 
+    /// Asks again for a while where the daemon has no room for the question.
     async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let mut waits = 0..BUSY_TIMES;
+        loop {
+            let answer = self.ask(method.clone(), path, body.clone()).await;
+            match answer {
+                Err(ClientError::Refused(failure)) if failure.code == "busy" => {
+                    if waits.next().is_none() {
+                        return Err(ClientError::Refused(failure));
+                    }
+                    tokio::time::sleep(BUSY_WAIT).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -111,13 +146,10 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, ClientError> {
-        let stream =
-            UnixStream::connect(&self.socket)
-                .await
-                .map_err(|error| ClientError::Unreachable {
-                    path: self.socket.clone(),
-                    error,
-                })?;
+        let stream = connect(&self.socket).map_err(|error| ClientError::Unreachable {
+            path: self.socket.clone(),
+            error,
+        })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(broken)?;
@@ -131,6 +163,27 @@ impl Client {
             .map_err(broken)?;
         sender.send_request(request).await.map_err(broken)
     }
+}
+
+/// Waits its turn where many connect: a connection that does not wait fails where as many as can
+/// wait to be accepted, and comes after all that do.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // As long as `connect` waits (`unix_stream_connect()`).
+    setsockopt(
+        &socket,
+        sockopt::SendTimeout,
+        &TimeVal::new(CONNECT_WAIT, 0),
+    )?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
 }
 
 async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, ClientError> {

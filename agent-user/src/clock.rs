@@ -31,6 +31,16 @@ impl BootClock {
     }
 }
 
+/// Time since boot in the unit of `/proc/PID/stat`: 1/100 s (`USER_HZ`, on every architecture that
+/// Bailiff knows).
+#[must_use]
+pub fn ticks_since_boot() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
+        let (seconds, nanoseconds) = (time.tv_sec().max(0), time.tv_nsec().max(0));
+        seconds.unsigned_abs() * 100 + nanoseconds.unsigned_abs() / 10_000_000
+    })
+}
+
 /// Tells one boot of this host from another.
 #[must_use]
 pub fn boot_id() -> String {

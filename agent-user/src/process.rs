@@ -42,6 +42,22 @@ impl ProcessHandle {
         &self.fd
     }
 
+    /// When it began, as [`crate::clock::ticks_since_boot`] counts.
+    ///
+    /// # Errors
+    /// It is gone: nothing is said of another that has its number now.
+    pub fn began(&self) -> io::Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        if !self.alive() {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        // The name, which may hold anything, ends with the last parenthesis; the start is field 22.
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields);
+        fields
+            .and_then(|fields| fields.split_whitespace().nth(19)?.parse().ok())
+            .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
+    }
+
     /// Whether it has not ended; while it has not, its pid is its own.
     #[must_use]
     pub fn alive(&self) -> bool {
@@ -78,9 +94,11 @@ mod tests {
             .unwrap();
         let handle = ProcessHandle::open(child.id()).unwrap();
         assert!(handle.alive());
+        let now = crate::clock::ticks_since_boot();
+        assert!((now - 1000..=now).contains(&handle.began().unwrap()));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!handle.alive());
+        assert!(!handle.alive() && handle.began().is_err());
         assert!(ProcessHandle::open(child.id()).is_err());
     }
 }

@@ -3,6 +3,9 @@
 //! | hook | right |
 //! |---|---|
 //! | `unix_stream_connect`, `unix_may_send` | `file.connect` at the socket's path; abstract names: `unix.connect` |
+//!
+//! A connection keeps the label of the task that made it, on the end that is accepted
+//! (`CONNECTIONS`): whoever accepts can ask whose it is when that task is gone.
 
 use core::ffi::c_void;
 
@@ -10,15 +13,30 @@ use agent_abi::{FileRights, Reason, Right, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{helpers::generated::bpf_skc_to_unix_sock, macros::lsm, programs::LsmContext};
 
 use crate::{
-    decide::{EACCES, file, refuse},
+    decide::{EACCES, ENOMEM, file, refuse},
     kernel::{Dentry, SOCKET_SK, Sock, Socket, UNIX_ADDRESS, UNIX_DENTRY, UnixSock, load},
+    maps::CONNECTIONS,
     subject::{Subject, guard},
 };
 
-/// `int unix_stream_connect(struct sock *, struct sock *other, struct sock *newsk)`
+/// `int unix_stream_connect(struct sock *, struct sock *other, struct sock *newsk)`. `newsk` is
+/// what `accept` returns (`sock_graft()`).
 #[lsm(hook = "unix_stream_connect")]
 fn unix_stream_connect(ctx: LsmContext) -> i32 {
-    guard(&ctx, |subject, ctx| peer(subject, ctx.arg(1)))
+    guard(&ctx, |subject, ctx| {
+        let result = peer(subject, ctx.arg(1));
+        if result != 0 {
+            return result;
+        }
+        match CONNECTIONS.get_or_create(ctx.arg(2)) {
+            Some(label) => {
+                // SAFETY: a live map value of a socket that nobody else has yet.
+                unsafe { *label = subject.label };
+                0
+            }
+            None => -ENOMEM,
+        }
+    })
 }
 
 /// `int unix_may_send(struct socket *, struct socket *other)`

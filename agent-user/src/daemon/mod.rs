@@ -2,14 +2,17 @@
 
 mod adopt;
 mod answers;
+mod door;
 mod error;
 mod images;
 mod labels;
 mod lifecycle;
+mod patient;
 mod peer;
 mod pump;
 mod server;
 mod sessions;
+mod shares;
 mod start;
 mod startup;
 mod state;

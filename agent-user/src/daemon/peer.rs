@@ -1,21 +1,28 @@
-//! Who is calling: known from the socket, never from what the caller says.
+//! Who is calling: known from the connection, never from what the caller says.
+//!
+//! Three things are taken when a connection is accepted, and all are the kernel's: the credentials
+//! with which it was made (`SO_PEERCRED`, `SO_PEERGROUPS`), the label that the task had which made
+//! it (kept by the hook `unix_stream_connect`), and a handle of that process (`SO_PEERPIDFD`). So
+//! it does not matter who holds the connection now, nor who has the process's number. Where any of
+//! them cannot be told, nothing is answered.
 
 use std::{
     fs, io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     sync::Arc,
 };
 
-use axum::{
-    extract::{ConnectInfo, Request, State, connect_info::Connected},
-    middleware::Next,
-    response::{IntoResponse, Response},
-    serve::IncomingStream,
+use agent_abi::Label;
+use nix::{
+    errno::Errno,
+    sys::socket::{getsockopt, sockopt::PeerCredentials},
 };
-use tokio::net::{UnixListener, UnixStream};
 
 use super::{error::RequestError, sessions::Live, state::Daemon};
-use crate::process::ProcessHandle;
+use crate::{clock::ticks_since_boot, kernel::Labels, process::ProcessHandle};
 
 /// The group whose members may operate.
 pub(super) const GROUP: &str = "bailiff";
@@ -27,48 +34,94 @@ pub(super) struct Peer {
     gids: Vec<u32>,
     /// `None`: it has ended, or cannot be told apart from another.
     pub(super) process: Option<Arc<ProcessHandle>>,
+    /// Of the task that made the connection.
+    label: Option<Label>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self::of(stream.io()).unwrap_or_else(|error| {
-            tracing::warn!("a caller cannot be identified: {error}");
-            Self {
-                uid: u32::MAX,
-                gids: Vec::new(),
-                process: None,
-            }
-        })
-    }
+/// Whose share of the daemon a connection counts towards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Account {
+    Root,
+    /// Another user who may operate.
+    Operator(u32),
+    /// The session of this number.
+    Session(u32),
+    /// A user who may not.
+    Stranger(u32),
 }
 
 impl Peer {
-    fn of(stream: &UnixStream) -> io::Result<Self> {
-        let credentials = stream.peer_cred()?;
-        let pid = credentials
-            .pid()
-            .and_then(|pid| u32::try_from(pid).ok())
-            .filter(|pid| *pid > 0);
-        let process = pid.and_then(|pid| match pidfd(stream) {
-            Some(fd) => Some(ProcessHandle::from_parts(pid, fd)),
-            None => ProcessHandle::open(pid).ok(),
-        });
-        let mut gids = groups(stream);
+    /// # Errors
+    /// The kernel does not tell who connected.
+    pub(super) fn of(stream: &UnixStream, labels: &Labels) -> io::Result<Self> {
+        let credentials = getsockopt(stream, PeerCredentials)?;
+        let mut gids = groups(stream)?;
         gids.push(credentials.gid());
         Ok(Self {
             uid: credentials.uid(),
             gids,
-            process: process.map(Arc::new),
+            process: process(stream, credentials.pid()).map(Arc::new),
+            label: labels
+                .of_connection(stream.as_fd())
+                .map_err(io::Error::other)?,
         })
     }
 
     fn operates(&self) -> bool {
         self.uid == 0 || group_id().is_some_and(|gid| self.gids.contains(&gid))
     }
+
+    /// Whose share this connection counts towards.
+    pub(super) fn account(&self) -> Account {
+        match self.label {
+            Some(label) => Account::Session(label.generation),
+            None if self.uid == 0 => Account::Root,
+            None if self.operates() => Account::Operator(self.uid),
+            None => Account::Stranger(self.uid),
+        }
+    }
+
+    /// The label that counts: that of the connection or, where the process was tagged since, its
+    /// own. `Err`: it has ended.
+    fn label_now(&self, labels: &Labels) -> Result<Option<Label>, RequestError> {
+        let gone = || RequestError::Denied("the calling process has ended".into());
+        let process = self.process.as_ref().ok_or_else(gone)?;
+        let own = labels.of_process(process.fd())?;
+        // Looked at afterwards: what is alive now was alive when its label was looked up.
+        if !process.alive() {
+            return Err(gone());
+        }
+        Ok(self.label.or(own))
+    }
+
+    /// Whether it may still do everything, some time after it was asked.
+    pub(super) fn still_operates(&self, labels: &Labels) -> bool {
+        matches!(self.label_now(labels), Ok(None))
+    }
 }
 
-/// The kernel's own handle of the peer (Linux 6.5 and later): its pid may have been used again.
-fn pidfd(stream: &UnixStream) -> Option<OwnedFd> {
+/// A handle of the process that connected.
+fn process(stream: &UnixStream, pid: libc::pid_t) -> Option<ProcessHandle> {
+    let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    match pidfd(stream) {
+        Ok(fd) => Some(ProcessHandle::from_parts(pid, fd)),
+        // Before Linux 6.5 there is only its number. A process that has it and began later than
+        // this is not the one that connected. One that began while the connection waited to be
+        // accepted is not told apart: that is why neither credentials nor label are taken from the
+        // process, and a caller is none who could not have asked itself.
+        Err(Errno::ENOPROTOOPT) => {
+            let accepted = ticks_since_boot();
+            let process = ProcessHandle::open(pid).ok()?;
+            let began = process.began().ok()?;
+            (began <= accepted).then_some(process)
+        }
+        // It has ended, and its number may be another's.
+        Err(_) => None,
+    }
+}
+
+/// The kernel's own handle of the peer (Linux 6.5 and later).
+fn pidfd(stream: &UnixStream) -> Result<OwnedFd, Errno> {
     const SO_PEERPIDFD: i32 = 77;
     let mut fd: i32 = -1;
     let mut length = size_of::<i32>() as libc::socklen_t;
@@ -82,30 +135,40 @@ fn pidfd(stream: &UnixStream) -> Option<OwnedFd> {
             &raw mut length,
         )
     };
+    Errno::result(result)?;
+    if fd < 0 {
+        return Err(Errno::ESRCH);
+    }
     // SAFETY: the kernel has just given this descriptor to us alone.
-    (result == 0 && fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The peer's supplementary groups.
-fn groups(stream: &UnixStream) -> Vec<u32> {
-    let mut groups = vec![0u32; 1024];
-    let mut length = (groups.len() * size_of::<u32>()) as libc::socklen_t;
-    // SAFETY: `groups` has `length` bytes of room.
-    let result = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERGROUPS,
-            groups.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    groups.truncate(if result == 0 {
-        length as usize / size_of::<u32>()
-    } else {
-        0
-    });
-    groups
+/// The supplementary groups with which the connection was made.
+fn groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
+    /// `NGROUPS_MAX`
+    const MOST: usize = 65536;
+    let mut groups = vec![0u32; 64];
+    loop {
+        let mut length = (groups.len() * size_of::<u32>()) as libc::socklen_t;
+        // SAFETY: `groups` has `length` bytes of room.
+        let result = unsafe {
+            libc::getsockopt(
+                stream.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        match Errno::result(result) {
+            Ok(_) => {
+                groups.truncate(length as usize / size_of::<u32>());
+                return Ok(groups);
+            }
+            Err(Errno::ERANGE) if groups.len() < MOST => groups.resize(MOST, 0),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// The number of the group `bailiff`. Read from the file: a static program has no name service.
@@ -139,31 +202,10 @@ impl Caller {
     }
 }
 
-/// Finds out who calls, before any request is looked at.
-pub(super) async fn identify(
-    State(daemon): State<Arc<Daemon>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match classify(&daemon, peer) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(error) => error.into_response(),
-    }
-}
-
-fn classify(daemon: &Daemon, peer: Peer) -> Result<Caller, RequestError> {
-    let gone = || RequestError::Denied("the calling process has ended".into());
-    let process = peer
-        .process
-        .as_ref()
-        .filter(|process| process.alive())
-        .ok_or_else(gone)?;
-    if let Some(label) = daemon.kernel().label(process.fd())? {
-        let live = daemon.sessions().by_number(label.generation);
+/// Finds out what a caller may do, before its request is looked at.
+pub(super) fn classify(daemon: &Daemon, peer: Peer) -> Result<Caller, RequestError> {
+    if let Some(label) = peer.label_now(&daemon.labels)? {
+        let live = daemon.sessions().in_force_by_number(label.generation);
         return live.map(Caller::Inside).ok_or_else(|| {
             RequestError::Denied(
                 "the session of this process has ended; nothing is answered".into(),
@@ -177,4 +219,45 @@ fn classify(daemon: &Daemon, peer: Peer) -> Result<Caller, RequestError> {
         "uid {} may not use bailiff: run this as root, or ask to be put into the group `{GROUP}`",
         peer.uid
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn peer(uid: u32, label: Option<Label>) -> Peer {
+        Peer {
+            uid,
+            gids: Vec::new(),
+            process: None,
+            label,
+        }
+    }
+
+    #[test]
+    fn a_label_outweighs_credentials() {
+        let label = Label {
+            slot: 3,
+            generation: 7,
+        };
+        assert_eq!(peer(0, Some(label)).account(), Account::Session(7));
+        assert_eq!(peer(0, None).account(), Account::Root);
+        assert_eq!(
+            peer(4_000_000, None).account(),
+            Account::Stranger(4_000_000)
+        );
+    }
+
+    #[test]
+    fn the_kernel_tells_who_connected() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("socket")).unwrap();
+        let _other = UnixStream::connect(dir.path().join("socket")).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let found = process(&accepted, std::process::id() as i32).unwrap();
+        assert!(found.alive() && found.pid() == std::process::id());
+        assert!(groups(&accepted).is_ok());
+    }
 }

@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 use super::{
     answers::{no_session, of_row},
+    door::receive,
     error::RequestError,
-    peer::{Caller, identify},
+    peer::Caller,
     sessions::Live,
     state::Daemon,
 };
@@ -48,10 +49,7 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
         .route("/v1/events/stream", get(follow))
         .route("/v1/why", get(why))
         .fallback(unknown)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&daemon),
-            identify,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(&daemon), receive))
         .with_state(daemon)
 }
 
@@ -272,7 +270,7 @@ async fn follow(
     Extension(caller): Who,
     Query(filter): Query<EventFilter>,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, RequestError> {
-    caller.operator()?;
+    let peer = caller.operator()?.clone();
     let mut filter = named(&daemon, filter).await?;
     if filter.after.is_none() {
         filter.after = Some(
@@ -285,9 +283,13 @@ async fn follow(
     let written = daemon.writer.written();
     // The store is the cursor: what a slow reader has not taken waits there.
     let pages = stream::unfold(
-        (daemon, filter, written),
-        |(daemon, mut filter, mut written)| async move {
+        (daemon, peer, filter, written),
+        |(daemon, peer, mut filter, mut written)| async move {
             loop {
+                // It may have ended, or been put into a session meanwhile.
+                if !peer.still_operates(&daemon.labels) {
+                    return None;
+                }
                 written.mark_unchanged();
                 let wanted = filter.clone();
                 let events = daemon
@@ -296,7 +298,7 @@ async fn follow(
                 match events {
                     Ok(events) if !events.is_empty() => {
                         filter.after = events.last().map(|event| event.id);
-                        return Some((events, (daemon, filter, written)));
+                        return Some((events, (daemon, peer, filter, written)));
                     }
                     Ok(_) => {}
                     Err(error) => {

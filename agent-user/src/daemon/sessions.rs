@@ -147,6 +147,10 @@ impl Sessions {
             .filter(|live| tables.live.contains_key(&live.row.number))
     }
 
+    pub(super) fn in_force_by_number(&self, number: u32) -> Option<Arc<Live>> {
+        self.tables().live.get(&number).cloned()
+    }
+
     pub(super) fn by_cgroup(&self, path: &Path) -> Option<Arc<Live>> {
         let tables = self.tables();
         let mut live = tables.live.values();

@@ -31,6 +31,7 @@ impl Daemon {
     ) -> Result<Arc<Live>, RequestError> {
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
         let place = self.place(&request.target, caller)?;
+        let turn = self.shares.compiling.acquire().await;
         let (request, prepared, place) = self
             .blocking(move |_| {
                 let prepared = {
@@ -40,6 +41,7 @@ impl Daemon {
                 (request, prepared, place)
             })
             .await;
+        drop(turn);
         let prepared = prepared.map_err(|error| RequestError::BadGrant(error.to_string()))?;
         let slot = self.sessions().take_slot().ok_or_else(|| {
             RequestError::Conflict(

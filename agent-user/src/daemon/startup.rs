@@ -2,7 +2,10 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::{
+        fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicU32},
 };
@@ -12,24 +15,24 @@ use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use sd_notify::NotifyState;
 use tokio::{
-    net::UnixListener,
     signal::unix::{SignalKind, signal},
     sync::{Mutex as AsyncMutex, mpsc},
 };
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    peer::{GROUP, Peer, group_id},
+    door,
     pump::Pump,
     server::router,
     sessions::Sessions,
+    shares::{Shares, provide_descriptors},
     state::Daemon,
     superblocks::Superblocks,
 };
 use crate::{
     cgroup::Hierarchy,
     clock::boot_id,
-    kernel::{Check, Kernel, diagnose},
+    kernel::{Check, Kernel, Labels, diagnose},
     store::{Counter, Retention, Store},
 };
 
@@ -59,12 +62,13 @@ pub fn main(settings: &Settings) -> anyhow::Result<()> {
         .with_target(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .init();
+    provide_descriptors();
     let _lock = lock(&settings.socket)?;
     let hierarchy = Hierarchy::find()?;
     refuse(&diagnose())?;
     let store = Store::open(&settings.state)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(4)
         .enable_all()
         .build()?;
     let result = runtime.block_on(serve(settings, hierarchy, store));
@@ -75,7 +79,10 @@ pub fn main(settings: &Settings) -> anyhow::Result<()> {
 /// One daemon on a host: the lock goes when its process does.
 fn lock(socket: &Path) -> anyhow::Result<Flock<fs::File>> {
     let directory = socket.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)
         .with_context(|| format!("cannot make the directory {}", directory.display()))?;
     let path = directory.join("bailiff.lock");
     let file = fs::OpenOptions::new()
@@ -83,8 +90,11 @@ fn lock(socket: &Path) -> anyhow::Result<Flock<fs::File>> {
         .truncate(false)
         .write(true)
         .read(true)
+        .mode(0o600)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
+    // Whoever can open it can lock it, and so keep the next daemon from starting.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => {
             lock.set_len(0)?;
@@ -134,6 +144,8 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     let (drain, drains) = mpsc::channel(16);
     let daemon = Arc::new(Daemon {
         kernel: Mutex::new(kernel),
+        labels: Labels::open()?,
+        shares: Arc::new(Shares::default()),
         writer: store.event_writer(settings.retention)?,
         store,
         hierarchy,
@@ -151,11 +163,10 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     tokio::spawn(Pump::new(Arc::clone(&daemon), stream, drains).run());
     tokio::spawn(Arc::clone(&daemon).renew_epochs());
     let listener = listen(&settings.socket)?;
-    let service = router(Arc::clone(&daemon)).into_make_service_with_connect_info::<Peer>();
+    door::open(Arc::clone(&daemon), listener, router(Arc::clone(&daemon)))?;
     tracing::info!("listening on {}", settings.socket.display());
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
     tokio::select! {
-        result = axum::serve(listener, service) => result?,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -166,7 +177,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     Ok(())
 }
 
-/// The socket, for root and the group `bailiff`.
+/// The socket. Everybody may connect: who is answered what depends on who asks.
 fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -174,18 +185,9 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
         }
         _ => {}
     }
-    // Nobody may connect before the socket has its owner and mode.
-    let mask = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
-    let listener = UnixListener::bind(path);
-    nix::sys::stat::umask(mask);
-    let listener = listener.with_context(|| format!("cannot listen on {}", path.display()))?;
-    match group_id() {
-        Some(gid) => {
-            chown(path, Some(0), Some(gid))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
-        }
-        None => tracing::info!("there is no group `{GROUP}`: root alone can use the socket"),
-    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
     Ok(listener)
 }
 

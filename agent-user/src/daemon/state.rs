@@ -8,16 +8,19 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
-use super::{lifecycle::Ending, sessions::Sessions, superblocks::Superblocks};
+use super::{lifecycle::Ending, sessions::Sessions, shares::Shares, superblocks::Superblocks};
 use crate::{
     cgroup::Hierarchy,
-    kernel::Kernel,
+    kernel::{Kernel, Labels},
     store::{EventWriter, Store},
 };
 
 /// The daemon.
 pub(super) struct Daemon {
     pub(super) kernel: Mutex<Kernel>,
+    pub(super) labels: Labels,
+    /// How much of the daemon each caller has.
+    pub(super) shares: Arc<Shares>,
     pub(super) store: Store,
     pub(super) writer: EventWriter,
     pub(super) hierarchy: Hierarchy,

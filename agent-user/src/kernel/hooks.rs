@@ -114,7 +114,7 @@ pub(super) const HOOKS: &[Hook] = &[
     ),
     lsm(NETWORK, "socket_connect", &["sock", "address", "addrlen"]),
     lsm(NETWORK, "socket_sendmsg", &["sock", "msg"]),
-    lsm(NETWORK, "unix_stream_connect", &["_", "other"]),
+    lsm(NETWORK, "unix_stream_connect", &["_", "other", "newsk"]),
     lsm(NETWORK, "unix_may_send", &["_", "other"]),
     lsm(PROCESSES, "task_kill", &["p", "_", "sig"]),
     lsm(PROCESSES, "ptrace_access_check", &["child", "mode"]),

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ba
 /// Maps that are pinned, so that they outlive the daemon.
 pub(super) const MAPS: &[&str] = &[
     names::LABELS,
+    names::CONNECTIONS,
     names::SCRATCH,
     names::DIRECTORIES,
     names::IMAGES,
@@ -72,6 +74,7 @@ pub(super) fn ensure_attached() -> Result<Vec<HookCoverage>, KernelError> {
     let btf = Btf::of_running_kernel()?;
     let wanted = wanted_hooks(&btf)?;
     let directory = build_directory();
+    make_directory(Path::new(names::PIN_ROOT))?;
     if !is_complete(&directory, &wanted) {
         // What a daemon that died in the middle left behind.
         remove_tree(&directory)?;
@@ -134,7 +137,6 @@ fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
 }
 
 fn attach_all(btf: &Btf, wanted: &[&Hook], directory: &Path) -> Result<(), KernelError> {
-    make_directory(Path::new(names::PIN_ROOT))?;
     make_directory(&Path::new(names::PIN_ROOT).join("maps"))?;
     make_directory(directory)?;
     let mut ebpf = load_object(btf)?;
@@ -329,11 +331,25 @@ fn is_complete(directory: &Path, wanted: &[&Hook]) -> bool {
         && MAPS.iter().all(|name| map_pin(name).exists())
 }
 
+/// Makes a directory for root alone. Everybody may make one in a BPF filesystem that was mounted
+/// without a mode, and would be the owner of what is pinned there.
 fn make_directory(path: &Path) -> Result<(), KernelError> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(pin_error(path, &error)),
-        _ => Ok(()),
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => return other.map_err(|error| pin_error(path, &error)),
     }
+    let found = fs::symlink_metadata(path).map_err(|error| pin_error(path, &error))?;
+    if !found.is_dir() || found.uid() != 0 {
+        return Err(KernelError::Pin {
+            path: path.into(),
+            reason: format!(
+                "uid {} made it, and could change what is pinned there; remove it",
+                found.uid()
+            ),
+        });
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        .map_err(|error| pin_error(path, &error))
 }
 
 /// Removes the pins of other builds; their programs detach with the last of them.

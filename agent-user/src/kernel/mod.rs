@@ -7,6 +7,7 @@ mod diagnose;
 mod error;
 mod events;
 mod hooks;
+mod labels;
 mod load;
 mod pinned;
 mod relocate;
@@ -29,6 +30,7 @@ use aya::maps::{MapData, PerCpuArray};
 pub use diagnose::{Check, diagnose};
 pub use error::KernelError;
 pub use events::{EventStream, OwnedEvent};
+pub use labels::Labels;
 use load::map_pin;
 use sys::{Map, PrefixKey, array_of_one};
 

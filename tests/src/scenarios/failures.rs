@@ -35,6 +35,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "the daemon says that a map is of another version",
             other_version,
         ),
+        alone(
+            "the daemon says that another user made the place of its pins",
+            others_pins,
+        ),
         alone("a command says that no daemon runs", no_daemon),
     ]
 }
@@ -198,6 +202,12 @@ fn other_version(_: &mut Context) -> Check {
         "remove /sys/fs/bpf/bailiff",
     ];
     daemon_after(&pinned, &words)
+}
+
+fn others_pins(_: &mut Context) -> Check {
+    let made = "mount -t bpf none /sys/fs/bpf && \
+                setpriv --reuid=1000 --clear-groups mkdir /sys/fs/bpf/bailiff";
+    daemon_after(made, &["/sys/fs/bpf/bailiff", "uid 1000", "remove it"])
 }
 
 fn no_daemon(_: &mut Context) -> Check {

@@ -3,6 +3,7 @@
 pub(crate) mod asked_moves;
 pub(crate) mod attributes;
 pub(crate) mod bounds;
+pub(crate) mod callers;
 pub(crate) mod descriptors;
 pub(crate) mod exec;
 pub(crate) mod failures;
@@ -88,6 +89,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(descriptors::scenarios());
     singles.extend(supervised::scenarios());
     singles.extend(rings::scenarios());
+    singles.extend(callers::scenarios());
     singles.extend(failures::scenarios());
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());

@@ -1,0 +1,39 @@
+//! Labels as they are looked up for every caller: by handles of their own, so that nobody who asks
+//! waits for what else is done with the kernel side.
+
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use agent_abi::{Label, names};
+
+use super::{KernelError, load::map_pin, sys::Map};
+
+/// Who is in which session.
+pub struct Labels {
+    /// Keyed by pidfd.
+    tasks: Map<i32, Label>,
+    /// Keyed by an accepted socket.
+    connections: Map<i32, Label>,
+}
+
+impl Labels {
+    /// # Errors
+    /// The kernel side is not loaded.
+    pub fn open() -> Result<Self, KernelError> {
+        Ok(Self {
+            tasks: Map::open(names::LABELS, &map_pin(names::LABELS))?,
+            connections: Map::open(names::CONNECTIONS, &map_pin(names::CONNECTIONS))?,
+        })
+    }
+
+    /// The label of a process; `None` where it has none, or is gone.
+    pub fn of_process(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
+        let label = self.tasks.get(&pidfd.as_raw_fd())?;
+        Ok(label.filter(|label| label.generation != 0))
+    }
+
+    /// The label that the task had which made this connection, whatever became of it since.
+    pub fn of_connection(&self, accepted: BorrowedFd<'_>) -> Result<Option<Label>, KernelError> {
+        let label = self.connections.get(&accepted.as_raw_fd())?;
+        Ok(label.filter(|label| label.generation != 0))
+    }
+}
