@@ -3,12 +3,31 @@
 use anyhow::{Context, Result};
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-/// The root of the checkout.
+/// The root of the checkout in which the command runs, not of the one where it was compiled: a copied
+/// checkout may still have the other's binary.
 pub(crate) fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = env::current_dir().unwrap_or_default();
+        let above = folder.ancestors().find(|folder| is_checkout(folder));
+        // Called from elsewhere, as by `cargo run --manifest-path`: cargo says whose manifest it is.
+        let manifest = || {
+            let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from)?;
+            package.parent().map(Path::to_owned)
+        };
+        let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        above
+            .map(Path::to_owned)
+            .or_else(manifest)
+            .or_else(|| compiled.map(Path::to_owned))
+            .unwrap_or_else(|| ".".into())
+    });
+    &ROOT
+}
+
+fn is_checkout(folder: &Path) -> bool {
+    folder.join("Cargo.toml").exists() && folder.join("xtask/Cargo.toml").exists()
 }
 
 /// Cargo's target folder, as cargo itself finds it.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{Page, SCHEMA, Status},
     client::{Client, ClientError},
-    kernel::{Check, diagnose},
+    kernel::{Check, OtherHooks, diagnose, other_hooks},
     render::{
         Table, escape,
         style::{BAD, FAINT, GOOD, STRONG, WARN, paint},
@@ -37,6 +37,9 @@ struct Findings {
     daemon_error: Option<String>,
     /// As the daemon attached them.
     hooks: Vec<serde_json::Value>,
+    /// Hooks of the running kernel that are not attached, and why; `None` where its type information
+    /// cannot be read.
+    other_hooks: Option<OtherHooks>,
 }
 
 /// What the table needs of a hook; the daemon's JSON has it.
@@ -59,6 +62,7 @@ pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitC
         daemon_error: daemon.as_ref().err().map(ToString::to_string),
         daemon: daemon.ok(),
         hooks,
+        other_hooks: other_hooks().ok(),
     };
     if args.json.json {
         print_json(&findings)?;
@@ -144,9 +148,33 @@ fn lines(findings: &Findings) -> String {
         text += "\n";
         text += &table.render();
     }
+    if let Some(others) = &findings.other_hooks {
+        text += &other_lines(others);
+    }
     text + if findings.ok {
         "\nThis host can enforce grants.\n"
     } else {
         "\nThis host cannot enforce grants until what is BAD is put right.\n"
     }
+}
+
+/// What the kernel's other hooks come to; each is in the JSON.
+fn other_lines(others: &OtherHooks) -> String {
+    let mut text = format!(
+        "\n{} other LSM hooks of this kernel need not be attached, for reasons that `--json` gives.\n",
+        others.unattached.len()
+    );
+    if !others.unknown.is_empty() {
+        let names = others.unknown.join(", ");
+        text += &paint(
+            &format!(
+                "This kernel has LSM hooks that this version does not know: {}. What they guard may \
+                 go unjudged: upgrade Bailiff, or use an older kernel.",
+                escape(&names)
+            ),
+            WARN,
+        );
+        text += "\n";
+    }
+    text
 }

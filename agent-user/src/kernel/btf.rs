@@ -10,6 +10,9 @@ use super::error::KernelError;
 
 const MAGIC: u16 = 0xeb9f;
 
+/// What the functions' names begin with that stand for LSM hooks.
+pub(super) const LSM_HOOK: &str = "bpf_lsm_";
+
 const KIND_INT: u32 = 1;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
@@ -237,6 +240,17 @@ impl Btf {
     /// Number of a function; `None` where the kernel has none of that name.
     pub(super) fn function(&self, name: &str) -> Option<u32> {
         self.functions.get(name).map(|function| function.number)
+    }
+
+    /// The LSM hooks, by name and sorted: functions that stand for them begin alike. A few functions
+    /// of the BPF security module itself are among them.
+    pub(super) fn lsm_hooks(&self) -> Vec<&str> {
+        let names = self.functions.keys();
+        let mut hooks = names
+            .filter_map(|name| name.strip_prefix(LSM_HOOK))
+            .collect::<Vec<_>>();
+        hooks.sort_unstable();
+        hooks
     }
 
     /// Number of a struct; `None` where the kernel has none of that name.

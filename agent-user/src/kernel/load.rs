@@ -18,7 +18,7 @@ use aya::{
 
 use super::{
     HookCoverage,
-    btf::Btf,
+    btf::{Btf, LSM_HOOK},
     error::KernelError,
     hooks::{Attach, HOOKS, Hook},
     pinned,
@@ -195,7 +195,7 @@ fn place_of_argument(btf: &Btf, hook: &str, argument: &str) -> Result<u32, Kerne
 
 /// The function that stands for a hook in BTF.
 fn function_of(hook: &str) -> String {
-    format!("bpf_lsm_{hook}")
+    format!("{LSM_HOOK}{hook}")
 }
 
 /// An argument's name. From 6.18 on a suffix says that it may be NULL, which programs allow for.

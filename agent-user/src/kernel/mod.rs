@@ -14,6 +14,7 @@ mod relocate;
 mod self_check;
 mod symbols;
 mod sys;
+mod unattached;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -33,6 +34,15 @@ pub use events::{EventStream, OwnedEvent};
 pub use labels::Labels;
 use load::map_pin;
 use sys::{Map, PrefixKey, array_of_one};
+pub use unattached::{OtherHooks, UnattachedHook};
+
+/// The LSM hooks of the running kernel that no program of Bailiff attaches to.
+///
+/// # Errors
+/// The kernel's type information cannot be read.
+pub fn other_hooks() -> Result<OtherHooks, KernelError> {
+    Ok(unattached::of_kernel(&btf::Btf::of_running_kernel()?))
+}
 
 /// One hook of the kernel side on this kernel.
 #[derive(Clone, Debug, serde::Serialize)]

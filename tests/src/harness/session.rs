@@ -1,6 +1,12 @@
 //! Sessions under a grant.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{BufRead, BufReader},
+    process::{ChildStdout, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     Check, Doing,
@@ -64,16 +70,21 @@ impl Launch {
 /// A shell that does what it is told, one command after the other.
 pub(crate) struct Shell {
     shell: process::Background,
-    output: std::io::BufReader<std::process::ChildStdout>,
+    /// Its output, line by line, as another thread reads it.
+    lines: Receiver<String>,
     /// Its own process, not that of `bailiff run`.
     pub(crate) pid: i32,
     /// Empty outside a session.
     pub(crate) session: String,
 }
 
-/// Says who it is, then runs each line and says its exit code.
+/// Says who it is, then runs each line and says its exit code, on a line of its own whatever the
+/// command left behind.
 const LOOP: &str = "echo \"$$ $BAILIFF_SESSION\"
-while IFS= read -r line; do eval \"$line\" 2>&1 </dev/null; echo \"#done $?\"; done";
+while IFS= read -r line; do eval \"$line\" 2>&1 </dev/null; printf '\\n#done-%s %s\\n' $$ $?; done";
+
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Shell {
     /// In a session of its own.
@@ -96,18 +107,16 @@ impl Shell {
     }
 
     fn from(command: &mut Command) -> Check<Self> {
-        use std::io::BufRead;
         let mut shell = process::Background::start(command)?;
         let output = shell.child.stdout.take().ok_or("no output")?;
-        let mut output = std::io::BufReader::new(output);
-        let mut line = String::new();
-        output.read_line(&mut line).doing("read")?;
+        let lines = read_lines(output);
+        let line = lines.recv_timeout(PATIENCE).unwrap_or_default();
         let mut words = line.split_whitespace();
         let pid = words.next().and_then(|word| word.parse().ok());
         let pid = pid.ok_or_else(|| format!("the session's shell did not start: {line:?}"))?;
         Ok(Self {
             shell,
-            output,
+            lines,
             pid,
             session: words.next().unwrap_or("").into(),
         })
@@ -115,15 +124,23 @@ impl Shell {
 
     /// Exit code and output of a command.
     pub(crate) fn run(&mut self, command: &str) -> Check<(i32, String)> {
-        use std::io::BufRead;
         self.shell.tell(command)?;
+        let marker = format!("#done-{} ", self.pid);
+        let until = Instant::now() + PATIENCE;
         let mut said = String::new();
         loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line).doing("read")? == 0 {
-                return Err(format!("the shell ended while it ran `{command}`: {said}"));
-            }
-            if let Some(code) = line.strip_prefix("#done ") {
+            let left = until.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).map_err(|error| match error {
+                RecvTimeoutError::Timeout => {
+                    format!("`{command}` did not end within {PATIENCE:?}: {said}")
+                }
+                RecvTimeoutError::Disconnected => {
+                    format!("the shell ended while it ran `{command}`: {said}")
+                }
+            })?;
+            if let Some(code) = line.strip_prefix(&marker) {
+                // The line break before the marker is not the command's.
+                said.truncate(said.strip_suffix('\n').unwrap_or(&said).len());
                 return Ok((code.trim().parse().doing("read an exit code")?, said));
             }
             said.push_str(&line);
@@ -151,4 +168,26 @@ impl Shell {
             "expected `{command}` to be refused, but it ended with {code}: {said}"
         ))
     }
+}
+
+/// Lines as they come, with their ends; none follows the end of the output.
+fn read_lines(output: ChildStdout) -> Receiver<String> {
+    let (tell, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        loop {
+            let mut line = Vec::new();
+            match output.read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            if tell
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+    lines
 }

@@ -4,6 +4,7 @@ pub(crate) mod asked_moves;
 pub(crate) mod attributes;
 pub(crate) mod bounds;
 pub(crate) mod callers;
+pub(crate) mod coverage;
 pub(crate) mod descriptors;
 pub(crate) mod exec;
 pub(crate) mod failures;
@@ -83,6 +84,7 @@ pub(crate) fn singles() -> Vec<Single> {
     let mut singles = patterns::scenarios();
     singles.extend(asked_moves::scenarios());
     singles.extend(bounds::scenarios());
+    singles.extend(coverage::scenarios());
     singles.extend(folding::scenarios());
     singles.extend(interference::scenarios());
     singles.extend(lifecycle::scenarios());
