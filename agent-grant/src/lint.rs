@@ -1,5 +1,7 @@
 //! Remarks on a grant that is valid and may not mean what its author wants.
 
+mod environment;
+
 use std::collections::BTreeSet;
 
 use agent_abi::{FileRights, Right};
@@ -30,6 +32,10 @@ pub enum LintKind {
     MatchesNothing,
     /// No relation for moves: directories move only between places with equal rights.
     CoarseMoves,
+    /// A variable of the environment that is a secret by its name is kept.
+    KeepsSecret,
+    /// A variable is kept that makes programs load or run something more.
+    KeepsLoader,
 }
 
 impl LintKind {
@@ -43,6 +49,8 @@ impl LintKind {
             Self::InterpreterRunsWritable => "interpreter-runs-writable",
             Self::MatchesNothing => "matches-nothing",
             Self::CoarseMoves => "coarse-moves",
+            Self::KeepsSecret => "keeps-a-secret",
+            Self::KeepsLoader => "keeps-a-loader-variable",
         }
     }
 }
@@ -141,6 +149,7 @@ pub fn lint(grant: &Compiled) -> Vec<Lint> {
     }));
     lints.extend(denials_moved_away(grant));
     lints.extend(interpreters(grant));
+    lints.extend(environment::lint(grant));
     if grant.refer.allowed.is_none() {
         let message = "too large for the relation of moves".to_owned();
         let help = "renames and links work only between places with equal rights";

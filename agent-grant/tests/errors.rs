@@ -542,3 +542,53 @@ fn values_are_literal_text() {
     assert!(reads("/odd [dir]*{a,b}?/x.c"));
     assert!(!reads("/odd dax/x.c") && !reads("/odd [dir]*ax/x.c") && !reads("/odd d/x.c"));
 }
+
+#[test]
+fn environment() {
+    let of = |text: &str, expected: &[&str]| check(&format!("[environment]\n{text}"), expected);
+    of(
+        "kepe = []",
+        &[
+            "unknown key `kepe` in `[environment]`",
+            "did you mean `keep`?",
+        ],
+    );
+    of(
+        "keep = [\"A B\"]",
+        &[
+            "`A B` is no name of a variable",
+            "`*` for any",
+            "g.toml:4:9",
+        ],
+    );
+    of("keep = [\"\"]", &["is no name of a variable"]);
+    of("keep = [\"A=1\"]", &["is no name of a variable"]);
+    of("keep = 1", &["expected an array of strings, found integer"]);
+    of(
+        "default = \"no\"",
+        &["expected `true` or `false`, found string"],
+    );
+    of("set = [\"A=1\"]", &["expected a table `[environment.set]`"]);
+    of(
+        "set = { \"A*\" = \"1\" }",
+        &["`A*` is no name of a variable"],
+    );
+    of(
+        "set = { A = 1 }",
+        &["`A` has the wrong type", "expected a string"],
+    );
+    of("set = { A = \"${nope}\" }", &["no value", "nope"]);
+    of("set = { A = \"\\u0000\" }", &["the value holds a NUL byte"]);
+    of(
+        "keep = [\"BAILIFF_SESSION\"]",
+        &["`BAILIFF_SESSION` is given"],
+    );
+    of(
+        "set = { BAILIFF_SESSION = \"x\" }",
+        &["every session has its own name in it"],
+    );
+    check(
+        "[[test]]\nenvironment = \"A\"\nright = \"read\"\nexpect = \"deny\"",
+        &["a test with `environment` has no `right`"],
+    );
+}

@@ -24,7 +24,7 @@ fn examples() {
         }
         examples += 1;
     }
-    assert_eq!(examples, 8);
+    assert_eq!(examples, 9);
 }
 
 /// `bailiff grant graph docs/automaton.toml >docs/automaton.dot`, then `dot -Tsvg`.
@@ -57,6 +57,8 @@ fn every_remark_right_and_key_is_in_the_reference() {
         LintKind::InterpreterRunsWritable,
         LintKind::MatchesNothing,
         LintKind::CoarseMoves,
+        LintKind::KeepsSecret,
+        LintKind::KeepsLoader,
     ];
     let rights = Right::ALL
         .iter()
@@ -64,10 +66,14 @@ fn every_remark_right_and_key_is_in_the_reference() {
     let limits = Limits::default();
     let words = remarks.iter().map(|remark| remark.name()).chain(rights);
     let words = words.chain(settings().map(|setting| setting.key));
+    let words = words.chain(["environment", "keep", "set", "default"]);
     for word in words {
         assert!(text.contains(&format!("`{word}`")), "{word}");
     }
     for (limit, _) in limits.texts() {
         assert!(text.contains(&format!("\n{limit} = ")), "{limit}");
+    }
+    for name in agent_grant::environment::DEFAULT {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
     }
 }

@@ -11,6 +11,7 @@ use agent_abi::{FileRights, Right};
 use agent_grant::{
     CompileOptions, Effect, Grant, Mode, Rule, Source, compile,
     diagnostic::Location,
+    environment::Environment,
     glob::{self, Component, Glob},
     model::{Alternative, FilePattern, Limits, Object},
     naive,
@@ -119,6 +120,7 @@ fn grant(pattern: &str, globs: &[Glob]) -> Grant {
         }],
         surface: 0,
         capabilities: 0,
+        environment: Environment::default(),
         limits: Limits::default(),
         tests: vec![],
     }

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use super::{
-    Witness, limits, net, rights, unix,
+    Witness, environment, limits, net, rights, unix,
     walk::{Phase, Walk},
 };
 use crate::{
@@ -47,6 +47,10 @@ pub fn differences(first: &Compiled, second: &Compiled) -> Vec<Difference> {
     all.extend(unix_names(first, second));
     all.extend(switches(first, second));
     all.extend(capability_sets(first, second));
+    all.extend(environment::differences(
+        &first.environment,
+        &second.environment,
+    ));
     all.extend(limit_values(first, second));
     all.extend(modes(first, second));
     all

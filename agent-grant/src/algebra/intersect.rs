@@ -46,6 +46,7 @@ pub fn intersect(first: &Compiled, second: &Compiled) -> Result<Compiled, Inters
         },
         surface: first.surface & second.surface,
         capabilities: first.capabilities & second.capabilities,
+        environment: first.environment.intersect(&second.environment),
         limits: limits::stricter(&first.limits, &second.limits).map_err(IntersectError::Limit)?,
         net: net::intersect(&first.net, &second.net, renumber)?,
         names: first.names.intersect(&second.names, renumber),

@@ -1,6 +1,7 @@
 //! Exact comparison of compiled grants.
 
 mod differ;
+mod environment;
 mod intersect;
 mod limits;
 mod net;
@@ -49,6 +50,8 @@ pub enum Witness {
     Audit,
     /// A shortest name of an abstract Unix socket, without its leading NUL.
     Unix(Vec<u8>),
+    /// A shortest name of a variable of the environment.
+    Environment(Vec<u8>),
 }
 
 impl fmt::Display for Witness {
@@ -62,6 +65,7 @@ impl fmt::Display for Witness {
             Self::Limit(name) => write!(f, "limits.{name}"),
             Self::Audit => f.write_str("mode"),
             Self::Unix(name) => write!(f, "unix.connect @{}", name.escape_ascii()),
+            Self::Environment(name) => write!(f, "environment {}", name.escape_ascii()),
         }
     }
 }
@@ -76,7 +80,8 @@ pub struct Comparison {
     pub only_second: Vec<Witness>,
 }
 
-/// Compares what two grants allow: files, network, capabilities, settings, limits, mode.
+/// Compares what two grants allow: files, network, capabilities, settings, environment,
+/// limits, mode.
 #[must_use]
 pub fn compare(first: &Compiled, second: &Compiled) -> Comparison {
     let mut only = [Vec::new(), Vec::new()];

@@ -9,6 +9,7 @@ use super::{Compiled, RuleInfo};
 use crate::{
     algebra,
     diagnostic::Location,
+    environment::Fate,
     model::{Question, Test, right_name},
     moves::{MoveExplanation, explain_move},
     net::Endpoint,
@@ -37,6 +38,8 @@ pub enum TestAnswer {
         rule: Option<RuleInfo>,
     },
     Move(MoveExplanation),
+    /// What becomes of a variable: "kept", "dropped", or its value.
+    Environment(String),
 }
 
 impl Compiled {
@@ -97,6 +100,17 @@ impl Compiled {
             Question::Connect(to) => {
                 let verdict = (Right::NetConnect, self.decide_net(*to));
                 self.about_rights("net", &to.to_string(), &[verdict], test.allow)
+            }
+            Question::Environment(name) => {
+                let fate = self.environment.fate(name.as_bytes());
+                let passed = (fate != Fate::Dropped) == test.allow;
+                let answer = match fate {
+                    Fate::Dropped => "it is dropped".to_owned(),
+                    Fate::Set(value) => format!("it is set to \"{}\"", value.escape_debug()),
+                    Fate::Kept => "it is kept".to_owned(),
+                };
+                let question = format!("environment {name}");
+                (question, passed, TestAnswer::Environment(answer))
             }
             Question::Move(wanted) => {
                 let explanation = explain_move(self, wanted);

@@ -16,6 +16,7 @@ pub use refer::{Refer, making_rights_lost, rights_permit_move};
 use crate::{
     automaton::{Attribution, Dfa, Entry, Nfa, RuleRights, determinize, minimize},
     diagnostic::{Diagnostic, Errors, Severity},
+    environment::Environment,
     model::{Effect, FilePattern, Grant, Limits, Mode, Object, Rule, Test},
     net::{NetTable, NetTableError},
     unix::NameTable,
@@ -54,6 +55,8 @@ pub struct Compiled {
     pub surface: u32,
     /// Bit = capability number.
     pub capabilities: u64,
+    /// What is handed over of the caller's environment.
+    pub environment: Environment,
     pub limits: Limits,
     /// Network rules.
     pub net: NetTable,
@@ -92,6 +95,7 @@ pub fn compile(grant: &Grant, options: &CompileOptions) -> Result<Compiled, Erro
         mode: grant.mode,
         surface: grant.surface,
         capabilities: grant.capabilities,
+        environment: grant.environment.clone(),
         limits: grant.limits,
         net: net_table(&source)?,
         names: NameTable::of(&source),

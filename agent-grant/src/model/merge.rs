@@ -10,11 +10,13 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Errors, Location},
+    environment::{Environment, Kept},
     glob,
     moves::Move,
     net,
     syntax::{
         Text,
+        environment::RawEnvironment,
         rules::RawRule,
         tests_table::{RawQuestion, RawTest},
     },
@@ -43,6 +45,7 @@ pub(super) fn merge(loaded: &[Loaded], inputs: &Inputs) -> Result<Grant, Errors>
         rules: Vec::new(),
         surface: 0,
         capabilities: 0,
+        environment: Environment::default(),
         limits: super::Limits::default(),
         tests: Vec::new(),
     };
@@ -62,6 +65,7 @@ pub(super) fn merge(loaded: &[Loaded], inputs: &Inputs) -> Result<Grant, Errors>
                 .iter()
                 .fold(0, |bits, (number, _)| bits | 1 << number);
         }
+        merger.environment(&document.environment, &mut grant.environment);
         grant.limits = document.limits.or(grant.limits);
     }
     // Expectations of an included grant are about that grant, not about what is built on it.
@@ -147,6 +151,29 @@ impl Merger {
         }
     }
 
+    /// What is kept adds up; the rest of an included grant is replaced, key by key.
+    fn environment(&mut self, raw: &RawEnvironment, whole: &mut Environment) {
+        for part in &mut whole.parts {
+            part.default = raw.default.unwrap_or(part.default);
+            part.keep.extend(raw.keep.iter().cloned().map(Kept::new));
+        }
+        for (name, text) in &raw.set {
+            match self.variables.expand(&text.value) {
+                Ok(value) if value.contains('\0') => self.errors.push(
+                    Diagnostic::error(text.location.clone(), "the value holds a NUL byte")
+                        .label("no variable of the environment can hold one"),
+                ),
+                Ok(value) => {
+                    whole.set.insert(name.value.clone(), value);
+                }
+                Err(why) => self.errors.push(
+                    Diagnostic::error(text.location.clone(), format!("no value: {why}"))
+                        .label("expected text, with `${NAME}` for the grant's variables"),
+                ),
+            }
+        }
+    }
+
     fn patterns(&mut self, texts: &[Text]) -> Vec<FilePattern> {
         let mut patterns = Vec::with_capacity(texts.len());
         for text in texts {
@@ -226,6 +253,7 @@ impl Merger {
                     }
                 }
             }
+            RawQuestion::Environment(name) => Question::Environment(name.value.clone()),
             RawQuestion::Connect(to) => match net::parse_endpoint(&to.value) {
                 Ok(endpoint) => Question::Connect(endpoint),
                 Err(error) => {

@@ -18,6 +18,7 @@ pub use crate::syntax::{
 };
 use crate::{
     diagnostic::{Diagnostic, Errors, Location},
+    environment::Environment,
     moves::Move,
     net::{Destination, Endpoint},
     syntax::{Text, capabilities},
@@ -35,6 +36,8 @@ pub struct Grant {
     pub surface: u32,
     /// Bit = capability number.
     pub capabilities: u64,
+    /// What is handed over of the caller's environment.
+    pub environment: Environment,
     pub limits: Limits,
     /// Only where it was [loaded for them](load_for_tests).
     pub tests: Vec<Test>,
@@ -113,6 +116,8 @@ pub enum Question {
         rights: FileRights,
     },
     Connect(Endpoint),
+    /// A variable of the environment: whether the session has it.
+    Environment(String),
     Move(Move),
 }
 

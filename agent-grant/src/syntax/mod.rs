@@ -1,6 +1,7 @@
 //! From TOML text to a [`Document`]: one file, keys and types checked, nothing expanded.
 
 pub mod capabilities;
+pub mod environment;
 pub mod limits;
 mod reader;
 pub mod rules;
@@ -39,6 +40,7 @@ pub struct Document {
     pub nets: Vec<RawRule>,
     pub unixes: Vec<RawRule>,
     pub settings: settings::RawSettings,
+    pub environment: environment::RawEnvironment,
     pub limits: limits::Limits,
     pub tests: Vec<tests_table::RawTest>,
 }
@@ -55,6 +57,7 @@ const KEYS: &[&str] = &[
     "unix",
     "process",
     "kernel",
+    "environment",
     "limits",
     "test",
 ];
@@ -105,6 +108,11 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
     if let Some(kernel) = table.get("kernel").and_then(|v| reader.table(v, "kernel")) {
         settings::read_kernel(&mut reader, kernel, &mut settings);
     }
+    let environment = table
+        .get("environment")
+        .and_then(|v| reader.table(v, "environment"))
+        .map(|t| environment::read_environment(&mut reader, t))
+        .unwrap_or_default();
     let limits = table
         .get("limits")
         .and_then(|v| reader.table(v, "limits"))
@@ -123,6 +131,7 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
             nets,
             unixes,
             settings,
+            environment,
             limits,
             tests,
         }),

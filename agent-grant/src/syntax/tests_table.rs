@@ -19,6 +19,8 @@ pub enum RawQuestion {
     File { path: Text, rights: FileRights },
     /// Connecting there: "1.2.3.4:443/tcp".
     Connect(Text),
+    /// The session has this variable in its environment.
+    Environment(Text),
     /// Giving what is at one path another.
     Move {
         old: Text,
@@ -44,7 +46,7 @@ struct Form {
     read: fn(&mut Reader, &DeTable<'_>, &Location) -> Option<RawQuestion>,
 }
 
-const FORMS: [Form; 5] = [
+const FORMS: [Form; 6] = [
     Form {
         key: "path",
         others: &["right"],
@@ -54,6 +56,11 @@ const FORMS: [Form; 5] = [
         key: "connect",
         others: &[],
         read: read_connect,
+    },
+    Form {
+        key: "environment",
+        others: &[],
+        read: read_variable,
     },
     Form {
         key: "rename",
@@ -78,6 +85,7 @@ const KEYS: &[&str] = &[
     "path",
     "right",
     "connect",
+    "environment",
     "rename",
     "link",
     "exchange",
@@ -199,6 +207,15 @@ fn read_rights(
 fn read_connect(reader: &mut Reader, table: &DeTable<'_>, _: &Location) -> Option<RawQuestion> {
     let to = reader.text(table.get("connect")?, "connect", "a destination")?;
     Some(RawQuestion::Connect(to))
+}
+
+fn read_variable(reader: &mut Reader, table: &DeTable<'_>, _: &Location) -> Option<RawQuestion> {
+    let name = reader.text(
+        table.get("environment")?,
+        "environment",
+        "a variable's name",
+    )?;
+    Some(RawQuestion::Environment(name))
 }
 
 fn read_rename(

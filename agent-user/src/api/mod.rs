@@ -9,7 +9,9 @@ mod status;
 pub use event::{Event, EventProcess, RuleRef};
 pub use path::PathText;
 pub use requests::{EventFilter, GrantSource, Inputs, SourceFile, StartSession, Target, WhyQuery};
-pub use session::{EndCause, RuleCount, Session, SessionReport, SessionState, Summary, Why};
+pub use session::{
+    EndCause, EnvironmentState, RuleCount, Session, SessionReport, SessionState, Summary, Why,
+};
 pub use status::{Status, StoreStatus};
 
 use serde::{Deserialize, Serialize};

@@ -23,6 +23,9 @@ pub struct Session {
     pub cgroup_id: u64,
     /// Whether the daemon made the cgroup (`run`) or found it (`tag`).
     pub own_cgroup: bool,
+    /// Whether the grant's `[environment]` holds, or the processes have theirs from before.
+    #[serde(default)]
+    pub environment: EnvironmentState,
     pub command: Vec<String>,
     pub variables: BTreeMap<String, String>,
     /// Who started it.
@@ -57,6 +60,17 @@ impl SessionState {
             Self::Ended => "ended",
         }
     }
+}
+
+/// Where the environment of a session's processes comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnvironmentState {
+    /// `bailiff run` handed over what the grant keeps.
+    Granted,
+    /// They ran before: nothing was taken from it.
+    #[default]
+    AsItWas,
 }
 
 /// What ended a session.

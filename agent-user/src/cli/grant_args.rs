@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, env};
 
+use agent_grant::Grant;
 use clap::Args;
 
 use crate::{
@@ -31,9 +32,9 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl GrantArgs {
-    /// The text of the grant and of all that it includes.
-    pub(super) fn load(&self) -> anyhow::Result<GrantSource> {
-        Ok(grants::load(&self.grant, &self.inputs())?.0)
+    /// The text of the grant and of all that it includes, and what it says.
+    pub(super) fn load(&self) -> anyhow::Result<(GrantSource, Grant)> {
+        Ok(grants::load(&self.grant, &self.inputs())?)
     }
 
     pub(super) fn inputs(&self) -> Inputs {

@@ -11,7 +11,7 @@ use super::{
     ps::what_runs,
 };
 use crate::{
-    api::{Session, Status},
+    api::{EnvironmentState, Session, Status},
     client::{Client, ClientError},
     clock::short_duration,
     render::{
@@ -97,6 +97,15 @@ fn session_lines(session: &Session) -> String {
         (
             "started",
             format!("{} by uid {}, {age}", time(session.started), session.uid),
+        ),
+        (
+            "environment",
+            match session.environment {
+                EnvironmentState::Granted => "what its grant keeps".into(),
+                EnvironmentState::AsItWas => {
+                    "as it was: processes that ran before have theirs whole".into()
+                }
+            },
         ),
         ("processes", session.processes.to_string()),
         ("allowed", session.allowed.to_string()),

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     JsonArg,
+    failure::note,
     grant_args::GrantArgs,
     output::{block_on, print, print_json},
 };
@@ -36,7 +37,7 @@ pub(super) struct UntagArgs {
 pub(super) fn tag(args: &TagArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let start = StartSession {
         target: Target::Cgroup(args.cgroup.clone()),
-        grant: args.grant.load()?,
+        grant: args.grant.load()?.0,
         inputs: args.grant.inputs(),
         command: Vec::new(),
     };
@@ -51,6 +52,7 @@ pub(super) fn tag(args: &TagArgs, client: &Client) -> anyhow::Result<ExitCode> {
             escape(&session.cgroup),
             escape(&session.grant)
         ))?;
+        note("its environment is as it was: `[environment]` holds for what `bailiff run` starts");
     }
     Ok(ExitCode::SUCCESS)
 }

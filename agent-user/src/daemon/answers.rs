@@ -5,8 +5,8 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::{error::RequestError, sessions::Live, state::Daemon};
 use crate::{
     api::{
-        RuleCount, SCHEMA, Session, SessionReport, SessionState, Status, StoreStatus, Summary, Why,
-        WhyQuery,
+        EnvironmentState, RuleCount, SCHEMA, Session, SessionReport, SessionState, Status,
+        StoreStatus, Summary, Why, WhyQuery,
     },
     cgroup::Cgroup,
     explain, process,
@@ -284,6 +284,11 @@ pub(super) fn of_row(row: &SessionRow) -> Session {
         cgroup: row.cgroup.display().to_string(),
         cgroup_id: row.cgroup_id,
         own_cgroup: row.own_cgroup,
+        environment: if row.own_cgroup {
+            EnvironmentState::Granted
+        } else {
+            EnvironmentState::AsItWas
+        },
         command: row.command.clone(),
         variables: row.inputs.all(),
         uid: row.uid,

@@ -6,6 +6,7 @@ pub(crate) mod bounds;
 pub(crate) mod callers;
 pub(crate) mod coverage;
 pub(crate) mod descriptors;
+pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod failures;
 pub(crate) mod files;
@@ -92,6 +93,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(supervised::scenarios());
     singles.extend(rings::scenarios());
     singles.extend(callers::scenarios());
+    singles.extend(environment::scenarios());
     singles.extend(failures::scenarios());
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());

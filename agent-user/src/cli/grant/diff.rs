@@ -58,11 +58,12 @@ struct Compared {
 struct Row {
     /// The grant that allows it.
     wider: &'static str,
-    /// `file`, `net`, `unix`, `process`, `kernel`, `limits` or `mode`.
+    /// `file`, `net`, `unix`, `process`, `kernel`, `environment`,
+    /// `limits` or `mode`.
     kind: &'static str,
     /// Rights, or the key of a setting.
     rights: Vec<String>,
-    /// A shortest path or destination on which it shows; none for settings.
+    /// A shortest path, destination or name on which it shows; none for settings.
     object: Option<String>,
     first: Said,
     second: Said,
@@ -153,6 +154,7 @@ fn row(difference: &Difference) -> Row {
             "connect".to_owned(),
             Some(format!("@{}", escape_bytes(name))),
         ),
+        Witness::Environment(name) => ("environment", String::new(), Some(escape_bytes(name))),
         Witness::Setting(setting) => (setting.table, setting.key.to_owned(), None),
         Witness::Capability(name) => ("process", format!("capabilities {name}"), None),
         Witness::Limit(name) => ("limits", (*name).to_owned(), None),

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 use agent_abi::{FileRights, Right, right::FILE_RIGHTS};
 use agent_grant::{
     Effect, Grant, Mode, Rule,
+    environment::Environment,
     model::{FilePattern, Object, right_names},
     syntax::settings::settings,
 };
@@ -18,6 +19,7 @@ use crate::{
         JsonArg,
         grant_args::SetArgs,
         output::{print, print_json},
+        run::environment::Handed,
     },
     render::{
         Table, escape,
@@ -47,6 +49,7 @@ struct Shown {
     rights: Vec<ShownRight>,
     settings: Vec<ShownSetting>,
     capabilities: Vec<&'static str>,
+    environment: ShownEnvironment,
     limits: BTreeMap<&'static str, String>,
     /// Limits that this version does not enforce.
     unenforced: Vec<&'static str>,
@@ -79,6 +82,18 @@ struct ShownSetting {
     key: &'static str,
     value: &'static str,
     is_default: bool,
+}
+
+/// What a session is handed over of its caller's environment.
+#[derive(Serialize)]
+struct ShownEnvironment {
+    /// What programs need is kept.
+    default: bool,
+    keep: Vec<String>,
+    set: BTreeMap<String, String>,
+    /// Names of this command's own environment.
+    kept_here: Vec<String>,
+    dropped_here: Vec<String>,
 }
 
 /// A pattern as written, and what it names on this host where that is something else.
@@ -120,6 +135,7 @@ fn shown(grant: &Grant) -> Shown {
             })
             .collect(),
         capabilities: grant.capability_names(),
+        environment: environment(&grant.environment),
         limits: limits(grant),
         unenforced: grant.unenforced_limits(),
     }
@@ -141,6 +157,48 @@ fn rights(grant: &Grant) -> Vec<ShownRight> {
             denied_by: named(FileRights(1 << *right as u16), Effect::Deny),
         })
         .collect()
+}
+
+fn environment(environment: &Environment) -> ShownEnvironment {
+    let handed = Handed::by(environment);
+    let parts = environment.parts.iter();
+    let keep = parts.clone().flat_map(|part| &part.keep);
+    ShownEnvironment {
+        default: parts.clone().all(|part| part.default),
+        keep: keep.map(|kept| kept.text.value.clone()).collect(),
+        set: environment.set.clone(),
+        kept_here: handed.kept,
+        dropped_here: handed.dropped,
+    }
+}
+
+/// In words, names alone.
+fn environment_sentences(shown: &ShownEnvironment) -> Vec<String> {
+    let default = if shown.default {
+        "what programs need"
+    } else {
+        "nothing"
+    };
+    let mut text = format!("Kept of the environment: {default}");
+    if !shown.keep.is_empty() {
+        text += &format!("; {}", escape(&shown.keep.join(", ")));
+    }
+    let mut sentences = vec![text + "."];
+    if !shown.set.is_empty() {
+        let set: Vec<_> = shown
+            .set
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        sentences.push(format!("Set in it: {}.", escape(&set.join(" "))));
+    }
+    if !shown.dropped_here.is_empty() {
+        sentences.push(format!(
+            "Dropped of this command's environment: {}.",
+            escape(&shown.dropped_here.join(", "))
+        ));
+    }
+    sentences
 }
 
 fn limits(grant: &Grant) -> BTreeMap<&'static str, String> {
@@ -341,6 +399,7 @@ fn sentences(shown: &Shown) -> Vec<String> {
     } else {
         format!("Capabilities: {}.", shown.capabilities.join(", "))
     });
+    text.extend(environment_sentences(&shown.environment));
     text.push(if shown.limits.is_empty() {
         "There are no limits.".to_owned()
     } else {

@@ -95,6 +95,7 @@ impl Tried {
                 );
                 tried.because = format!(" of {}: {by}", tried.wrong.join(", "));
             }
+            TestAnswer::Environment(fate) => tried.because = format!(": {}", escape(fate)),
             TestAnswer::Move(found) => {
                 tried.moved = Some(Moved::new(found));
                 let obstacles = obstacles(found);

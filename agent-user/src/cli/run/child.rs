@@ -19,6 +19,7 @@ use nix::{
     unistd::execve,
 };
 
+use super::environment::Handed;
 use crate::{
     api::{Session, Summary},
     cli::{
@@ -34,10 +35,11 @@ pub(super) struct Launch<'a> {
     pub(super) client: &'a Client,
     pub(super) program: &'a Path,
     pub(super) arguments: &'a [OsString],
+    pub(super) environment: Handed,
 }
 
 /// Waits for the session, enrols, executes. Never returns: what fails is told to the parent.
-pub(super) fn main(launch: &Launch<'_>, go: OwnedFd, report: OwnedFd) -> ! {
+pub(super) fn main(launch: Launch<'_>, go: OwnedFd, report: OwnedFd) -> ! {
     let mut session = String::new();
     let read = File::from(go).read_to_string(&mut session);
     if read.is_ok() && !session.is_empty() {
@@ -50,7 +52,7 @@ pub(super) fn main(launch: &Launch<'_>, go: OwnedFd, report: OwnedFd) -> ! {
     std::process::exit(RUN_FAILED.into())
 }
 
-fn become_command(launch: &Launch<'_>, session: &str) -> Result<Infallible, ChildFailure> {
+fn become_command(launch: Launch<'_>, session: &str) -> Result<Infallible, ChildFailure> {
     let failed = |error: &dyn std::fmt::Display| ChildFailure::Start(error.to_string());
     block_on(
         launch
@@ -66,7 +68,7 @@ fn become_command(launch: &Launch<'_>, session: &str) -> Result<Infallible, Chil
         .iter()
         .map(|argument| bytes(argument))
         .collect::<Result<Vec<_>, _>>()?;
-    let environment = environment(session);
+    let environment = launch.environment.in_session(session);
     confine().map_err(|error| failed(&error))?;
     let Err(error) = execve(&program, &arguments, &environment);
     if error == Errno::ENOEXEC {
@@ -91,20 +93,6 @@ fn confine() -> Result<(), Errno> {
     let result =
         unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
     Errno::result(result).map(drop)
-}
-
-fn environment(session: &str) -> Vec<CString> {
-    let own = [(
-        OsStr::new("BAILIFF_SESSION").to_owned(),
-        OsStr::new(session).to_owned(),
-    )];
-    std::env::vars_os()
-        .filter(|(name, _)| name != "BAILIFF_SESSION")
-        .chain(own)
-        .filter_map(|(name, value)| {
-            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
-        })
-        .collect()
 }
 
 /// Why the command was never executed.

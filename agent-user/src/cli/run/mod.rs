@@ -5,6 +5,7 @@
 //! to pass signals and the exit code, and to say what was refused.
 
 mod child;
+pub(super) mod environment;
 mod program;
 mod signals;
 mod summary;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 use child::{ChildFailure, Launch};
+use environment::Handed;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -39,6 +41,9 @@ pub(super) struct RunArgs {
     /// Say nothing of what was refused.
     #[arg(short, long)]
     quiet: bool,
+    /// Say what the command is not handed over: names of the environment.
+    #[arg(short, long)]
+    verbose: bool,
     /// The command and its arguments.
     #[arg(
         required = true,
@@ -50,7 +55,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let grant = match args.grant.load() {
+    let (grant, read) = match args.grant.load() {
         Ok(grant) => grant,
         Err(error) => return Ok(failed(&error)),
     };
@@ -76,6 +81,10 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
             .map(|word| word.to_string_lossy().into())
             .collect(),
     };
+    let environment = Handed::by(&read.environment);
+    if args.verbose {
+        note(&environment.line());
+    }
     let (go_read, go_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let (report_read, report_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     // SAFETY: this process has one thread, so the child may do whatever it likes.
@@ -86,8 +95,9 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
                 client,
                 program: &program,
                 arguments: &args.command,
+                environment,
             };
-            child::main(&launch, go_read, report_write)
+            child::main(launch, go_read, report_write)
         }
         ForkResult::Parent { child } => {
             drop((go_read, report_write));

@@ -1,0 +1,132 @@
+//! What the command is handed over of the environment: what its grant keeps and sets.
+
+use std::{
+    ffi::{CString, OsString},
+    os::unix::ffi::OsStrExt,
+};
+
+use agent_grant::environment::{Environment, Fate, GIVEN};
+
+use crate::render::escape::escape_bytes;
+
+/// An environment as `execve` takes it, without the session's name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Handed {
+    variables: Vec<CString>,
+    /// Names alone: a value may be a secret.
+    pub(in crate::cli) kept: Vec<String>,
+    pub(in crate::cli) dropped: Vec<String>,
+}
+
+impl Handed {
+    /// Of this process's own environment.
+    pub(in crate::cli) fn by(grant: &Environment) -> Self {
+        Self::of(grant, std::env::vars_os())
+    }
+
+    fn of(grant: &Environment, own: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let mut handed = Self::default();
+        for (name, value) in own.filter(|(name, _)| name != GIVEN) {
+            match grant.fate(name.as_bytes()) {
+                Fate::Kept => {
+                    handed.add(name.as_bytes(), value.as_bytes());
+                    handed.kept.push(escape_bytes(name.as_bytes()));
+                }
+                Fate::Dropped => handed.dropped.push(escape_bytes(name.as_bytes())),
+                Fate::Set(_) => {}
+            }
+        }
+        for (name, value) in &grant.set {
+            handed.add(name.as_bytes(), value.as_bytes());
+        }
+        for names in [&mut handed.kept, &mut handed.dropped] {
+            names.sort();
+            names.dedup();
+        }
+        handed
+    }
+
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        // Neither holds a NUL byte: the kernel's are C strings, a grant's are checked.
+        self.variables
+            .extend(CString::new([name, b"=", value].concat()).ok());
+    }
+
+    /// With the session's name.
+    pub(super) fn in_session(mut self, session: &str) -> Vec<CString> {
+        self.add(GIVEN.as_bytes(), session.as_bytes());
+        self.variables
+    }
+
+    /// What `--verbose` says of it.
+    pub(super) fn line(&self) -> String {
+        if self.dropped.is_empty() {
+            return "nothing of the environment is dropped".into();
+        }
+        format!(
+            "dropped of the environment: {}; `keep` in `[environment]` hands over more",
+            self.dropped.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_grant::{Inputs, Source, load, shipped_includes};
+
+    use super::*;
+
+    fn handed(text: &str, own: &[(&str, &str)]) -> Vec<String> {
+        let text = format!("version = 1\nname = \"x\"\n{text}");
+        let grant = load(
+            Source::new("x", text),
+            &Inputs::default(),
+            &shipped_includes,
+        )
+        .unwrap();
+        let own = own.iter().map(|(name, value)| (name.into(), value.into()));
+        let handed = Handed::of(&grant.environment, own);
+        let texts = handed.in_session("x-1").into_iter();
+        texts.map(|text| text.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_programs_need_is_kept_and_the_rest_is_not() {
+        let own = [
+            ("PATH", "/bin:~/x"),
+            ("LC_ALL", "C"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("LD_PRELOAD", "/x.so"),
+            ("BAILIFF_SESSION", "other-1"),
+            ("CARGO_HOME", "/c"),
+        ];
+        assert_eq!(
+            handed("", &own),
+            ["PATH=/bin:~/x", "LC_ALL=C", "BAILIFF_SESSION=x-1"]
+        );
+        assert_eq!(
+            handed(
+                "[environment]\nkeep = [\"CARGO_*\"]\nset = { PATH = \"/usr/bin\", CI = \"\" }\n",
+                &own
+            ),
+            [
+                "LC_ALL=C",
+                "CARGO_HOME=/c",
+                "CI=",
+                "PATH=/usr/bin",
+                "BAILIFF_SESSION=x-1"
+            ]
+        );
+        assert_eq!(
+            handed("[environment]\ndefault = false\n", &own),
+            ["BAILIFF_SESSION=x-1"]
+        );
+    }
+
+    #[test]
+    fn values_are_in_no_message() {
+        let own = [("TOKEN".into(), "hunter2".into())];
+        let handed = Handed::of(&Environment::default(), own.into_iter());
+        assert!(handed.line().contains("TOKEN") && !handed.line().contains("hunter2"));
+    }
+}
