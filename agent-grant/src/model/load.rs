@@ -20,7 +20,8 @@ pub struct IncludeError {
     pub known: Vec<String>,
 }
 
-/// Gives the source of an included grant by the name in `include`.
+/// Gives the source of an included grant: by its name, or by its path, which has a slash in it and
+/// begins where the including file's own name does.
 pub type Includes<'f> = dyn Fn(&str) -> Result<Source, IncludeError> + 'f;
 
 /// Reads a grant with everything that it includes. Its tests are left out: a mistake in what they
@@ -82,6 +83,22 @@ fn load_documents(source: Source, includes: &Includes<'_>) -> Result<Vec<Loaded>
     }
 }
 
+/// What an `include` names: another grant by its name, or a file, by a path from the directory of the
+/// file that includes it. So nothing that lies beside a file is included by a bare name.
+fn place(name: &str, from: &str) -> String {
+    if name.starts_with('/') || !name.contains('/') {
+        return name.to_owned();
+    }
+    let directory = from
+        .rsplit_once('/')
+        .map_or(".", |(directory, _)| directory);
+    let mut below = name;
+    while let Some(rest) = below.strip_prefix("./") {
+        below = rest.trim_start_matches('/');
+    }
+    format!("{directory}/{below}")
+}
+
 /// A document, and the name under which it was included (`None`: it is the grant itself).
 pub(super) struct Loaded {
     pub(super) document: Document,
@@ -99,9 +116,9 @@ struct Loader<'f> {
 impl Loader<'_> {
     fn add(&mut self, document: Document, included_as: Option<String>, chain: &mut Vec<String>) {
         for include in &document.include {
-            let name = include.value.as_str();
+            let name = &place(&include.value, &document.source.name);
             let error = |message: String| Diagnostic::error(include.location.clone(), message);
-            if chain.iter().any(|entered| entered == name) {
+            if chain.contains(name) {
                 let round = chain.join("` includes `");
                 self.errors.push(
                     error(format!("`{name}` includes itself"))
@@ -109,7 +126,7 @@ impl Loader<'_> {
                 );
                 continue;
             }
-            if self.done.iter().any(|done| done == name) {
+            if self.done.contains(name) {
                 continue;
             }
             if chain.len() >= MAX_DEPTH {
@@ -119,12 +136,12 @@ impl Loader<'_> {
                 );
                 continue;
             }
-            self.done.push(name.to_owned());
+            self.done.push(name.clone());
             match (self.includes)(name) {
                 Ok(source) => match parse(Arc::new(source)) {
                     Ok(included) => {
-                        chain.push(name.to_owned());
-                        self.add(included, Some(name.to_owned()), chain);
+                        chain.push(name.clone());
+                        self.add(included, Some(name.clone()), chain);
                         chain.pop();
                     }
                     Err(Errors(errors)) => self.errors.extend(errors),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::PathText;
+
 /// A grant with everything that it includes, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantSource {
@@ -19,6 +21,9 @@ pub struct SourceFile {
     /// Where it was read, for messages.
     pub origin: String,
     pub text: String,
+    /// Its absolute path, links not followed; `None`: it ships.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathText>,
 }
 
 /// Puts a grant in force.

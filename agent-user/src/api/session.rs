@@ -28,6 +28,9 @@ pub struct Session {
     pub environment: EnvironmentState,
     pub command: Vec<String>,
     pub variables: BTreeMap<String, String>,
+    /// What its grant does not give on this host although it is written there, and why.
+    #[serde(default)]
+    pub remarks: Vec<String>,
     /// Who started it.
     pub uid: u32,
     pub started: Timestamp,

@@ -81,7 +81,7 @@ fn session_lines(session: &Session) -> String {
         .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
         .collect::<Vec<_>>();
     let age = short_duration(session.started, session.ended.unwrap_or(now));
-    fields(&[
+    let mut text = fields(&[
         ("session", escape(&session.name).into_owned()),
         ("state", state),
         (
@@ -110,7 +110,11 @@ fn session_lines(session: &Session) -> String {
         ("processes", session.processes.to_string()),
         ("allowed", session.allowed.to_string()),
         ("refused", session.refused.to_string()),
-    ])
+    ]);
+    for remark in &session.remarks {
+        text += &format!("{} {}\n", paint("note:", WARN), escape(remark));
+    }
+    text
 }
 
 fn daemon_lines(status: &Status) -> String {

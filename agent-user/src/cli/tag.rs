@@ -52,6 +52,7 @@ pub(super) fn tag(args: &TagArgs, client: &Client) -> anyhow::Result<ExitCode> {
             escape(&session.cgroup),
             escape(&session.grant)
         ))?;
+        session.remarks.iter().for_each(|remark| note(remark));
         note("its environment is as it was: `[environment]` holds for what `bailiff run` starts");
     }
     Ok(ExitCode::SUCCESS)

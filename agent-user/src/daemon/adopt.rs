@@ -46,6 +46,7 @@ impl Daemon {
             self.store
                 .end_session(row.number, Timestamp::now(), EndCause::Vanished, &[])?;
         }
+        self.close_reaches_of_the_dead();
         self.rebuild_all().await;
         for live in self.live_sessions() {
             self.watch(live);
@@ -87,7 +88,10 @@ impl Daemon {
         let view = mounts.view().map_err(|error| failed(error.to_string()))?;
         let resolver = Resolver::replay(&row.resolutions);
         let compiled = match Prepared::new(&row.source, &row.inputs, resolver) {
-            Ok(prepared) if prepared.rules == row.rules => Some(prepared.compiled),
+            Ok(prepared) if prepared.rules == row.rules => {
+                self.ensure_reach(&row, &prepared.grant, &view);
+                Some(prepared.compiled)
+            }
             Ok(_) => {
                 tracing::error!(
                     "this version reads the grant of {} otherwise: its image stays as it is",

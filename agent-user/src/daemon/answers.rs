@@ -291,6 +291,7 @@ pub(super) fn of_row(row: &SessionRow) -> Session {
         },
         command: row.command.clone(),
         variables: row.inputs.all(),
+        remarks: row.resolutions.remarks(),
         uid: row.uid,
         started: row.started,
         ended: row.ended,

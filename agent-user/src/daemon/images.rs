@@ -74,6 +74,7 @@ impl Daemon {
             .view()
             .map_err(|error| RequestError::failed("cannot read the session's mounts", error))?;
         self.number(&view, table)?;
+        self.grow_reach(live, &view)?;
         self.put_in_force(live, &view, table)?;
         live.set_view(view);
         Ok(())

@@ -137,7 +137,11 @@ impl Daemon {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(ending);
-        self.blocking(Daemon::record_endings).await;
+        self.blocking(move |daemon| {
+            daemon.record_endings();
+            daemon.close_reach(number);
+        })
+        .await;
         self.sessions().retire(number);
         live.ended.send_replace(true);
         tracing::info!("session {} ended ({})", live.row.name, cause.name());

@@ -10,6 +10,7 @@ mod lifecycle;
 mod patient;
 mod peer;
 mod pump;
+mod reach;
 mod server;
 mod sessions;
 mod shares;

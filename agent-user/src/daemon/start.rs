@@ -2,13 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
+use agent_grant::Grant;
 use jiff::Timestamp;
 
 use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
 use crate::{
-    api::{EndCause, StartSession, Target},
+    api::{EndCause, PathText, StartSession, Target},
     cgroup::Cgroup,
-    grants::{Prepared, Resolver},
+    grants::{Prepared, Reach, Resolver, Spot},
     mounts::{MountNamespace, MountView},
     process::ProcessHandle,
     store::{Counter, SessionRow},
@@ -31,18 +32,16 @@ impl Daemon {
     ) -> Result<Arc<Live>, RequestError> {
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
         let place = self.place(&request.target, caller)?;
+        let uid = peer.uid;
         let turn = self.shares.compiling.acquire().await;
         let (request, prepared, place) = self
-            .blocking(move |_| {
-                let prepared = {
-                    let resolver = Resolver::new(place.mounts.root(), &place.view);
-                    Prepared::new(&request.grant, &request.inputs, resolver)
-                };
+            .blocking(move |daemon| {
+                let prepared = daemon.prepare(&request, &place, caller, uid);
                 (request, prepared, place)
             })
             .await;
         drop(turn);
-        let prepared = prepared.map_err(|error| RequestError::BadGrant(error.to_string()))?;
+        let prepared = prepared?;
         let slot = self.sessions().take_slot().ok_or_else(|| {
             RequestError::Conflict(
                 "as many sessions run as can: end one with `bailiff stop`".into(),
@@ -58,6 +57,24 @@ impl Daemon {
         self.watch(Arc::clone(&live));
         tracing::info!("session {} started under {}", live.row.name, live.row.grant);
         Ok(live)
+    }
+
+    /// Reads and compiles a grant that no session could have changed, for who is at this place.
+    fn prepare(
+        &self,
+        request: &StartSession,
+        place: &Place,
+        caller: u32,
+        uid: u32,
+    ) -> Result<Prepared, RequestError> {
+        let files = self.grant_files(&request.grant, caller, &place.view)?;
+        let makers = |spot: &Spot, changed| self.maker(spot, changed);
+        let resolver = Resolver::new(place.mounts.root(), &place.view)
+            .of_owner(uid)
+            .asking(&makers)
+            .keeping_from(&files);
+        Prepared::new(&request.grant, &request.inputs, resolver)
+            .map_err(|error| RequestError::BadGrant(error.to_string()))
     }
 
     fn place(&self, target: &Target, caller: u32) -> Result<Place, RequestError> {
@@ -185,8 +202,16 @@ impl Daemon {
             counts: None,
         };
         let stored = row.clone();
+        let reach = reach_of(&row, &prepared.grant, &place.view);
         if let Err(error) = self
-            .blocking(move |daemon| daemon.store.insert_session(&stored))
+            .blocking(move |daemon| {
+                daemon.open_reach(number, &stored.name, &reach)?;
+                let inserted = daemon.store.insert_session(&stored);
+                if inserted.is_err() {
+                    daemon.close_reach(number);
+                }
+                inserted
+            })
             .await
         {
             if own_cgroup {
@@ -234,6 +259,18 @@ impl Daemon {
         Ok(())
     }
 }
+
+/// What a session can make, at most.
+pub(super) fn reach_of(row: &SessionRow, grant: &Grant, view: &MountView) -> Reach {
+    let mut kept_from = vec![CONFIG.to_vec()];
+    kept_from.extend(row.resolutions.kept_from.iter().map(PathText::bytes));
+    // What is tagged may be anybody's, and so may what root starts.
+    let uid = Some(row.uid).filter(|uid| row.own_cgroup && *uid != 0);
+    Reach::of(grant, &kept_from, view, uid)
+}
+
+/// Where operators keep grants: in no session's reach.
+const CONFIG: &[u8] = b"/etc/bailiff";
 
 /// A grant's name as part of a file name.
 fn file_name(grant: &str) -> String {

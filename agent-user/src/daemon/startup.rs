@@ -23,6 +23,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     door,
     pump::Pump,
+    reach::Reaches,
     server::router,
     sessions::Sessions,
     shares::{Shares, provide_descriptors},
@@ -147,6 +148,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         labels: Labels::open()?,
         shares: Arc::new(Shares::default()),
         writer: store.event_writer(settings.retention)?,
+        reaches: Mutex::new(Reaches::load(&store)?),
         store,
         hierarchy,
         sessions: Sessions::default(),

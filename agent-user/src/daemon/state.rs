@@ -8,7 +8,9 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
-use super::{lifecycle::Ending, sessions::Sessions, shares::Shares, superblocks::Superblocks};
+use super::{
+    lifecycle::Ending, reach::Reaches, sessions::Sessions, shares::Shares, superblocks::Superblocks,
+};
 use crate::{
     cgroup::Hierarchy,
     kernel::{Kernel, Labels},
@@ -25,6 +27,8 @@ pub(super) struct Daemon {
     pub(super) writer: EventWriter,
     pub(super) hierarchy: Hierarchy,
     pub(super) sessions: Sessions,
+    /// What sessions can make, and could.
+    pub(super) reaches: Mutex<Reaches>,
     /// Held while an image is built and put in force: one at a time.
     pub(super) superblocks: AsyncMutex<Superblocks>,
     pub(super) next_epoch: AtomicU32,

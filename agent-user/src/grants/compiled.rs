@@ -10,7 +10,7 @@ use agent_grant::{
 
 use super::{GrantError, Resolutions, Resolver, read};
 use crate::{
-    api::{GrantSource, Inputs, RuleRef},
+    api::{GrantSource, Inputs, PathText, RuleRef},
     mounts::MountView,
 };
 
@@ -21,6 +21,8 @@ pub struct Prepared {
     pub compiled: Compiled,
     pub rules: Vec<RuleRef>,
     pub resolutions: Resolutions,
+    /// With real prefixes.
+    pub grant: Grant,
 }
 
 impl Prepared {
@@ -39,9 +41,10 @@ impl Prepared {
                 "enforce"
             },
             rules: compiled.rules(),
-            resolutions: resolver.resolutions(),
-            name: grant.name,
+            resolutions: resolver.resolved(&grant),
+            name: grant.name.clone(),
             compiled,
+            grant,
         })
     }
 }
@@ -59,7 +62,9 @@ impl Compiled {
         grant
             .resolve_prefixes(&mut |prefix| resolver.resolve(prefix))
             .map_err(|errors| GrantError::mistakes(&errors))?;
-        Self::as_written(grant)
+        let mut protected = protected();
+        protected.extend(resolver.kept_from.iter().map(PathText::bytes));
+        Self::protecting(grant, protected)
     }
 
     /// Compiles a grant whose prefixes are as they are to be.

@@ -4,13 +4,14 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     fs, io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 use agent_grant::{Grant, IncludeError, Source, shipped, shipped_names};
 
 use crate::{
-    api::{GrantSource, Inputs, SourceFile},
+    api::{GrantSource, Inputs, PathText, SourceFile},
     render::escape,
 };
 
@@ -42,10 +43,10 @@ impl GrantError {
 /// Finds a grant and all that it includes: `name` is a path, or the name of a grant in
 /// `/etc/bailiff/grants` or of those that ship. Mistakes in it are found here already.
 pub fn load(name: &str, inputs: &Inputs) -> Result<(GrantSource, Grant), GrantError> {
-    let (main, beside) = find_main(name)?;
+    let main = find_main(name)?;
     let includes = RefCell::new(Vec::new());
     let find = |name: &str| {
-        let file = find_include(name, beside.as_deref())?;
+        let file = find_include(name)?;
         let source = Source::new(&file.origin, &file.text);
         includes.borrow_mut().push(file);
         Ok(source)
@@ -73,11 +74,8 @@ pub fn load_for_tests(
         Ok(Source::new(path.to_string_lossy(), text))
     });
     let tests = tests.transpose()?;
-    let (main, beside) = find_main(name)?;
-    let find = |name: &str| {
-        let file = find_include(name, beside.as_deref())?;
-        Ok(Source::new(file.origin, file.text))
-    };
+    let main = find_main(name)?;
+    let find = |name: &str| find_include(name).map(|file| Source::new(file.origin, file.text));
     let main = Source::new(main.origin, main.text);
     agent_grant::load_for_tests(main, tests, set.clone(), &find)
         .map_err(|errors| GrantError::mistakes(&errors))
@@ -101,12 +99,16 @@ pub fn read_for_tests(
         .map_err(|errors| GrantError::mistakes(&errors))
 }
 
-/// One that travels with the grant, or one of this host.
+/// One that travels with the grant, or, by its name, one of this host.
 fn include_of(source: &GrantSource, name: &str) -> Result<Source, IncludeError> {
     let given = source.includes.iter().find(|file| file.name == name);
     match given {
         Some(file) => Ok(Source::new(&file.origin, &file.text)),
-        None => find_include(name, None).map(|file| Source::new(file.origin, file.text)),
+        None if name.contains('/') => Err(IncludeError {
+            message: "it did not come with the grant".into(),
+            known: Vec::new(),
+        }),
+        None => find_include(name).map(|file| Source::new(file.origin, file.text)),
     }
 }
 
@@ -125,47 +127,58 @@ fn convert(inputs: &Inputs) -> agent_grant::Inputs {
     }
 }
 
-/// The main file, and the directory in which its includes are looked for first.
-fn find_main(name: &str) -> Result<(SourceFile, Option<PathBuf>), GrantError> {
+/// The main file.
+fn find_main(name: &str) -> Result<SourceFile, GrantError> {
     let path = Path::new(name);
     if name.contains('/') || path.extension().is_some_and(|ext| ext == "toml") {
-        let text = fs::read_to_string(path).map_err(|source| GrantError::Read {
+        return read_file(name).map_err(|source| GrantError::Read {
             path: path.into(),
             source,
-        })?;
-        let beside = path.parent().map(Path::to_path_buf);
-        return Ok((
-            SourceFile {
-                name: name.into(),
-                origin: name.into(),
-                text,
-            },
-            beside,
-        ));
+        });
     }
-    match find_named(name, &[DIRECTORY.into()]) {
-        Ok(file) => Ok((file, Some(DIRECTORY.into()))),
-        Err(error) => Err(match error.io {
-            Some((path, source)) => GrantError::Read { path, source },
-            None => GrantError::Unknown {
-                name: escape(name).into_owned(),
-                known: error.known.join(", "),
-            },
-        }),
-    }
+    find_named(name).map_err(|error| match error.io {
+        Some((path, source)) => GrantError::Read { path, source },
+        None => GrantError::Unknown {
+            name: escape(name).into_owned(),
+            known: error.known.join(", "),
+        },
+    })
 }
 
-/// Beside the file that includes it, then where operators keep grants, then those that ship.
-fn find_include(name: &str, beside: Option<&Path>) -> Result<SourceFile, IncludeError> {
-    let directories = beside
-        .map(Path::to_path_buf)
-        .into_iter()
-        .chain([DIRECTORY.into()])
-        .collect::<Vec<_>>();
-    find_named(name, &directories).map_err(|error| IncludeError {
+/// A file at a path that somebody wrote down.
+fn read_file(path: &str) -> io::Result<SourceFile> {
+    Ok(SourceFile {
+        name: path.into(),
+        origin: path.into(),
+        text: fs::read_to_string(path)?,
+        file: absolute(Path::new(path)),
+    })
+}
+
+/// Where a file was read.
+fn absolute(path: &Path) -> Option<PathText> {
+    let real = std::path::absolute(path).ok()?;
+    Some(PathText::new(real.as_os_str().as_bytes()))
+}
+
+/// What an `include` names: a file by its path; else what operators keep, then what ships. Nothing
+/// else is found by a name: whoever may write beside a grant must not be able to replace what it
+/// includes.
+fn find_include(name: &str) -> Result<SourceFile, IncludeError> {
+    if name.contains('/') {
+        return read_file(name).map_err(|error| IncludeError {
+            message: format!("cannot read it: {error}"),
+            known: Vec::new(),
+        });
+    }
+    find_named(name).map_err(|error| IncludeError {
         message: match error.io {
             Some((path, source)) => format!("cannot read {}: {source}", path.display()),
-            None => "there is no such grant".into(),
+            None => format!(
+                "there is no such grant in {DIRECTORY}, and none ships; a file is included by its \
+                 path, such as `./{}.toml`",
+                escape(name).trim_end_matches(".toml")
+            ),
         },
         known: error.known,
     })
@@ -177,56 +190,46 @@ struct NotFound {
     known: Vec<String>,
 }
 
-fn find_named(name: &str, directories: &[PathBuf]) -> Result<SourceFile, NotFound> {
-    let known = || known(directories);
+fn find_named(name: &str) -> Result<SourceFile, NotFound> {
+    find_in(Path::new(DIRECTORY), name)
+}
+
+fn find_in(directory: &Path, name: &str) -> Result<SourceFile, NotFound> {
+    let not_found = |io| NotFound {
+        io,
+        known: known(directory),
+    };
     if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
-        return Err(NotFound {
-            io: None,
-            known: known(),
-        });
+        return Err(not_found(None));
     }
-    for directory in directories {
-        let path = directory.join(format!("{name}.toml"));
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                let origin = path.to_string_lossy().into_owned();
-                return Ok(SourceFile {
-                    name: name.into(),
-                    origin,
-                    text,
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(NotFound {
-                    io: Some((path, error)),
-                    known: known(),
-                });
-            }
+    let path = directory.join(format!("{name}.toml"));
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            return Ok(SourceFile {
+                name: name.into(),
+                origin: path.to_string_lossy().into_owned(),
+                text,
+                file: absolute(&path),
+            });
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(not_found(Some((path, error)))),
     }
-    let source = shipped(name).ok_or_else(|| NotFound {
-        io: None,
-        known: known(),
-    })?;
+    let source = shipped(name).ok_or_else(|| not_found(None))?;
     Ok(SourceFile {
         name: name.into(),
         origin: source.name,
         text: source.text,
+        file: None,
     })
 }
 
-fn known(directories: &[PathBuf]) -> Vec<String> {
+fn known(directory: &Path) -> Vec<String> {
     let mut names = shipped_names()
         .into_iter()
         .map(str::to_owned)
         .collect::<Vec<_>>();
-    for entry in directories
-        .iter()
-        .filter_map(|dir| fs::read_dir(dir).ok())
-        .flatten()
-        .flatten()
-    {
+    for entry in fs::read_dir(directory).ok().into_iter().flatten().flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|ext| ext == "toml")
             && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
@@ -251,17 +254,41 @@ mod tests {
     }
 
     #[test]
-    fn includes_are_found_beside_the_file_and_travel_with_it() {
+    fn files_are_included_by_their_paths_and_travel_with_the_grant() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("main.toml"), main("child")).unwrap();
-        fs::write(dir.path().join("child.toml"), CHILD).unwrap();
-        let path = dir.path().join("main.toml");
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        fs::write(at("main.toml"), main("./sub/child.toml")).unwrap();
+        let child = CHILD.replace("[[file]]", "include = [\"../other.toml\"]\n[[file]]");
+        fs::write(at("sub/child.toml"), child).unwrap();
+        fs::write(at("other.toml"), CHILD.replace("\"c\"", "\"o\"")).unwrap();
+        let path = at("main.toml");
         let (source, grant) = load(path.to_str().unwrap(), &Inputs::default()).unwrap();
         assert_eq!(grant.name, "main");
-        assert_eq!(source.includes.len(), 1);
+        assert_eq!(source.includes.len(), 2);
         drop(dir);
         let again = read(&source, &Inputs::default()).unwrap();
         assert_eq!(again.rules.len(), grant.rules.len());
+        let without = GrantSource {
+            includes: Vec::new(),
+            ..source
+        };
+        let error = read(&without, &Inputs::default()).unwrap_err().to_string();
+        assert!(error.contains("did not come with the grant"), "{error}");
+    }
+
+    #[test]
+    fn what_lies_beside_a_grant_is_not_included_by_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("main.toml");
+        fs::write(dir.path().join("base.toml"), CHILD).unwrap();
+        fs::write(dir.path().join("child.toml"), CHILD).unwrap();
+        fs::write(&path, main("base")).unwrap();
+        let (source, _) = load(path.to_str().unwrap(), &Inputs::default()).unwrap();
+        assert_eq!(source.includes[0].origin, "base.toml (shipped)");
+        fs::write(&path, main("child")).unwrap();
+        let error = load(path.to_str().unwrap(), &Inputs::default()).unwrap_err();
+        assert!(error.to_string().contains("`./child.toml`"), "{error}");
     }
 
     #[test]
@@ -293,7 +320,8 @@ mod tests {
         fs::write(dir.path().join("secret.toml"), CHILD).unwrap();
         let inner = dir.path().join("inner");
         fs::create_dir(&inner).unwrap();
-        assert!(find_include("../secret", Some(&inner)).is_err());
-        assert!(find_include("", Some(&inner)).is_err());
+        assert!(find_in(&inner, "../secret").is_err());
+        assert!(find_in(&inner, "").is_err());
+        assert!(find_in(dir.path(), "secret").is_ok());
     }
 }

@@ -1,12 +1,16 @@
 //! Grants between file and kernel: found, read, their prefixes resolved, compiled.
 
 mod compiled;
+mod grant_file;
 mod load;
 mod presence;
+mod reach;
 mod resolve;
 mod trail;
 
 pub use compiled::{Compiled, Prepared};
+pub use grant_file::GrantFile;
 pub use load::{GrantError, load, load_for_tests, read, read_for_tests};
 pub use presence::{Bounds, absent};
-pub use resolve::{Resolutions, Resolver};
+pub use reach::{Reach, Spot};
+pub use resolve::{Makers, Resolutions, Resolver};

@@ -3,17 +3,53 @@
 use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
 use agent_grant::{
-    Effect,
-    model::{Prefix, Resolution},
+    Effect, Grant, Rule,
+    model::{Alternative, Object, Prefix, Resolution},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::trail::follow;
-use crate::{api::PathText, mounts::MountView, render::escape::escape_bytes};
+use super::{
+    reach::Spot,
+    trail::{Crossed, follow},
+};
+use crate::{
+    api::PathText,
+    mounts::MountView,
+    render::{escape, escape::escape_bytes},
+};
 
 /// What was told of each prefix, so that it can be told again the same when the tree has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resolutions(Vec<Answer>);
+#[serde(from = "Stored")]
+pub struct Resolutions {
+    answers: Vec<Answer>,
+    /// Files of the grant itself, as the session knows them: it cannot change them.
+    pub kept_from: Vec<PathText>,
+}
+
+/// As this version writes them, and as earlier ones did.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Earlier(Vec<Answer>),
+    Whole {
+        answers: Vec<Answer>,
+        kept_from: Vec<PathText>,
+    },
+}
+
+impl From<Stored> for Resolutions {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Earlier(answers) => Self {
+                answers,
+                kept_from: Vec::new(),
+            },
+            Stored::Whole { answers, kept_from } => Self { answers, kept_from },
+        }
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Answer {
@@ -21,6 +57,20 @@ struct Answer {
     whole: bool,
     narrowing: bool,
     to: Vec<PathText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unfollowed: Option<Unfollowed>,
+}
+
+/// A link that was not followed, so that a pattern grants nothing through it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unfollowed {
+    pub(super) link: PathText,
+    /// Where the pattern's prefix leads through it; none if it leads nowhere.
+    pub(super) real: Option<PathText>,
+    pub(super) because: String,
+    /// Rules that lose something by it; filled in when all are known.
+    #[serde(default)]
+    pub(super) rules: Vec<String>,
 }
 
 /// What an answer depends on.
@@ -33,58 +83,108 @@ struct Question {
     narrowing: bool,
 }
 
+#[derive(Clone, Debug, Default)]
+struct Found {
+    to: Vec<Vec<u8>>,
+    unfollowed: Option<Unfollowed>,
+}
+
+/// Says which session could have made what is there; the time is that of the last change.
+pub type Makers<'a> = dyn Fn(&Spot, Option<Timestamp>) -> Option<String> + 'a;
+
 /// Answers for the prefixes of one grant in one root.
 pub struct Resolver<'a> {
     /// Where the session's processes have their root; `None` answers from what is known only.
     place: Option<(BorrowedFd<'a>, &'a MountView)>,
-    known: BTreeMap<Question, Vec<Vec<u8>>>,
+    owner: Option<u32>,
+    makers: Option<&'a Makers<'a>>,
+    known: BTreeMap<Question, Found>,
+    pub(super) kept_from: Vec<PathText>,
 }
 
 impl<'a> Resolver<'a> {
+    /// Follows links that nobody but root could have made, as far as owners and modes tell.
     #[must_use]
     pub fn new(root: BorrowedFd<'a>, view: &'a MountView) -> Self {
         Self {
             place: Some((root, view)),
+            owner: None,
+            makers: None,
             known: BTreeMap::new(),
+            kept_from: Vec::new(),
         }
+    }
+
+    /// Takes links from this user too: who starts a session may grant anything.
+    #[must_use]
+    pub fn of_owner(mut self, uid: u32) -> Self {
+        self.owner = Some(uid);
+        self
+    }
+
+    /// Follows no link that a session could have made.
+    #[must_use]
+    pub fn asking(mut self, makers: &'a Makers<'a>) -> Self {
+        self.makers = Some(makers);
+        self
+    }
+
+    /// Keeps the session from these files, whatever its grant says.
+    #[must_use]
+    pub fn keeping_from(mut self, files: &[Vec<u8>]) -> Self {
+        self.kept_from = files.iter().map(|path| PathText::new(path)).collect();
+        self
     }
 
     /// Answers as an earlier resolver did.
     #[must_use]
     pub fn replay(resolutions: &Resolutions) -> Self {
-        let known = resolutions.0.iter().map(|answer| {
-            let Answer {
-                path,
-                whole,
-                narrowing,
-                to,
-            } = answer;
+        let known = resolutions.answers.iter().map(|answer| {
             let question = Question {
-                path: path.bytes(),
-                whole: *whole,
-                narrowing: *narrowing,
+                path: answer.path.bytes(),
+                whole: answer.whole,
+                narrowing: answer.narrowing,
             };
-            (question, to.iter().map(PathText::bytes).collect())
+            let found = Found {
+                to: answer.to.iter().map(PathText::bytes).collect(),
+                unfollowed: answer.unfollowed.clone(),
+            };
+            (question, found)
         });
         Self {
             place: None,
+            owner: None,
+            makers: None,
             known: known.collect(),
+            kept_from: resolutions.kept_from.clone(),
         }
     }
 
     /// What was answered so far.
     #[must_use]
     pub fn resolutions(&self) -> Resolutions {
-        let answer = |(question, to): (&Question, &Vec<Vec<u8>>)| Answer {
+        let answer = |(question, found): (&Question, &Found)| Answer {
             path: PathText::new(&question.path),
             whole: question.whole,
             narrowing: question.narrowing,
-            to: to.iter().map(|path| PathText::new(path)).collect(),
+            to: found.to.iter().map(|path| PathText::new(path)).collect(),
+            unfollowed: found.unfollowed.clone(),
         };
-        Resolutions(self.known.iter().map(answer).collect())
+        Resolutions {
+            answers: self.known.iter().map(answer).collect(),
+            kept_from: self.kept_from.clone(),
+        }
     }
 
-    /// The answer for one prefix; the error says what to write instead.
+    /// The same, with what the whole grant loses by links that were not followed.
+    #[must_use]
+    pub fn resolved(&self, grant: &Grant) -> Resolutions {
+        let mut resolutions = self.resolutions();
+        resolutions.note_losses(grant);
+        resolutions
+    }
+
+    /// The answer for one prefix.
     pub fn resolve(&mut self, prefix: &Prefix<'_>) -> Result<Resolution, String> {
         let question = Question {
             path: prefix.path.to_vec(),
@@ -92,10 +192,11 @@ impl<'a> Resolver<'a> {
             narrowing: (prefix.effect == Effect::Deny) != prefix.except,
         };
         let to = match (self.known.get(&question), self.place) {
-            (Some(to), _) => to.clone(),
+            (Some(found), _) => found.to.clone(),
             (None, Some((root, view))) => {
-                let to = real_paths(root, view, &question)?;
-                self.known.insert(question, to.clone());
+                let found = self.find(root, view, &question)?;
+                let to = found.to.clone();
+                self.known.insert(question, found);
                 to
             }
             (None, None) => vec![question.path],
@@ -106,38 +207,170 @@ impl<'a> Resolver<'a> {
             Resolution::To(to)
         })
     }
+
+    fn find(
+        &self,
+        root: BorrowedFd<'_>,
+        view: &MountView,
+        question: &Question,
+    ) -> Result<Found, String> {
+        let path = question.path.as_slice();
+        let trail = match follow(root, path, self.owner) {
+            Ok(trail) => trail,
+            // What cannot be followed grants nothing.
+            Err(error) if !question.narrowing => {
+                return Ok(Found {
+                    to: vec![path.to_vec()],
+                    unfollowed: Some(Unfollowed {
+                        link: PathText::new(path),
+                        real: None,
+                        because: error.to_string(),
+                        rules: Vec::new(),
+                    }),
+                });
+            }
+            Err(error) => return Err(format!("cannot follow {}: {error}", escape_bytes(path))),
+        };
+        let real = canonical(view, &trail.real);
+        if !question.narrowing {
+            let stop = trail.links.iter().find_map(|link| {
+                let because = self
+                    .distrust(view, link)
+                    .or_else(|| trail.endless.then(|| "leads round and round".to_owned()))?;
+                Some((link, because))
+            });
+            if let Some((link, because)) = stop {
+                return Ok(Found {
+                    to: vec![canonical(view, &link.written)],
+                    unfollowed: Some(Unfollowed {
+                        link: PathText::new(&link.own),
+                        real: (!trail.endless).then(|| PathText::new(&real)),
+                        because,
+                        rules: Vec::new(),
+                    }),
+                });
+            }
+        }
+        let mut paths = vec![real];
+        // A link is an object too: it can be removed or replaced under its own name.
+        paths.extend(
+            trail
+                .link
+                .filter(|_| question.whole)
+                .map(|link| canonical(view, &link)),
+        );
+        // Links can be replaced by what they seem to be.
+        if question.narrowing {
+            let written = trail
+                .links
+                .iter()
+                .map(|link| canonical(view, &link.written));
+            paths.extend(written);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        paths.retain(|path| seen.insert(path.clone()));
+        Ok(Found {
+            to: paths,
+            unfollowed: None,
+        })
+    }
+
+    /// Why a link is not to be followed.
+    fn distrust(&self, view: &MountView, link: &Crossed) -> Option<String> {
+        if !link.owners {
+            return Some(match self.owner {
+                None | Some(0) => "can be changed by others than root".into(),
+                Some(_) => "can be changed by others than root and you".into(),
+            });
+        }
+        let makers = self.makers?;
+        let Some(spot) = Spot::at(view, &link.own, link.only_root) else {
+            return Some("lies in a place that cannot be told".into());
+        };
+        let session = makers(&spot, link.changed)?;
+        Some(format!("could have been made by the session {session}"))
+    }
 }
 
-fn real_paths(
-    root: BorrowedFd<'_>,
-    view: &MountView,
-    question: &Question,
-) -> Result<Vec<Vec<u8>>, String> {
-    let path = question.path.as_slice();
-    let trail = follow(root, path)
-        .map_err(|error| format!("cannot follow {}: {error}", escape_bytes(path)))?;
-    let real = canonical(view, &trail.real);
-    if let Some(link) = trail.untrusted.as_ref().filter(|_| !question.narrowing) {
-        return Err(format!(
-            "the way there goes through the link {}, which others than root can change; \
-             write the real path: {}",
-            escape_bytes(link),
-            escape_bytes(if real.is_empty() { b"/" } else { &real })
-        ));
+impl Resolutions {
+    /// Finds the rules that lose something by what was not followed: not those that name the real
+    /// path as well.
+    pub(super) fn note_losses(&mut self, grant: &Grant) {
+        for answer in &mut self.answers {
+            let path = answer.path.bytes();
+            let Some(unfollowed) = &mut answer.unfollowed else {
+                continue;
+            };
+            let real = unfollowed.real.as_ref().map(PathText::bytes);
+            unfollowed.rules = grant
+                .rules
+                .iter()
+                .filter(|rule| loses(rule, &path, answer.whole, real.as_deref()))
+                .map(|rule| rule.id.clone())
+                .collect();
+        }
     }
-    let mut paths = vec![real];
-    // A link is an object too: it can be removed or replaced under its own name.
-    paths.extend(
-        trail
-            .link
-            .filter(|_| question.whole)
-            .map(|link| canonical(view, &link)),
-    );
-    // The link can be replaced by what it seems to be.
-    paths.extend(trail.untrusted.map(|_| path.to_vec()));
-    let mut seen = std::collections::BTreeSet::new();
-    paths.retain(|path| seen.insert(path.clone()));
-    Ok(paths)
+
+    /// A sentence for each link that was not followed and by which something is lost.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let mut links: BTreeMap<Vec<u8>, (&Unfollowed, Vec<&str>)> = BTreeMap::new();
+        for unfollowed in self.answers.iter().filter_map(|a| a.unfollowed.as_ref()) {
+            let link = links.entry(unfollowed.link.bytes());
+            let (_, rules) = link.or_insert_with(|| (unfollowed, Vec::new()));
+            rules.extend(unfollowed.rules.iter().map(String::as_str));
+        }
+        let links = links
+            .into_iter()
+            .filter(|(_, (_, rules))| !rules.is_empty());
+        links
+            .map(|(link, (unfollowed, mut rules))| {
+                rules.sort_unstable();
+                rules.dedup();
+                let to = match &unfollowed.real {
+                    Some(real) => format!(
+                        "; it leads to {}: name that in the grant if it is meant",
+                        escape_bytes(&shown(&real.bytes()))
+                    ),
+                    None => String::new(),
+                };
+                format!(
+                    "nothing is granted through {} (rules {}), which {}{to}",
+                    escape_bytes(&link),
+                    escape(&rules.join(", ")),
+                    escape(&unfollowed.because)
+                )
+            })
+            .collect()
+    }
+}
+
+fn shown(path: &[u8]) -> Vec<u8> {
+    if path.is_empty() {
+        b"/".to_vec()
+    } else {
+        path.to_vec()
+    }
+}
+
+fn loses(rule: &Rule, path: &[u8], whole: bool, real: Option<&[u8]>) -> bool {
+    let Object::File { paths, except, .. } = &rule.object else {
+        return false;
+    };
+    let widening = if rule.effect == Effect::Allow {
+        paths
+    } else {
+        except
+    };
+    let written = |alternative: &Alternative| {
+        let glob = alternative.written.as_ref().unwrap_or(&alternative.glob);
+        (glob.literal_prefix() == path && glob.is_literal() == whole).then(|| glob.clone())
+    };
+    let all = widening.iter().flat_map(|pattern| &pattern.alternatives);
+    all.clone().filter_map(written).any(|glob| {
+        let meant = real.and_then(|real| glob.with_prefix(real).ok());
+        !all.clone().any(|other| Some(&other.glob) == meant.as_ref())
+    })
 }
 
 fn canonical(view: &MountView, path: &[u8]) -> Vec<u8> {
@@ -202,26 +435,126 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_allow_does_not_follow_what_others_can_change() {
+    /// A root with `/etc`, and `/out -> /etc` that others can change.
+    fn with_link() -> (tempfile::TempDir, File) {
         let dir = tempfile::tempdir().unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         fs::set_permissions(dir.path(), open).unwrap();
         symlink("/etc", dir.path().join("out")).unwrap();
         fs::create_dir(dir.path().join("etc")).unwrap();
         let root = File::open(dir.path()).unwrap();
+        (dir, root)
+    }
+
+    #[test]
+    fn an_allow_does_not_follow_what_others_can_change() {
+        let (_dir, root) = with_link();
         let view = MountView::default();
         let mut resolver = Resolver::new(root.as_fd(), &view);
-        let error = resolver
-            .resolve(&prefix(b"/out", false, Effect::Allow))
-            .unwrap_err();
-        assert!(
-            error.contains("/out") && error.contains("real path: /etc"),
-            "{error}"
-        );
+        for path in [&b"/out"[..], b"/out/x"] {
+            let allow = resolver
+                .resolve(&prefix(path, false, Effect::Allow))
+                .unwrap();
+            assert_eq!(allow, Resolution::Same);
+        }
         let deny = resolver
             .resolve(&prefix(b"/out", false, Effect::Deny))
             .unwrap();
         assert_eq!(deny, to(&["/etc", "/out"]));
+    }
+
+    fn resolved(text: &str, resolver: &mut Resolver<'_>) -> Vec<String> {
+        let source = agent_grant::Source::new("g", format!("version = 1\nname = \"g\"\n{text}"));
+        let inputs = agent_grant::Inputs::default();
+        let mut grant = agent_grant::load(source, &inputs, &agent_grant::shipped_includes).unwrap();
+        grant
+            .resolve_prefixes(&mut |prefix| resolver.resolve(prefix))
+            .unwrap();
+        let mut resolutions = resolver.resolutions();
+        resolutions.note_losses(&grant);
+        let kept = serde_json::to_string(&resolutions).unwrap();
+        let kept: Resolutions = serde_json::from_str(&kept).unwrap();
+        assert_eq!(kept, resolutions);
+        kept.remarks()
+    }
+
+    #[test]
+    fn what_is_not_followed_is_remarked_on_where_something_is_lost() {
+        let (_dir, root) = with_link();
+        let view = MountView::default();
+        let mut resolver = Resolver::new(root.as_fd(), &view);
+        let rule = "[[file]]\nid = \"r\"\nallow = [\"read\"]\n";
+        let remarks = resolved(&format!("{rule}path = [\"/out/**\"]\n"), &mut resolver);
+        assert_eq!(remarks.len(), 1);
+        assert!(
+            remarks[0].contains("through /out (rules r)") && remarks[0].contains("leads to /etc"),
+            "{remarks:?}"
+        );
+        let both = resolved(
+            &format!("{rule}path = [\"/out/**\", \"/etc/**\"]\n"),
+            &mut Resolver::new(root.as_fd(), &view),
+        );
+        assert_eq!(both, [""; 0]);
+        let denied = "[[file]]\nid = \"d\"\ndeny = [\"read\"]\npath = [\"/out/**\"]\n";
+        let denied = resolved(denied, &mut Resolver::new(root.as_fd(), &view));
+        assert_eq!(denied, [""; 0]);
+    }
+
+    #[test]
+    fn the_link_that_a_session_could_have_made_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = nix::unistd::getuid().as_raw();
+        symlink("usr", dir.path().join("link")).unwrap();
+        symlink("link/bin", dir.path().join("second")).unwrap();
+        fs::create_dir_all(dir.path().join("usr/bin")).unwrap();
+        let root = File::open(dir.path()).unwrap();
+        let view = MountView::new(&[crate::mounts::Mount {
+            id: 1,
+            parent: 0,
+            dev: 1,
+            root: b"/".into(),
+            point: b"/".into(),
+            fstype: "ext4".into(),
+        }]);
+        let nobody = |_: &Spot, _: Option<Timestamp>| None;
+        let somebody = |_: &Spot, _: Option<Timestamp>| Some("agent-1".to_owned());
+        let answer = |makers: &Makers<'_>, path: &[u8]| {
+            let resolver = Resolver::new(root.as_fd(), &view).of_owner(owner);
+            let mut resolver = resolver.asking(makers);
+            let answer = resolver.resolve(&prefix(path, false, Effect::Allow));
+            (answer.unwrap(), resolver.resolutions())
+        };
+        assert_eq!(answer(&nobody, b"/second/x").0, to(&["/usr/bin/x"]));
+        let (same, resolutions) = answer(&somebody, b"/second/x");
+        assert_eq!(same, Resolution::Same);
+        let because = &resolutions.answers[0].unfollowed.as_ref().unwrap().because;
+        assert!(because.contains("agent-1"), "{because}");
+        // The first is trusted, the second is not: what is left is as the second was nothing.
+        let second = std::cell::Cell::new(false);
+        let later =
+            |_: &Spot, _: Option<Timestamp>| second.replace(true).then(|| "agent-1".to_owned());
+        assert_eq!(answer(&later, b"/second/x").0, to(&["/link/bin/x"]));
+    }
+
+    #[test]
+    fn what_leads_nowhere_keeps_nobody_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink("loop", dir.path().join("loop")).unwrap();
+        let root = File::open(dir.path()).unwrap();
+        let view = MountView::default();
+        for effect in [Effect::Allow, Effect::Deny] {
+            let mut resolver = Resolver::new(root.as_fd(), &view);
+            let answer = resolver.resolve(&prefix(b"/loop/x", false, effect));
+            assert_eq!(answer.unwrap(), Resolution::Same, "{effect:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_version_stored_is_read() {
+        let old = r#"[{"path":{"text":"/bin"},"whole":false,"narrowing":false,"to":[{"text":"/usr/bin"}]}]"#;
+        let resolutions: Resolutions = serde_json::from_str(old).unwrap();
+        let mut resolver = Resolver::replay(&resolutions);
+        let answer = resolver.resolve(&prefix(b"/bin", false, Effect::Allow));
+        assert_eq!(answer.unwrap(), to(&["/usr/bin"]));
     }
 }

@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use jiff::Timestamp;
 use nix::{
     errno::Errno,
     fcntl::{OFlag, openat, readlinkat},
@@ -26,32 +27,63 @@ pub(super) struct Trail {
     pub(super) real: Vec<u8>,
     /// Where the path's last part is a link: that link's own path, without links before it.
     pub(super) link: Option<Vec<u8>>,
-    /// The first link on the way that others than root could have made or changed.
-    pub(super) untrusted: Option<Vec<u8>>,
+    /// Every link on the way, in order.
+    pub(super) links: Vec<Crossed>,
+    /// The way goes round and round; `real` is where that was given up.
+    pub(super) endless: bool,
+    /// What is there is root's, in directories that root alone can change.
+    pub(super) only_root: bool,
+    /// Names of what is there (hard links); one for what has none to count.
+    pub(super) names: u64,
+    /// When what is there was last written, and its attributes changed: the earlier of the two.
+    pub(super) changed: Option<Timestamp>,
+}
+
+/// A link on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Crossed {
+    /// Its own path, without links before it.
+    pub(super) own: Vec<u8>,
+    /// Where the path would lead if the link were what it seems to be.
+    pub(super) written: Vec<u8>,
+    /// Nobody but root and the owner could have made or changed it.
+    pub(super) owners: bool,
+    /// Nobody but root could have.
+    pub(super) only_root: bool,
+    /// When it was made, moved or given to somebody else: the earliest that can be.
+    pub(super) changed: Option<Timestamp>,
 }
 
 /// One directory on the way.
 struct Step {
     fd: OwnedFd,
     name: Vec<u8>,
-    /// Nobody but root can change what is in it, nor in those above.
-    safe: bool,
+    /// Nobody but root and the owner can change what is in it, nor in those above.
+    owners: bool,
+    /// Nobody but root can.
+    only_root: bool,
 }
 
-/// Follows `path` (`""` or `/a/b`) from `root`.
-pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Trail> {
+/// Follows `path` (`""` or `/a/b`) from `root`. `owner` is whom links are taken from besides root.
+pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8], owner: Option<u32>) -> io::Result<Trail> {
     let base = root.try_clone_to_owned()?;
-    let safe = only_root_changes(&fstat(&base)?);
+    let stat = fstat(&base)?;
     let mut steps = vec![Step {
         fd: base,
         name: Vec::new(),
-        safe,
+        owners: only_changed_by(&stat, owner),
+        only_root: only_changed_by(&stat, None),
     }];
     let mut trail = Trail {
         real: Vec::new(),
         link: None,
-        untrusted: None,
+        links: Vec::new(),
+        endless: false,
+        only_root: false,
+        names: 1,
+        changed: None,
     };
+    let mut last = stat;
     let mut rest = components(path);
     // Components of the path as given that are still to come; those of links do not count.
     let mut given = rest.len();
@@ -82,20 +114,31 @@ pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Trail> {
         // Links of /proc lead elsewhere for every process that follows them.
         let magic = || fstatfs(&fd).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC);
         if stat.st_mode & libc::S_IFMT != libc::S_IFLNK || magic() {
-            let safe = here.safe && only_root_changes(&stat);
-            steps.push(Step { fd, name, safe });
+            steps.push(Step {
+                fd,
+                name,
+                owners: here.owners && only_changed_by(&stat, owner),
+                only_root: here.only_root && only_changed_by(&stat, None),
+            });
+            last = stat;
             continue;
         }
         links += 1;
         if links > MAX_LINKS {
-            return Err(Errno::ELOOP.into());
+            trail.real = joined(&steps, std::iter::once(&name).chain(&rest));
+            trail.endless = true;
+            return Ok(trail);
         }
         let own = joined(&steps, [&name]);
         // A second name may have been given to it by somebody else.
-        let trusted = here.safe && stat.st_uid == 0 && stat.st_nlink == 1;
-        if !trusted && trail.untrusted.is_none() {
-            trail.untrusted = Some(own.clone());
-        }
+        let one_name = stat.st_nlink == 1;
+        trail.links.push(Crossed {
+            own: own.clone(),
+            written: joined(&steps, std::iter::once(&name).chain(&rest)),
+            owners: one_name && here.owners && [Some(0), owner].contains(&Some(stat.st_uid)),
+            only_root: one_name && here.only_root && stat.st_uid == 0,
+            changed: changed(&stat),
+        });
         if last_given {
             trail.link = Some(own);
         }
@@ -108,6 +151,11 @@ pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<Trail> {
         }
     }
     trail.real = joined(&steps, []);
+    trail.only_root = steps.last().is_some_and(|step| step.only_root);
+    if last.st_mode & libc::S_IFMT == libc::S_IFREG {
+        trail.names = last.st_nlink;
+    }
+    trail.changed = changed(&last);
     Ok(trail)
 }
 
@@ -125,10 +173,20 @@ fn joined<'a>(steps: &'a [Step], rest: impl IntoIterator<Item = &'a Vec<u8>>) ->
         .collect()
 }
 
-/// Nobody but root can change what root owns in it: it is root's, and others cannot write it, or
-/// it is sticky. An ACL that lets others write shows in the group's bits.
-fn only_root_changes(stat: &FileStat) -> bool {
-    stat.st_uid == 0 && (stat.st_mode & 0o022 == 0 || stat.st_mode & libc::S_ISVTX != 0)
+/// Nobody but root and the owner can change what they own in it: it is theirs, and others cannot
+/// write it, or it is sticky. An ACL that lets others write shows in the group's bits.
+fn only_changed_by(stat: &FileStat, owner: Option<u32>) -> bool {
+    [Some(0), owner].contains(&Some(stat.st_uid))
+        && (stat.st_mode & 0o022 == 0 || stat.st_mode & libc::S_ISVTX != 0)
+}
+
+/// The time of change cannot be set; that of writing can, and stays when a file is moved or given away.
+fn changed(stat: &FileStat) -> Option<Timestamp> {
+    let at =
+        |seconds, nanoseconds: i64| Timestamp::new(seconds, i32::try_from(nanoseconds).ok()?).ok();
+    at(stat.st_mtime, stat.st_mtime_nsec)?
+        .min(at(stat.st_ctime, stat.st_ctime_nsec)?)
+        .into()
 }
 
 #[cfg(test)]
@@ -162,7 +220,7 @@ mod tests {
         }
 
         fn follow(&self, path: &str) -> Trail {
-            follow(self.root.as_fd(), path.as_bytes()).unwrap()
+            follow(self.root.as_fd(), path.as_bytes(), None).unwrap()
         }
     }
 
@@ -197,7 +255,9 @@ mod tests {
             text(&fixture.follow("/bin/tool/below").real),
             "/usr/bin/tool-1/below"
         );
-        assert!(follow(fixture.root.as_fd(), b"/loop").is_err());
+        let endless = fixture.follow("/loop/below");
+        assert!(endless.endless);
+        assert_eq!(text(&endless.links[0].written), "/loop/below");
     }
 
     #[test]
@@ -212,7 +272,14 @@ mod tests {
             std::os::unix::fs::PermissionsExt::from_mode(0o755),
         )
         .unwrap();
-        assert_eq!(fixture.follow("/bin/tool").untrusted, None);
+        let first = |trail: &Trail| {
+            let link = trail.links.iter().find(|link| !link.owners);
+            link.map(|link| text(&link.own).to_owned())
+        };
+        let trail = fixture.follow("/bin/tool");
+        assert_eq!((first(&trail), trail.links.len()), (None, 2));
+        assert_eq!(text(&trail.links[0].written), "/bin/tool");
+        assert_eq!(text(&trail.links[1].written), "/usr/bin/tool");
         chown(
             &fixture.dir.path().join("home/u"),
             Some(Uid::from_raw(1000)),
@@ -220,18 +287,22 @@ mod tests {
         )
         .unwrap();
         let trail = fixture.follow("/home/u/link/bin");
-        assert_eq!(trail.untrusted.as_deref().map(text), Some("/home/u/link"));
+        assert_eq!(first(&trail).as_deref(), Some("/home/u/link"));
+        // Root made the link in a directory of the owner's.
+        let trail = follow(fixture.root.as_fd(), b"/home/u/link/bin", Some(1000)).unwrap();
+        assert_eq!(first(&trail), None);
+        assert!(!trail.links[0].only_root);
         let path = fixture.dir.path().join("bin");
         std::os::unix::fs::lchown(&path, Some(1000), None).unwrap();
         let trail = fixture.follow("/bin/tool");
-        assert_eq!(trail.untrusted.as_deref().map(text), Some("/bin"));
+        assert_eq!(first(&trail).as_deref(), Some("/bin"));
         assert!(path.as_os_str().as_bytes().ends_with(b"bin"));
     }
 
     #[test]
     fn links_of_proc_are_left_alone() {
         let root = File::open("/").unwrap();
-        let trail = follow(root.as_fd(), b"/proc/self/status").unwrap();
+        let trail = follow(root.as_fd(), b"/proc/self/status", None).unwrap();
         assert_eq!(text(&trail.real), "/proc/self/status");
     }
 }

@@ -66,6 +66,20 @@ impl MountView {
             .unwrap_or_else(|| path.to_vec())
     }
 
+    /// Every mount that can be reached.
+    pub fn seen(&self) -> impl Iterator<Item = &Mount> {
+        self.superblocks.values().flatten()
+    }
+
+    /// The mount on which `path` (absolute, without links) lies, and its path from the root of the
+    /// filesystem.
+    #[must_use]
+    pub fn seen_at(&self, path: &[u8]) -> Option<(&Mount, Vec<u8>)> {
+        let mount = self.mount_of(path)?;
+        let rest = below(&mount.point, path).unwrap_or(path);
+        Some((mount, join(&mount.root, rest)))
+    }
+
     /// The mount on which `path` lies: that with the longest mount point before it.
     fn mount_of(&self, path: &[u8]) -> Option<&Mount> {
         self.superblocks

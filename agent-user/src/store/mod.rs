@@ -2,6 +2,7 @@
 
 mod counters;
 mod events;
+mod reach;
 mod retention;
 mod schema;
 mod sessions;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use counters::Counter;
 pub use events::{Stats, lost_row};
+pub use reach::KeptReach;
 pub use retention::Retention;
 pub use sessions::SessionRow;
 pub use writer::{EventWriter, WriterStatus};

@@ -8,7 +8,8 @@ use super::StoreError;
 
 /// One step each; `PRAGMA user_version` counts those that were taken. Never change one that was
 /// released: add another.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE counters (
         name  TEXT PRIMARY KEY,
         value INTEGER NOT NULL
@@ -62,7 +63,21 @@ const STEPS: [&str; 1] = ["
     );
     CREATE INDEX events_session ON events (session, id);
     CREATE INDEX events_time ON events (time);
-"];
+",
+    "
+    CREATE TABLE reach (
+        id      INTEGER PRIMARY KEY,
+        body    TEXT NOT NULL,
+        session TEXT NOT NULL,
+        ended   INTEGER
+    );
+    CREATE TABLE reach_open (
+        reach  INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (reach, number)
+    ) WITHOUT ROWID;
+",
+];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::Open {

@@ -202,6 +202,7 @@ pub(crate) mod tests {
                     name: "coder".into(),
                     origin: "coder.toml".into(),
                     text,
+                    file: None,
                 },
                 includes: vec![],
             },

@@ -12,6 +12,7 @@ pub(crate) mod failures;
 pub(crate) mod files;
 pub(crate) mod folding;
 pub(crate) mod interference;
+pub(crate) mod leavings;
 pub(crate) mod lifecycle;
 pub(crate) mod moves;
 pub(crate) mod network;
@@ -89,6 +90,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(folding::scenarios());
     singles.extend(interference::scenarios());
     singles.extend(lifecycle::scenarios());
+    singles.extend(leavings::scenarios());
     singles.extend(descriptors::scenarios());
     singles.extend(supervised::scenarios());
     singles.extend(rings::scenarios());

@@ -114,7 +114,11 @@ fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Outcome> {
         table_bytes: here.compiled.inner().table_bytes(),
         tests: tests.len(),
         failed_tests,
-        remarks: remarks.iter().map(Remark::new).collect(),
+        remarks: remarks
+            .iter()
+            .map(Remark::new)
+            .chain(here.remarks.iter().map(|text| Remark::on_link(text)))
+            .collect(),
         unenforced: here.grant.unenforced_limits(),
     })
 }
@@ -135,6 +139,19 @@ fn matching_nothing(here: &Here) -> Vec<Lint> {
 }
 
 impl Remark {
+    /// What is not granted on this host because a link is not followed.
+    fn on_link(text: &str) -> Self {
+        Self {
+            kind: "link-not-followed",
+            severity: "warning",
+            message: text.into(),
+            place: None,
+            path: None,
+            help: None,
+            shown: format!("{}: {text}", paint("warning", WARN)),
+        }
+    }
+
     fn new(lint: &Lint) -> Self {
         let diagnostic = &lint.diagnostic;
         Self {

@@ -30,18 +30,24 @@ struct Here {
     compiled: Compiled,
     /// What path look-up reaches.
     view: MountView,
+    /// What is not granted because of the links of this host.
+    remarks: Vec<String>,
 }
 
 fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
     let (source, mut grant) = grants::load(name, inputs)?;
     let namespace = MountNamespace::of_process(std::process::id())?;
     let view = namespace.view()?;
-    let compiled = Compiled::in_place(&mut grant, &mut Resolver::new(namespace.root(), &view))?;
+    let owner = nix::unistd::getuid().as_raw();
+    let mut resolver = Resolver::new(namespace.root(), &view).of_owner(owner);
+    let compiled = Compiled::in_place(&mut grant, &mut resolver)?;
+    let remarks = resolver.resolved(&grant).remarks();
     Ok(Here {
         source,
         grant,
         compiled,
         view,
+        remarks,
     })
 }
 

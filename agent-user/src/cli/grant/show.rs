@@ -53,6 +53,8 @@ struct Shown {
     limits: BTreeMap<&'static str, String>,
     /// Limits that this version does not enforce.
     unenforced: Vec<&'static str>,
+    /// What is written and not granted on this host, since a link is not followed.
+    remarks: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -104,8 +106,8 @@ struct ShownObject {
 }
 
 pub(in crate::cli) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
-    let grant = here(&args.grant, &args.set.inputs())?.grant;
-    let shown = shown(&grant);
+    let here = here(&args.grant, &args.set.inputs())?;
+    let shown = shown(&here.grant, here.remarks);
     if args.json.json {
         print_json(&shown)?;
     } else {
@@ -114,7 +116,7 @@ pub(in crate::cli) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn shown(grant: &Grant) -> Shown {
+fn shown(grant: &Grant, remarks: Vec<String>) -> Shown {
     Shown {
         schema: SCHEMA,
         name: grant.name.clone(),
@@ -138,6 +140,7 @@ fn shown(grant: &Grant) -> Shown {
         environment: environment(&grant.environment),
         limits: limits(grant),
         unenforced: grant.unenforced_limits(),
+        remarks,
     }
 }
 
@@ -416,5 +419,11 @@ fn sentences(shown: &Shown) -> Vec<String> {
             shown.unenforced.join(", ")
         ));
     }
+    text.extend(
+        shown
+            .remarks
+            .iter()
+            .map(|remark| format!("On this host {}.", escape(remark))),
+    );
     text
 }

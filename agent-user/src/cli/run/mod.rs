@@ -101,7 +101,7 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
         }
         ForkResult::Parent { child } => {
             drop((go_read, report_write));
-            match supervise(child, &start, go_write, report_read, client) {
+            match supervise(child, &start, go_write, report_read, client, args.quiet) {
                 Ok(outcome) => Ok(conclude(args, &outcome, client)),
                 Err(error) => Ok(failed(&error)),
             }
@@ -130,6 +130,7 @@ fn supervise(
     go: OwnedFd,
     report: OwnedFd,
     client: &Client,
+    quiet: bool,
 ) -> anyhow::Result<Outcome> {
     let session: Session = match block_on(client.post("/v1/sessions", start))? {
         Ok(session) => session,
@@ -140,6 +141,9 @@ fn supervise(
             return Err(error.into());
         }
     };
+    if !quiet {
+        session.remarks.iter().for_each(|remark| note(remark));
+    }
     let signals = signals::Blocked::new()?;
     std::fs::File::from(go).write_all(session.name.as_bytes())?;
     let mut text = String::new();

@@ -1,0 +1,368 @@
+//! Where a session could have made or written something: what it leaves for the next.
+//!
+//! A session can be root, so who owns a thing says nothing of who made it. What does: an object that
+//! a session makes, moves or puts elsewhere has then a path at which its grant allows to create, for
+//! a rename needs that for the new name, and no directory is moved so that what is in it loses it.
+//! So each session's rules, and the mounts by which it saw filesystems, are kept when it has ended.
+
+use std::collections::BTreeSet;
+
+use agent_abi::FileRights;
+use agent_grant::{
+    Effect, Grant, Mode,
+    glob::{self, Component, Glob},
+    model::{FilePattern, Object},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{api::PathText, mounts::MountView};
+
+/// What a session could make and write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Whose processes they were, where they could be nobody else's: started by `run`, not by root.
+    uid: Option<u32>,
+    rules: Vec<Rule>,
+    mounts: BTreeSet<Shown>,
+    /// What was out of its reach whatever its rules say.
+    kept_from: Vec<PathText>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Rule {
+    deny: bool,
+    rights: u16,
+    paths: Vec<Pattern>,
+    except: Vec<Pattern>,
+}
+
+/// A pattern, written as it is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "PathText", into = "PathText")]
+struct Pattern(Glob);
+
+impl Pattern {
+    /// `/**`
+    fn everything() -> Self {
+        Self(Glob {
+            components: vec![Component::Any],
+        })
+    }
+}
+
+impl TryFrom<PathText> for Pattern {
+    type Error = String;
+
+    fn try_from(text: PathText) -> Result<Self, String> {
+        let globs = glob::parse(&text.text, &|name| Err(format!("no variable `{name}`")));
+        let globs = globs.map_err(|error| error.message)?;
+        match <[Glob; 1]>::try_from(globs) {
+            Ok([glob]) => Ok(Self(glob)),
+            Err(_) => Err("not one pattern".into()),
+        }
+    }
+}
+
+impl From<Pattern> for PathText {
+    fn from(pattern: Pattern) -> Self {
+        Self::new(pattern.0.to_string().as_bytes())
+    }
+}
+
+/// A mount by which a session saw a filesystem.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Shown {
+    fstype: String,
+    dev: u32,
+    root: PathBytes,
+    at: PathBytes,
+}
+
+/// A path in the store: as text where it is one.
+type PathBytes = Vec<u8>;
+
+/// Something of which it is asked who could have made it.
+#[derive(Clone, Debug)]
+pub struct Spot {
+    fstype: String,
+    dev: u32,
+    /// From the root of its filesystem.
+    inner: Vec<u8>,
+    /// Nobody but root can change it and the directories above it.
+    pub only_root: bool,
+}
+
+impl Spot {
+    pub(super) fn dev(&self) -> u32 {
+        self.dev
+    }
+
+    pub(super) fn inner(&self) -> &[u8] {
+        &self.inner
+    }
+
+    /// What is seen at `path` (absolute, without links).
+    #[must_use]
+    pub fn at(view: &MountView, path: &[u8], only_root: bool) -> Option<Self> {
+        let (mount, inner) = view.seen_at(if path.is_empty() { b"/" } else { path })?;
+        Some(Self {
+            fstype: mount.fstype.clone(),
+            dev: mount.dev,
+            inner,
+            only_root,
+        })
+    }
+}
+
+impl Reach {
+    /// Of a grant whose prefixes are resolved. `kept_from` are files and directories that such a
+    /// session cannot change; `uid`: see there.
+    #[must_use]
+    pub fn of(grant: &Grant, kept_from: &[Vec<u8>], view: &MountView, uid: Option<u32>) -> Self {
+        let making = FileRights::CREATE.union(FileRights::WRITE);
+        let of_grant = grant.rules.iter().filter_map(|rule| match &rule.object {
+            Object::File {
+                rights,
+                paths,
+                except,
+            } if rights.0 & making.0 != 0 => {
+                let deny = rule.effect == Effect::Deny;
+                Some(Rule {
+                    deny,
+                    rights: rights.0 & making.0,
+                    paths: kept(paths, !deny),
+                    except: kept(except, deny),
+                })
+            }
+            _ => None,
+        });
+        let everywhere = || {
+            vec![Rule {
+                deny: false,
+                rights: making.0,
+                paths: vec![Pattern::everything()],
+                except: Vec::new(),
+            }]
+        };
+        Self {
+            uid,
+            // Nothing is refused then.
+            rules: if grant.mode == Mode::Audit {
+                everywhere()
+            } else {
+                of_grant.collect()
+            },
+            mounts: shown(view),
+            kept_from: kept_from.iter().map(|path| PathText::new(path)).collect(),
+        }
+    }
+
+    /// The same, as it is when the session sees these mounts too; `None` where nothing is new.
+    #[must_use]
+    pub fn seeing(&self, view: &MountView) -> Option<Self> {
+        let mut more = self.clone();
+        more.mounts.extend(shown(view));
+        (more.mounts.len() > self.mounts.len()).then_some(more)
+    }
+
+    /// Whether the session could have put something there, or written what is there.
+    #[must_use]
+    pub fn could(&self, rights: FileRights, spot: &Spot) -> bool {
+        if spot.only_root && self.uid.is_some() {
+            return false;
+        }
+        self.mounts
+            .iter()
+            .filter(|shown| same_filesystem(shown, spot))
+            .filter_map(|shown| seen_by(shown, &spot.inner))
+            .any(|path| self.could_at(rights, &path))
+    }
+
+    fn could_at(&self, rights: FileRights, path: &[u8]) -> bool {
+        let kept_from = self.kept_from.iter().any(|kept| {
+            let rest = path.strip_prefix(kept.bytes().as_slice());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        });
+        let any = |deny: bool, right: u16| {
+            self.rules.iter().any(|rule| {
+                let matches = |patterns: &[Pattern]| patterns.iter().any(|p| p.0.matches(path));
+                rule.deny == deny
+                    && rule.rights & right != 0
+                    && matches(&rule.paths)
+                    && !matches(&rule.except)
+            })
+        };
+        let bits = (0..16)
+            .map(|bit| 1 << bit)
+            .filter(|bit| rights.0 & bit != 0);
+        !kept_from
+            && bits
+                .into_iter()
+                .any(|bit| any(false, bit) && !any(true, bit))
+    }
+}
+
+/// Patterns as they can be written down. One that cannot, since a link led it to a name that is no
+/// UTF-8, becomes everything where it widens a reach, and nothing where it narrows it.
+fn kept(patterns: &[FilePattern], widening: bool) -> Vec<Pattern> {
+    let globs = patterns.iter().flat_map(FilePattern::globs);
+    globs
+        .filter_map(|glob| {
+            let pattern = Pattern(glob.clone());
+            let again = Pattern::try_from(PathText::from(pattern.clone()));
+            if again.as_ref() == Ok(&pattern) {
+                Some(pattern)
+            } else {
+                widening.then(Pattern::everything)
+            }
+        })
+        .collect()
+}
+
+fn shown(view: &MountView) -> BTreeSet<Shown> {
+    view.seen()
+        .map(|mount| Shown {
+            fstype: mount.fstype.clone(),
+            dev: mount.dev,
+            root: mount.root.clone(),
+            at: mount.point.clone(),
+        })
+        .collect()
+}
+
+/// What is in memory goes with its number; for what is on a disk the number may be another after a
+/// restart, and other disks of its type are taken for it.
+fn same_filesystem(shown: &Shown, spot: &Spot) -> bool {
+    let in_memory = ["tmpfs", "ramfs", "rootfs", "devtmpfs", "proc", "sysfs"];
+    shown.fstype == spot.fstype
+        && (shown.dev == spot.dev || !in_memory.contains(&shown.fstype.as_str()))
+}
+
+/// The path of what is at `inner`, by this mount.
+fn seen_by(shown: &Shown, inner: &[u8]) -> Option<Vec<u8>> {
+    let plain = |path: &[u8]| path.strip_suffix(b"/").unwrap_or(path).to_vec();
+    let (root, at) = (plain(&shown.root), plain(&shown.at));
+    let rest = plain(inner);
+    let rest = rest.strip_prefix(root.as_slice())?;
+    (rest.is_empty() || rest.starts_with(b"/")).then(|| [at.as_slice(), rest].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_grant::{Inputs, Source, load, model::Resolution, shipped_includes};
+
+    use super::*;
+    use crate::mounts::Mount;
+
+    fn mount(id: u32, dev: u32, fstype: &str, root: &str, point: &str) -> Mount {
+        Mount {
+            id,
+            parent: u32::from(id > 1),
+            dev,
+            root: root.into(),
+            point: point.into(),
+            fstype: fstype.into(),
+        }
+    }
+
+    fn reach(rules: &str, mounts: &[Mount], uid: Option<u32>) -> Reach {
+        let text = format!("version = 1\nname = \"x\"\n{rules}");
+        let source = Source::new("x", text);
+        let grant = load(source, &Inputs::default(), &shipped_includes).unwrap();
+        let kept_from = [b"/srv/agent/g.toml".to_vec()];
+        Reach::of(&grant, &kept_from, &MountView::new(mounts), uid)
+    }
+
+    const AGENT: &str = "[[file]]\nallow = [\"create\", \"read\"]\npath = [\"/srv/agent/**\"]\n\
+        [[file]]\ndeny = [\"create\"]\npath = [\"/srv/agent/no/**\"]\n";
+
+    #[test]
+    fn what_a_session_could_make_is_told_by_every_name_of_the_place() {
+        let host = [
+            mount(1, 1, "ext4", "/", "/"),
+            mount(2, 2, "tmpfs", "/", "/tmp"),
+            mount(3, 1, "ext4", "/srv", "/data"),
+        ];
+        let view = MountView::new(&host);
+        let spot = |path: &str| Spot::at(&view, path.as_bytes(), false).unwrap();
+        let reach = reach(AGENT, &host, None);
+        let could = |path: &str| reach.could(FileRights::CREATE, &spot(path));
+        assert!(could("/srv/agent") && could("/srv/agent/x/y") && could("/data/agent/x"));
+        assert!(!could("/srv") && !could("/srv/agents") && !could("/tmp/srv/agent"));
+        assert!(!could("/srv/agent/no/x") && !could("/srv/agent/g.toml"));
+        assert!(!reach.could(FileRights::WRITE, &spot("/srv/agent/x")));
+        // The host's restart gave the disk another number; a tmpfs is another.
+        let later = MountView::new(&[mount(1, 7, "ext4", "/", "/")]);
+        let spot = Spot::at(&later, b"/srv/agent", false).unwrap();
+        assert!(reach.could(FileRights::CREATE, &spot));
+    }
+
+    #[test]
+    fn a_container_is_told_of_the_same_place() {
+        let inside = [
+            mount(1, 5, "overlay", "/", "/"),
+            mount(2, 1, "ext4", "/srv/agent", "/app"),
+        ];
+        let rules = "[[file]]\nallow = [\"create\"]\npath = [\"/app/**\"]\n";
+        let reach = reach(rules, &inside, None);
+        let view = MountView::new(&[mount(1, 1, "ext4", "/", "/")]);
+        let could = |path: &str| {
+            let spot = Spot::at(&view, path.as_bytes(), false).unwrap();
+            reach.could(FileRights::CREATE, &spot)
+        };
+        assert!(could("/srv/agent/link") && !could("/app/link"));
+    }
+
+    #[test]
+    fn who_is_not_root_makes_nothing_where_root_alone_may() {
+        let host = [mount(1, 1, "ext4", "/", "/")];
+        let view = MountView::new(&host);
+        let audit = "mode = \"audit\"\n";
+        for (uid, only_root, expected) in [
+            (Some(1000), true, false),
+            (Some(1000), false, true),
+            (None, true, true),
+        ] {
+            let spot = Spot::at(&view, b"/bin", only_root).unwrap();
+            let could = reach(audit, &host, uid).could(FileRights::CREATE, &spot);
+            assert_eq!(could, expected, "{uid:?} {only_root}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_takes_nothing_out_of_a_reach() {
+        let host = [mount(1, 1, "ext4", "/", "/")];
+        let source = Source::new("x", format!("version = 1\nname = \"x\"\n{AGENT}"));
+        let mut grant = load(source, &Inputs::default(), &shipped_includes).unwrap();
+        grant
+            .resolve_prefixes(&mut |_| Ok(Resolution::To(vec![b"/srv/\xff".to_vec()])))
+            .unwrap();
+        let reach = Reach::of(&grant, &[], &MountView::new(&host), None);
+        let kept = serde_json::to_string(&reach).unwrap();
+        assert_eq!(serde_json::from_str::<Reach>(&kept).unwrap(), reach);
+        for path in [&b"/srv/\xff/x"[..], b"/elsewhere"] {
+            let spot = Spot::at(&MountView::new(&host), path, false).unwrap();
+            assert!(reach.could(FileRights::CREATE, &spot));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_says_the_same() {
+        let host = [mount(1, 1, "ext4", "/", "/")];
+        let reach = reach(AGENT, &host, Some(1000));
+        let kept = serde_json::to_string(&reach).unwrap();
+        assert_eq!(serde_json::from_str::<Reach>(&kept).unwrap(), reach);
+        assert!(reach.seeing(&MountView::new(&host)).is_none());
+        let more = [
+            host[0].clone(),
+            mount(2, 9, "vfat", "/", "/srv/agent/stick"),
+        ];
+        let more = reach.seeing(&MountView::new(&more)).unwrap();
+        let spot = Spot::at(
+            &MountView::new(&[mount(1, 9, "vfat", "/", "/")]),
+            b"/x",
+            false,
+        );
+        assert!(more.could(FileRights::CREATE, &spot.unwrap()));
+    }
+}

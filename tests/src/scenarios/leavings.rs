@@ -1,0 +1,314 @@
+//! What one session leaves for the next: links, grants and includes that it made.
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use super::{Context, Single};
+use crate::harness::{
+    Check, Doing,
+    daemon::{BAILIFF, Daemon},
+    ensure,
+    process::{self, Ended, shell},
+    session::{Launch, Shell},
+};
+
+pub(crate) fn scenarios() -> Vec<Single> {
+    let new = |name, run| Single::new("leavings", name, run);
+    vec![
+        new(
+            "a link that a session made leads the next nowhere",
+            planted_link,
+        ),
+        new(
+            "a file beside a grant is included by its path only",
+            planted_include,
+        ),
+        new(
+            "a session cannot change the grant that it runs under",
+            own_grant,
+        ),
+        new(
+            "a grant that a session could have written is refused",
+            written_grant,
+        ),
+        new(
+            "links of a home directory keep nobody from starting",
+            dotfiles,
+        ),
+    ]
+}
+
+/// A directory of one scenario, without what an earlier run left.
+fn ground(name: &str) -> Check<String> {
+    let top = format!("/srv/leavings/{name}");
+    shell(&format!("rm -rf {top}; mkdir -p {top}/agent"))?;
+    Ok(top)
+}
+
+/// A grant outside every session's reach.
+fn launch(name: &str, rules: &str) -> Check<Launch> {
+    let path = format!("/etc/bailiff/grants/leavings-{name}.toml");
+    fs::create_dir_all("/etc/bailiff/grants").doing("make a directory")?;
+    fs::write(&path, text(name, rules)).doing("write a grant")?;
+    Ok(Launch::grant(&path))
+}
+
+fn text(name: &str, rules: &str) -> String {
+    format!("version = 1\nname = \"{name}\"\ninclude = [\"base\"]\n{rules}\n")
+}
+
+/// Everything in a directory.
+fn all(directory: &str) -> String {
+    format!("[[file]]\nid = \"agent\"\nallow = [\"all\"]\npath = [\"{directory}/**\"]\n")
+}
+
+/// A command of one line that writes a text.
+fn written(text: &str, path: &str) -> String {
+    format!("printf '%b' '{}' >{path}", text.replace('\n', "\\n"))
+}
+
+/// A session that says its remarks.
+fn run(grant: &str, script: &str) -> Check<Ended> {
+    process::run(&[BAILIFF, "run", "--grant", grant, "--", "bash", "-c", script])
+}
+
+fn refused(ended: &Ended) -> Check {
+    let said = ended.stderr.contains("Permission denied");
+    ensure(ended.code == 1 && said, || ended.tail())
+}
+
+fn succeeded(ended: &Ended) -> Check {
+    ensure(ended.code == 0, || ended.tail())
+}
+
+fn planted_link(context: &mut Context) -> Check {
+    context.daemon()?;
+    let top = ground("link")?;
+    let agent = format!("{top}/agent");
+    let victim = format!("{top}/victim");
+    fs::create_dir(&victim).doing("make a directory")?;
+    let launch = launch("link", &all(&agent))?;
+    let mut first = Shell::start(&launch)?;
+    first.may(&format!("rmdir {agent} && ln -s {victim} {agent}"))?;
+    let write = format!("echo x >{agent}/planted");
+    // While the first runs, when it has ended, and after the daemon was started anew.
+    let again = |when: &str| -> Check {
+        let second = run(&launch.grant, &write)?;
+        refused(&second).map_err(|error| format!("{when}: {error}"))?;
+        let told = second
+            .stderr
+            .contains("could have been made by the session link-");
+        ensure(told && second.stderr.contains(&victim), || {
+            format!("{when}: nothing is remarked on: {}", second.stderr)
+        })
+    };
+    again("while it runs")?;
+    drop(first);
+    again("after its end")?;
+    context.daemon()?.kill()?;
+    context.daemon = None;
+    context.daemon = Some(Daemon::start()?);
+    again("after a restart")?;
+    let left = fs::read_dir(&victim).doing("list a directory")?.count();
+    ensure(left == 0, || {
+        "something was written through the link".into()
+    })?;
+    // A part of the way to another place, too.
+    let below = self::launch("link-below", &all(&format!("{agent}/below")))?;
+    fs::create_dir(format!("{victim}/below")).doing("make a directory")?;
+    refused(&run(
+        &below.grant,
+        &format!("echo x >{agent}/below/planted"),
+    )?)?;
+    // Unconfined it leads there, and so it does when somebody outside makes it anew.
+    shell(&format!(
+        "{write}; rm {victim}/planted {agent}; ln -s {victim} {agent}"
+    ))?;
+    succeeded(&run(&launch.grant, &write)?)?;
+    ensure(Path::new(&victim).join("planted").exists(), || {
+        "what is granted was not written".into()
+    })?;
+    // Links of the system are nobody's doing.
+    let merged = fs::symlink_metadata("/bin").is_ok_and(|bin| bin.is_symlink());
+    let shown = process::must(&[BAILIFF, "grant", "show", "base"])?;
+    ensure(!merged || shown.stdout.contains("/usr/bin/"), || {
+        shown.tail()
+    })
+}
+
+fn planted_include(context: &mut Context) -> Check {
+    context.daemon()?;
+    let top = ground("include")?;
+    let agent = format!("{top}/agent");
+    let secret = format!("{top}/secret");
+    fs::write(&secret, "secret").doing("write a secret")?;
+    let first = launch("include", &all(&agent))?;
+    let wide = "version = 1\nname = \"base\"\n[[file]]\nid = \"wide\"\nallow = [\"all\"]\n\
+                path = [\"/**\"]\n";
+    let mut shell = Shell::start(&first)?;
+    shell.may(&written(wide, &format!("{agent}/base.toml")))?;
+    drop(shell);
+    let grant = format!("{agent}/first.toml");
+    let read = format!("cat {secret}");
+    fs::write(&grant, text("first", "")).doing("write a grant")?;
+    refused(&run(&grant, &read)?)?;
+    let by_path = text("first", "").replace("\"base\"", "\"./base.toml\"");
+    fs::write(&grant, by_path).doing("write a grant")?;
+    let ended = run(&grant, &read)?;
+    let told = ended
+        .stderr
+        .contains("base.toml lies where the session include-");
+    ensure(ended.code == 125 && told, || ended.tail())?;
+    // What somebody outside wrote there is included.
+    fs::write(format!("{agent}/base.toml"), wide).doing("write a grant")?;
+    succeeded(&run(&grant, &read)?)
+}
+
+fn own_grant(context: &mut Context) -> Check {
+    context.daemon()?;
+    let top = ground("own")?;
+    let agent = format!("{top}/agent");
+    let grant = format!("{agent}/dir/own.toml");
+    fs::create_dir(format!("{agent}/dir")).doing("make a directory")?;
+    let included = format!("{agent}/more.toml");
+    fs::write(&included, "version = 1\nname = \"more\"\n").doing("write a grant")?;
+    let own = text("own", &all(&agent)).replace("\"base\"", "\"base\", \"../more.toml\"");
+    fs::write(&grant, &own).doing("write a grant")?;
+    let mut session = Shell::start(&Launch::grant(&grant))?;
+    let tries = |session: &mut Shell| -> Check {
+        for file in [&grant, &included] {
+            session.may(&format!("cat {file}"))?;
+            session.may_not(&format!("echo >>{file}"))?;
+            session.may_not(&format!("rm -f {file}"))?;
+            session.may_not(&format!("chmod 777 {file}"))?;
+            session.may(&format!("echo x >{agent}/new"))?;
+            session.may_not(&format!("mv -f {agent}/new {file}"))?;
+            session.run(&format!("ln {file} {agent}/link"))?;
+            session.run(&format!("rm -f {agent}/new"))?;
+        }
+        session.run(&format!("mv {agent}/dir {agent}/moved"))?;
+        session.run(&format!(
+            "mkdir {agent}/prepared; mv --exchange {agent}/prepared {agent}/dir"
+        ))?;
+        let there = fs::read_to_string(&grant).doing("read the grant")?;
+        ensure(there == own, || "the grant was changed".into())?;
+        ensure(!Path::new(&format!("{agent}/link")).exists(), || {
+            "it was linked".into()
+        })?;
+        // The twin beside them.
+        session
+            .may(&format!(
+                "echo x >{agent}/dir/other; mv {agent}/dir/other {agent}/o; rm {agent}/o"
+            ))
+            .map(drop)
+    };
+    tries(&mut session)?;
+    context.daemon()?.kill()?;
+    context.daemon = Some(Daemon::start()?);
+    tries(&mut session)?;
+    // Others may start under it while the session runs, which could not have changed it.
+    succeeded(&run(&grant, "true")?)?;
+    drop(session);
+    // By a second name it could be changed.
+    fs::hard_link(&grant, format!("{agent}/second")).doing("make a link")?;
+    let ended = run(&grant, "true")?;
+    let told = ended.stderr.contains("has 2 names");
+    ensure(ended.code == 125 && told, || ended.tail())?;
+    fs::remove_file(format!("{agent}/second")).doing("remove a link")?;
+    succeeded(&run(&grant, "true")?)
+}
+
+fn written_grant(context: &mut Context) -> Check {
+    context.daemon()?;
+    let top = ground("written")?;
+    let agent = format!("{top}/agent");
+    let grant = format!("{agent}/g.toml");
+    fs::write(&grant, text("g", "")).doing("write a grant")?;
+    succeeded(&run(&grant, "true")?)?;
+    let first = launch("written", &all(&agent))?;
+    let mut session = Shell::start(&first)?;
+    let is_refused = |path: &str| -> Check {
+        let ended = run(path, "true")?;
+        let told = ended.stderr.contains("lies where the session written-");
+        ensure(ended.code == 125 && told, || ended.tail())
+    };
+    is_refused(&grant)?;
+    // Times that it sets say nothing.
+    let text = text("g", &all("/srv/leavings"));
+    session.may(&format!(
+        "{}; touch -d 2100-01-01 {grant}",
+        written(&text, &grant)
+    ))?;
+    // Nor does a link to a grant that is as it was.
+    session.may(&format!("ln -s {} {agent}/l.toml", first.grant))?;
+    is_refused(&grant)?;
+    drop(session);
+    is_refused(&grant)?;
+    is_refused(&format!("{agent}/l.toml"))?;
+    context.daemon()?.kill()?;
+    context.daemon = Some(Daemon::start()?);
+    is_refused(&grant)?;
+    // Copied to where no session writes, or written by somebody outside, it is as good as any.
+    shell(&format!(
+        "cp {grant} /etc/bailiff/grants/leavings-copy.toml"
+    ))?;
+    succeeded(&run("leavings-copy", "true")?)?;
+    fs::write(&grant, text).doing("write a grant")?;
+    succeeded(&run(&grant, "true")?)
+}
+
+fn dotfiles(context: &mut Context) -> Check {
+    context.daemon()?;
+    let top = ground("home")?;
+    let home = format!("{top}/home");
+    shell(&format!(
+        "mkdir -p {home}/.cargo {top}/dots/nvm; echo '[user]' >{top}/dots/gitconfig
+         chown -R 1000:1000 {home}; cd {home}; ln -s loop .pyenv"
+    ))?;
+    for (name, to) in [(".gitconfig", "gitconfig"), (".nvm", "nvm")] {
+        let link = format!("{home}/{name}");
+        symlink(format!("{top}/dots/{to}"), &link).doing("make a link")?;
+        shell(&format!("chown -h 1000:1000 {link}"))?;
+    }
+    let coder = |script: &str| {
+        let words = [
+            BAILIFF,
+            "run",
+            "--grant",
+            "coder",
+            "--set",
+            &format!("workspace={top}/agent"),
+            "--",
+            "bash",
+            "-c",
+            script,
+        ];
+        process::run_with(&words, &mut |command| {
+            command.env("HOME", &home).current_dir("/srv");
+        })
+    };
+    let read = "cat ~/.gitconfig";
+    let started = coder(read)?;
+    refused(&started)?;
+    for told in [
+        "/.gitconfig (rules tool-config)",
+        "/.nvm (rules toolchains)",
+        "others than root",
+    ] {
+        ensure(started.stderr.contains(told), || {
+            format!("`{told}` is not remarked on: {}", started.stderr)
+        })?;
+    }
+    let words = [BAILIFF, "grant", "check", "coder"];
+    let checked = process::run_with(&words, &mut |command| {
+        command.env("HOME", &home).current_dir("/srv");
+    })?;
+    let told = checked.stdout.contains("/.gitconfig (rules tool-config)");
+    ensure(checked.code == 0 && told, || checked.tail())?;
+    // The twin: links of root's, in a home directory of root's.
+    shell(&format!("rm {home}/.pyenv; chown -R -h 0:0 {home}"))?;
+    let started = coder(read)?;
+    succeeded(&started)?;
+    ensure(!started.stderr.contains("nothing is granted"), || {
+        started.tail()
+    })
+}
