@@ -69,7 +69,7 @@ pub struct Event {
 /// | `net.*` | address (16 bytes, network order; IPv4 mapped), then port and protocol in `extra` |
 /// | `net.socket` | family and type; protocol in `extra` |
 /// | `process.signal` | target thread group, signal |
-/// | `process.ptrace`, `process.control` | target thread group |
+/// | `process.ptrace`, `process.control` | target thread group; of a process group, 0 and its number |
 /// | `process.capability` | capability number |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

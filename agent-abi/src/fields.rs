@@ -17,6 +17,9 @@ macro_rules! for_each_kernel_field {
             TASK_NAMEIDATA = "task_struct", "nameidata";
             NAMEIDATA_DENTRY = "nameidata", "path", "dentry";
             STORAGE_CACHE = "bpf_local_storage", "cache";
+            STORAGE_LIST = "bpf_local_storage", "list";
+            STORAGE_ELEMENT_NODE = "bpf_local_storage_elem", "snode";
+            STORAGE_ELEMENT_DATA = "bpf_local_storage_elem", "sdata";
             STORAGE_DATA_MAP = "bpf_local_storage_data", "smap";
             STORAGE_DATA_VALUE = "bpf_local_storage_data", "data";
             TASK_TGID = "task_struct", "tgid";
@@ -26,6 +29,13 @@ macro_rules! for_each_kernel_field {
             TASK_REAL_CREDENTIALS = "task_struct", "real_cred";
             TASK_FLAGS = "task_struct", "flags";
             TASK_CGROUPS = "task_struct", "cgroups";
+            TASK_SIGNAL = "task_struct", "signal";
+            TASK_THREAD_PID = "task_struct", "thread_pid";
+            TASK_PID_LINKS = "task_struct", "pid_links";
+            SIGNAL_PIDS = "signal_struct", "pids";
+            PID_LEVEL = "pid", "level";
+            PID_TASKS = "pid", "tasks";
+            PID_NUMBERS = "pid", "numbers";
             CSS_SET_DEFAULT_CGROUP = "css_set", "dfl_cgrp";
             CGROUP_PARENT_CSS = "cgroup", "self", "parent";
             CSS_CGROUP = "cgroup_subsys_state", "cgroup";

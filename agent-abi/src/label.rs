@@ -13,4 +13,12 @@ pub struct Label {
     pub generation: u32,
 }
 
+impl Label {
+    /// As the eight bytes of the value are read at once.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.slot as u64 | (self.generation as u64) << 32
+    }
+}
+
 const _: () = assert!(size_of::<Label>() == 8);

@@ -45,6 +45,8 @@ pub enum Right {
     ProcessCapability = 27,
     /// Make memory executable that no file stands behind.
     ProcessJit = 28,
+    /// Have the kernel dump core, by whatever the host lets handle it.
+    ProcessCore = 29,
 
     /// Mount, unmount, move or remount a filesystem, or change the root.
     KernelMount = 32,
@@ -68,7 +70,7 @@ pub enum Right {
 
 impl Right {
     /// Every right with the name that grants and events use.
-    pub const ALL: [(Right, &'static str); 26] = [
+    pub const ALL: [(Right, &'static str); 27] = [
         (Right::FileRead, "file.read"),
         (Right::FileWrite, "file.write"),
         (Right::FileCreate, "file.create"),
@@ -86,6 +88,7 @@ impl Right {
         (Right::ProcessControl, "process.control"),
         (Right::ProcessCapability, "process.capability"),
         (Right::ProcessJit, "process.jit"),
+        (Right::ProcessCore, "process.core"),
         (Right::KernelMount, "kernel.mount"),
         (Right::KernelNamespace, "kernel.namespace"),
         (Right::KernelBpf, "kernel.bpf"),

@@ -30,6 +30,8 @@ pub enum Surface {
     Load = 10,
     /// `process.control = "any"`: limits and scheduling of processes outside the session.
     ControlAny = 11,
+    /// `process.core`: the kernel dumps core, which the host's handler gets.
+    Core = 12,
 }
 
 impl Surface {

@@ -16,10 +16,12 @@
     reason = "atomic_xadd: the stable atomics need compare-and-swap"
 )]
 
+mod address;
 mod automaton;
 mod decide;
 mod directory;
 mod event;
+mod groups;
 mod hooks;
 mod kernel;
 mod maps;

@@ -24,10 +24,12 @@ use aya_ebpf::{
 };
 
 use crate::{
+    address::Address,
     directory::Remembered,
     kernel::{
         Inode, LocalStorage, LocalStorageData, STORAGE_CACHE, STORAGE_DATA_MAP, STORAGE_DATA_VALUE,
-        Sock, Task, load, member, number_at, numbers_are_cheap, opaque,
+        STORAGE_ELEMENT_DATA, STORAGE_ELEMENT_NODE, STORAGE_LIST, Sock, TASK_BPF_STORAGE, Task,
+        load, member, number_at, numbers_are_cheap, opaque,
     },
     scratch::Scratch,
 };
@@ -131,6 +133,40 @@ impl TaskStorage<Label> {
                 generation: (label >> 32) as u32,
             })
         }
+    }
+}
+
+/// Values of other programs that are passed by in search of a label.
+const MAX_STORAGES: usize = 8;
+
+impl TaskStorage<Label> {
+    /// The label of a task that is known by its address alone, as bits; 0 where it has none. For what was
+    /// found in the kernel's lists, which the helper takes for no task.
+    ///
+    /// Whatever else happens, the task must not go away: the caller is in a hook, and so between
+    /// `rcu_read_lock()` and its end.
+    #[inline(always)]
+    pub fn find(&self, task: Address) -> u64 {
+        let storage = task.member(&TASK_BPF_STORAGE).follow();
+        if storage.is_null() {
+            return 0;
+        }
+        let mut node = storage.member(&STORAGE_LIST).follow();
+        let mut passed = 0;
+        while passed < MAX_STORAGES {
+            if node.is_null() {
+                return 0;
+            }
+            let data = node
+                .container(&STORAGE_ELEMENT_NODE)
+                .member(&STORAGE_ELEMENT_DATA);
+            if data.member(&STORAGE_DATA_MAP).read() == opaque(self.as_ptr() as u64) {
+                return data.member(&STORAGE_DATA_VALUE).read();
+            }
+            node = node.follow();
+            passed += 1;
+        }
+        0
     }
 }
 

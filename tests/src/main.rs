@@ -71,7 +71,8 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
 const PLACES: [Place; 4] = [Place::Plain, Place::Overlay, Place::Bind, Place::Chroot];
 
 fn run(filter: &[&str], list: bool) -> ExitCode {
-    let wanted = |name: &str| filter.iter().all(|word| name.contains(word));
+    let holds = |name: &str, word: &str| word.split('|').any(|part| name.contains(part));
+    let wanted = |name: &str| filter.iter().all(|word| holds(name, word));
     let mut report = Report::default();
     let mut context = Context { daemon: None };
     if !list && failures::boots_without_bpf() {
@@ -181,6 +182,7 @@ fn cases() -> Vec<Case> {
     cases.extend(scenarios::exec::cases());
     cases.extend(scenarios::network::cases());
     cases.extend(scenarios::processes::cases());
+    cases.extend(scenarios::locks::cases());
     cases.extend(scenarios::surface::cases());
     cases
 }

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `TIOCSTI`, `TIOCLINUX` | anything | never: they type into a terminal |
 //! | `FIOSETOWN`, `SIOCSPGRP` | anything | `process.signal` |
+//! | `TIOCSPGRP` (`tcsetpgrp`) | anything | `process.control`, unless the session leads the terminal's |
 //! | of the descriptor itself; `FICLONE` and its like, judged by the opens of both files | anything | none |
 //! | changes of inode flags | what has a path | `file.attr` |
 //! | every other | devices | `file.ioctl` |
@@ -20,9 +21,13 @@
 use agent_abi::{FileRights, Reason, Right, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
-use super::{files::at_file, process::signals_owner};
+use super::{
+    files::at_file,
+    process::{control_group, signals_owner},
+};
 use crate::{
     decide::{EPERM, refuse},
+    groups,
     kernel::{FILE_INODE, File, INODE_MODE, Inode, load},
     place::{S_IFDIR, S_IFMT},
     subject::{Subject, guard_unless},
@@ -30,6 +35,8 @@ use crate::{
 
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
+
+const TIOCSPGRP: u32 = 0x5410;
 
 const FIOSETOWN: u32 = 0x8901;
 const SIOCSPGRP: u32 = 0x8902;
@@ -98,6 +105,13 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
     }
     if matches!(command, FIOSETOWN | SIOCSPGRP) {
         return signals_owner(subject);
+    }
+    // Which group it is stands in memory that may change until the kernel reads it.
+    if command == TIOCSPGRP && !groups::leads_terminal(subject) {
+        let result = control_group(subject, 0);
+        if result != 0 {
+            return result;
+        }
     }
     let wanted = if changes_flags(command) {
         FileRights::ATTR

@@ -1,11 +1,13 @@
 //! The hooks, one file per family. Each file's header lists its hooks and the rights they decide.
 
 mod attributes;
+mod crash;
 mod descriptors;
 mod exec;
 mod files;
 mod ioctl;
 mod label;
+mod locks;
 mod network;
 mod process;
 mod surface;

@@ -7,15 +7,18 @@
 //! | `task_setnice`, `task_setioprio`, `task_setscheduler`, `task_movememory`, `task_setpgid`, `task_setrlimit` | `process.control` |
 //! | `capable` | `process.capability` |
 //! | `file_fcntl` with `F_SETOWN` (and the commands in [`super::ioctl`]) | `process.signal` |
+//! | the same with `F_SETLEASE`, `F_SETDELEG` | see [`super::locks`] |
 //!
 //! Within the session a process may do what the kernel allows; outside only what is granted.
 
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
+use super::locks::{self, F_SETDELEG, F_SETLEASE};
 use crate::{
     decide::{EPERM, refuse, refuse_silently},
-    kernel::{Credentials, TASK_TGID, Task, load},
+    groups,
+    kernel::{Credentials, TASK_GROUP_LEADER, TASK_TGID, Task, load},
     subject::{Subject, guard},
 };
 
@@ -150,10 +153,38 @@ fn task_movememory(ctx: LsmContext) -> i32 {
     control(&ctx)
 }
 
-/// `int task_setpgid(struct task_struct *, pid_t)`
+/// `int task_setpgid(struct task_struct *, pid_t)`: the kernel signals groups as a whole (SIGTTOU,
+/// SIGTTIN, SIGHUP), so a process that joined one with others in it would pull them along.
 #[lsm(hook = "task_setpgid")]
 fn task_setpgid(ctx: LsmContext) -> i32 {
-    control(&ctx)
+    guard(&ctx, |subject, ctx| {
+        let (task, group): (*const Task, u32) = (ctx.arg(0), ctx.arg(1));
+        let result = controls(subject, task);
+        if result != 0 || groups::may_be_joined(subject, task, group) {
+            return result;
+        }
+        control_group(subject, group)
+    })
+}
+
+/// Refuses to deal with a process group of others, unless the grant lets others be controlled.
+#[inline(always)]
+pub(super) fn control_group(subject: &Subject, group: u32) -> i32 {
+    if subject.may(Surface::ControlAny) {
+        return 0;
+    }
+    let detail = Detail {
+        words: [0, u64::from(group)],
+        extra: 0,
+    };
+    refuse(
+        subject,
+        Right::ProcessControl,
+        Reason::OutsideSession,
+        NO_RULE,
+        detail,
+        EPERM,
+    )
 }
 
 /// `int task_setrlimit(struct task_struct *, unsigned int resource, struct rlimit *)`
@@ -171,29 +202,46 @@ fn capable(ctx: LsmContext) -> i32 {
         let options: u32 = ctx.arg(3);
         // overlayfs asks on its own account.
         let asked: *const Credentials = ctx.arg(0);
-        if subject.borrowed_credentials() == Some(asked) {
-            return 0;
-        }
-        let granted = subject.image.map_or(0, |image| image.header.capabilities);
-        if granted >> (capability & 63) & 1 == 1 {
+        if subject.borrowed_credentials() == Some(asked) || has_capability(subject, capability) {
             return 0;
         }
         if options & CAP_OPT_NOAUDIT != 0 {
             return refuse_silently(subject, EPERM);
         }
-        let detail = Detail {
-            words: [u64::from(capability), 0],
-            extra: 0,
-        };
-        refuse(
-            subject,
-            Right::ProcessCapability,
-            Reason::NotGranted,
-            NO_RULE,
-            detail,
-            EPERM,
-        )
+        refuse_capability(subject, capability)
     })
+}
+
+#[inline(always)]
+fn has_capability(subject: &Subject, capability: u32) -> bool {
+    let granted = subject.image.map_or(0, |image| image.header.capabilities);
+    granted >> (capability & 63) & 1 == 1
+}
+
+/// Decides about what the kernel does not ask a capability for, and a grant does.
+#[inline(always)]
+pub(super) fn needs_capability(subject: &Subject, capability: u32) -> i32 {
+    if has_capability(subject, capability) {
+        0
+    } else {
+        refuse_capability(subject, capability)
+    }
+}
+
+#[inline(always)]
+fn refuse_capability(subject: &Subject, capability: u32) -> i32 {
+    let detail = Detail {
+        words: [u64::from(capability), 0],
+        extra: 0,
+    };
+    refuse(
+        subject,
+        Right::ProcessCapability,
+        Reason::NotGranted,
+        NO_RULE,
+        detail,
+        EPERM,
+    )
 }
 
 const F_SETOWN: u32 = 8;
@@ -204,14 +252,19 @@ const F_SETOWN_EX: u32 = 15;
 #[lsm(hook = "file_fcntl")]
 fn file_fcntl(ctx: LsmContext) -> i32 {
     let command: u32 = ctx.arg(1);
-    if command != F_SETOWN && command != F_SETOWN_EX {
+    if !matches!(command, F_SETOWN | F_SETOWN_EX | F_SETLEASE | F_SETDELEG) {
         return 0;
     }
     guard(&ctx, |subject, ctx| {
-        let owner: u64 = ctx.arg(2);
+        let argument: u64 = ctx.arg(2);
+        if matches!(command, F_SETLEASE | F_SETDELEG) {
+            return locks::lease(subject, command, argument);
+        }
+        // The number that the process itself knows: in its own pid namespace.
         // SAFETY: `current` is a valid task.
-        let own: u32 = unsafe { load(subject.task, &TASK_TGID) };
-        if command == F_SETOWN && (owner as u32 == 0 || owner as u32 == own) {
+        let own = groups::number_of(subject, unsafe { load(subject.task, &TASK_GROUP_LEADER) });
+        let owner = argument as u32;
+        if command == F_SETOWN && (owner == 0 || owner == own) {
             return 0;
         }
         signals_owner(subject)

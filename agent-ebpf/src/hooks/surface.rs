@@ -10,10 +10,12 @@
 //! | `uring_override_creds` | `kernel.io_uring`: a ring that was made before the label |
 //! | `key_alloc`, `key_permission` | `kernel.keyring` |
 //! | `kernel_module_request`, `kernel_load_data`, `kernel_read_file`, `locked_down` | `kernel.load` |
+//! | `syslog` | the capability of that name |
 
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{helpers::generated::bpf_probe_read_kernel, macros::lsm, programs::LsmContext};
 
+use super::process;
 use crate::{
     decide::{EPERM, refuse},
     kernel::{QSTR_NAME, Qstr, load},
@@ -61,6 +63,14 @@ surface_hooks! {
     locked_down => Load, KernelLoad;
     uring_override_creds => IoUring, KernelIoUring;
 }
+
+/// `int syslog(int type)`: the kernel's log is not for sessions, whatever `dmesg_restrict` says.
+#[lsm(hook = "syslog")]
+fn syslog(_ctx: LsmContext) -> i32 {
+    guard_alone(|subject| process::needs_capability(subject, CAP_SYSLOG))
+}
+
+const CAP_SYSLOG: u32 = 34;
 
 /// `int inode_init_security_anon(struct inode *, const struct qstr *name, const struct inode *)`
 #[lsm(hook = "inode_init_security_anon")]

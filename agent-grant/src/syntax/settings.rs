@@ -28,6 +28,8 @@ pub(crate) const KERNEL_SWITCHES: [(&str, Surface); 8] = [
     ("load", Surface::Load),
 ];
 
+const PROCESS_SWITCHES: [(&str, Surface); 2] = [("jit", Surface::Jit), ("core", Surface::Core)];
+
 /// A switch of `[process]` that is written as one of two words: off, then on.
 struct Scope {
     key: &'static str,
@@ -92,15 +94,13 @@ pub fn settings() -> impl Iterator<Item = Setting> {
         key,
         words: ["false", "true"],
     };
+    let process = PROCESS_SWITCHES.map(|(key, switch)| plain("process", key, switch));
     let kernel = KERNEL_SWITCHES.map(|(key, switch)| plain("kernel", key, switch));
-    scopes
-        .into_iter()
-        .chain([plain("process", "jit", Surface::Jit)])
-        .chain(kernel)
+    scopes.into_iter().chain(process).chain(kernel)
 }
 
 pub(crate) fn read_process(reader: &mut Reader, table: &DeTable<'_>, out: &mut RawSettings) {
-    const KEYS: &[&str] = &["signal", "ptrace", "control", "jit", "capabilities"];
+    const KEYS: &[&str] = &["signal", "ptrace", "control", "jit", "core", "capabilities"];
     reader.check_keys(table, "`[process]`", KEYS);
     for Scope { key, switch, words } in SCOPES {
         let words = [(words[0], false), (words[1], true)];
@@ -111,11 +111,10 @@ pub(crate) fn read_process(reader: &mut Reader, table: &DeTable<'_>, out: &mut R
             out.surface.push((switch, on));
         }
     }
-    if let Some(jit) = table
-        .get("jit")
-        .and_then(|value| reader.boolean(value, "jit"))
-    {
-        out.surface.push((Surface::Jit, jit));
+    for (key, switch) in PROCESS_SWITCHES {
+        if let Some(on) = table.get(key).and_then(|value| reader.boolean(value, key)) {
+            out.surface.push((switch, on));
+        }
     }
     if let Some(value) = table.get("capabilities") {
         let mut numbers = Vec::new();

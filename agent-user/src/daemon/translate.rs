@@ -116,6 +116,9 @@ fn object(event: &KernelEvent, path: &[u8], right: Right) -> String {
                 signal(detail.words[1])
             )
         }
+        Right::ProcessControl if detail.words[0] == 0 && detail.words[1] != 0 => {
+            format!("process group {}", detail.words[1])
+        }
         Right::ProcessPtrace | Right::ProcessControl => target(detail.words[0]),
         Right::ProcessCapability => capability(detail.words[0]),
         _ if path.is_empty() => "-".into(),

@@ -50,6 +50,7 @@ const DESCRIPTORS: &str = "descriptors";
 const EXEC: &str = "exec";
 const NETWORK: &str = "network";
 const PROCESSES: &str = "processes";
+const LOCKS: &str = "locks";
 const SURFACE: &str = "kernel surface";
 
 /// Every program. Labels come first: nothing is decided before tasks can be labelled.
@@ -123,10 +124,12 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(PROCESSES, "task_setioprio", &["p"]),
     lsm(PROCESSES, "task_setscheduler", &["p"]),
     lsm(PROCESSES, "task_movememory", &["p"]),
-    lsm(PROCESSES, "task_setpgid", &["p"]),
+    lsm(PROCESSES, "task_setpgid", &["p", "pgid"]),
     lsm(PROCESSES, "task_setrlimit", &["p"]),
     lsm(PROCESSES, "capable", &["cred", "_", "cap", "opts"]),
     lsm(PROCESSES, "file_fcntl", &["_", "cmd", "arg"]),
+    lsm(PROCESSES, "cred_prepare", &[]),
+    lsm(LOCKS, "file_lock", &["file", "cmd"]),
     lsm(SURFACE, "sb_mount", &[]),
     lsm(SURFACE, "sb_remount", &[]),
     lsm(SURFACE, "sb_umount", &[]),
@@ -142,6 +145,7 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(SURFACE, "kernel_load_data", &[]),
     lsm(SURFACE, "kernel_read_file", &[]),
     lsm(SURFACE, "locked_down", &[]),
+    lsm(SURFACE, "syslog", &[]),
     since(
         lsm(SURFACE, "uring_override_creds", &[]),
         "a kernel without io_uring has no rings",

@@ -77,7 +77,6 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("cred_free", Keeps),
     ("cred_getlsmprop", Labels),
     ("cred_getsecid", Labels),
-    ("cred_prepare", Keeps),
     ("cred_transfer", Keeps),
     ("current_getlsmprop_subj", Labels),
     ("current_getsecid_subj", Labels),
@@ -86,7 +85,6 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("dentry_init_security", Labels),
     ("file_alloc_security", Keeps),
     ("file_free_security", Keeps),
-    ("file_lock", Open("locks and leases on what may be opened")),
     // Every read and write: what may be done with a descriptor was decided at the open, and when
     // it was received.
     ("file_permission", Decided("file_open, file_receive")),
@@ -266,7 +264,6 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("socket_sock_rcv_skb", Own),
     ("socket_socketpair", Own),
     // Without `dmesg_restrict` everybody may read the kernel's log.
-    ("syslog", Capability("syslog")),
     ("task_fix_setgid", Capability("setgid")),
     ("task_fix_setgroups", Capability("setgid")),
     ("task_fix_setuid", Capability("setuid")),

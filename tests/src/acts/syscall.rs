@@ -387,3 +387,56 @@ pub(crate) fn message_queue(name: &str) -> Act {
     let arguments = [name.into(), flags.into(), 0.into(), 0.into()];
     Act::syscall("mq_open", libc::SYS_mq_open, arguments, &[])
 }
+
+pub(crate) fn flock(path: &str, flags: i32, kind: i32) -> Act {
+    Act::syscall(
+        "flock",
+        libc::SYS_flock,
+        [Arg::Open(path.into(), flags), kind.into()],
+        &[],
+    )
+}
+
+fn control(path: &str, command: i32, argument: Arg) -> Act {
+    Act::syscall(
+        "fcntl",
+        libc::SYS_fcntl,
+        [
+            Arg::Open(path.into(), libc::O_RDONLY),
+            command.into(),
+            argument,
+        ],
+        &[],
+    )
+}
+
+pub(crate) fn lease(path: &str, kind: i32) -> Act {
+    control(path, libc::F_SETLEASE, kind.into())
+}
+
+/// `F_SETDELEG` of a `struct delegation`: no flags, `F_RDLCK`.
+pub(crate) fn delegate(path: &str) -> Act {
+    control(path, 1040, vec![0; 8].into())
+}
+
+/// A negative owner is a process group.
+pub(crate) fn owner(path: &str, owner: i32) -> Act {
+    control(path, libc::F_SETOWN, owner.into())
+}
+
+/// `F_SETOWN_EX` of a `struct f_owner_ex`: `F_OWNER_PID`.
+pub(crate) fn extended_owner(path: &str, owner: i32) -> Act {
+    let argument = [1, owner].map(i32::to_ne_bytes).concat();
+    control(path, 15, argument.into())
+}
+
+/// The size of the kernel's log.
+pub(crate) fn log_size() -> Act {
+    // SYSLOG_ACTION_SIZE_BUFFER
+    Act::syscall(
+        "syslog",
+        libc::SYS_syslog,
+        [10.into(), 0.into(), 0.into()],
+        &[],
+    )
+}

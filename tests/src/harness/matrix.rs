@@ -594,7 +594,7 @@ pub(crate) fn ways_of(place: Place) -> &'static [Way] {
 }
 
 /// Whether the running kernel is of this version or a later one.
-fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+pub(crate) fn kernel_is_at_least(major: u32, minor: u32) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release
         .split('.')

@@ -194,6 +194,22 @@ fn ask_random(g: &mut Ground<'_>, path: String) -> Act {
     }
 }
 
+/// `BLKGETSIZE64` of the VM's disk.
+fn ask_disk(g: &mut Ground<'_>, path: String) -> Act {
+    let real = g.world.fixture(&path);
+    g.shell(&format!(
+        "mknod {} b $(tr : ' ' </sys/block/nvme0n1/dev)",
+        real.display()
+    ));
+    Act::Ioctl {
+        path,
+        flags: libc::O_RDONLY,
+        command: 0x8008_1272,
+        argument: vec![0; 8],
+        tool: Vec::new(),
+    }
+}
+
 /// `FS_IOC_ZERO_RANGE` of the first bytes: `struct space_resv`.
 fn zero(g: &mut Ground<'_>, path: String) -> Act {
     g.watch(Witness::Content(path.clone(), None));
@@ -219,6 +235,14 @@ fn controlling() -> Vec<Case> {
             ask_random(g, path)
         })
         .places(),
+        case("controls a disk that may only be read", IOCTL, |g| {
+            let path = g.reference("disk");
+            ask_disk(g, path)
+        })
+        .twin(|g| {
+            let path = g.inside("disk");
+            ask_disk(g, path)
+        }),
         case(
             "zeroes a file that may be written by its filesystem's control",
             IOCTL,

@@ -183,6 +183,25 @@ pub(crate) fn cases() -> Vec<Case> {
             |g| Act::SignalByOwner { pid: g.victim() },
         )
         .ways(compiled),
+        case(
+            "makes a process outside the owner of a file by its kind",
+            SIGNAL,
+            |g| {
+                let pid = g.victim();
+                syscall::extended_owner(&g.file_inside("f"), pid)
+            },
+        )
+        .twin(|g| syscall::owner(&g.file_inside("f"), 0))
+        .errno(libc::EPERM),
+        case(
+            "makes a process group outside the owner of a file",
+            SIGNAL,
+            |g| {
+                let pid = g.victim();
+                syscall::owner(&g.file_inside("f"), -pid)
+            },
+        )
+        .errno(libc::EPERM),
         case("opens a message queue of others", "file.read", |g| {
             g.shell(&format!(
                 "python3 -c 'import ctypes; ctypes.CDLL(None).mq_open(b\"/{}\", 66, 0o666, None)'",

@@ -216,6 +216,10 @@ fn kernel() -> Vec<Case> {
             CAPABILITY,
             |_| syscall::syslog(),
         ),
+        privileged("asks for the log of the kernel", CAPABILITY, |g| {
+            g.shell("echo 0 > /proc/sys/kernel/dmesg_restrict");
+            syscall::log_size()
+        }),
         case("types into its terminal", "file.ioctl", |_| Act::Tiocsti)
             .reason("self-protection")
             .never()

@@ -34,7 +34,7 @@ pub(crate) struct Test {
     /// Add to the kernel's command line, such as "lsm=landlock,bpf".
     #[arg(long, value_name = "WORDS")]
     append: Vec<String>,
-    /// Only scenarios whose names hold all these words.
+    /// Only scenarios whose names hold all these words; of `A|B` one.
     #[arg(value_name = "WORD")]
     words: Vec<OsString>,
 }

@@ -13,7 +13,6 @@ use nix::{
     errno::Errno,
     sys::{
         prctl,
-        resource::{Resource, setrlimit},
         signal::{SigHandler, Signal, signal},
     },
     unistd::execve,
@@ -84,7 +83,6 @@ fn become_command(launch: Launch<'_>, session: &str) -> Result<Infallible, Child
 /// What the command must not inherit.
 fn confine() -> Result<(), Errno> {
     prctl::set_no_new_privs()?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     // Rust's runtime ignores it; a command expects the default.
     // SAFETY: no handler is installed.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;

@@ -1,0 +1,78 @@
+//! Single refusals that nothing else would notice if they were missing.
+
+use super::{Context, Single, lifecycle::scene};
+use crate::harness::{
+    Check, Doing, ensure, events, matrix::fixture_grant, process, session::Shell,
+};
+
+pub(crate) fn scenarios() -> Vec<Single> {
+    vec![
+        Single::new(
+            "processes",
+            "a quiet question gets no other answer",
+            question,
+        ),
+        Single::new(
+            "files",
+            "a nameless file needs more than writing in its directory",
+            nameless,
+        ),
+    ]
+}
+
+/// Whether attributes of the kind `trusted` are shown: the kernel asks for a capability and wants nobody
+/// to hear of it (`simple_xattr_list()`).
+const LIST: &str = "python3 -c 'import os; print(os.listxattr(\"/w/quiet/mount/f\"))'";
+
+fn question(_: &mut Context) -> Check {
+    let scene = scene("quiet")?;
+    let place = format!("{}/quiet/mount", scene.world.workspace);
+    process::shell(&format!(
+        "mkdir -p {place}; mount -t tmpfs none {place}; touch {place}/f
+         setfattr -n trusted.mark -v 1 {place}/f"
+    ))?;
+    let checked = (|| {
+        let shown = |shell: &mut Shell| Ok::<_, String>(shell.may(LIST)?.contains("trusted.mark"));
+        ensure(shown(&mut Shell::unconfined(&[])?)?, || {
+            "expected the attribute in no session".into()
+        })?;
+        let mut inside = Shell::start(&scene.launch)?;
+        ensure(!shown(&mut inside)?, || {
+            "expected it hidden in a session".into()
+        })?;
+        let audit = fixture_grant().replacen("version = 1", "version = 1\nmode = \"audit\"", 1);
+        let mut audited = Shell::start(&scene.world.launch("quiet", &audit)?)?;
+        ensure(shown(&mut audited)?, || {
+            "expected it shown in audit mode".into()
+        })?;
+        for session in [&inside.session, &audited.session] {
+            let events = events::of(session)?;
+            let told = events
+                .iter()
+                .any(|event| event.right == "process.capability");
+            ensure(!told, || format!("expected no event in {session}"))?;
+        }
+        Ok(())
+    })();
+    process::shell(&format!("umount {place}"))?;
+    checked
+}
+
+fn nameless(_: &mut Context) -> Check {
+    let scene = scene("nameless")?;
+    let text = format!(
+        "{}\n[[file]]\nid = \"rewrite\"\nallow = [\"read\", \"write\", \"list\"]\npath = [\"/srv/rewrite/**\"]\n",
+        fixture_grant()
+    );
+    process::shell("mkdir -p /srv/rewrite; echo old > /srv/rewrite/f")?;
+    let mut inside = Shell::start(&scene.world.launch("rewrite", &text)?)?;
+    let open = |place: &str| {
+        format!("python3 -c 'import os; os.open(\"{place}\", os.O_TMPFILE | os.O_RDWR, 0o600)'")
+    };
+    inside.may("echo new > /srv/rewrite/f")?;
+    inside.may_not(&open("/srv/rewrite"))?;
+    inside.may(&open(&scene.world.dropbox))?;
+    Shell::unconfined(&[])?.may(&open("/srv/rewrite"))?;
+    let kept = std::fs::read_to_string("/srv/rewrite/f").doing("read")?;
+    ensure(kept == "new\n", || format!("expected `new`, saw {kept:?}"))
+}
