@@ -71,6 +71,7 @@ pub struct Event {
 /// | `process.signal` | target thread group, signal |
 /// | `process.ptrace`, `process.control` | target thread group; of a process group, 0 and its number |
 /// | `process.capability` | capability number |
+/// | `process.ipc` | id and key of the object |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Detail {

@@ -75,6 +75,8 @@ macro_rules! for_each_kernel_field {
             UNIX_ADDRESS = "unix_sock", "addr";
             UNIX_DENTRY = "unix_sock", "path", "dentry";
             CHANGES_VALID = "iattr", "ia_valid";
+            IPC_ID = "kern_ipc_perm", "id";
+            IPC_KEY = "kern_ipc_perm", "key";
             QSTR_NAME = "qstr", "name";
         }
     };

@@ -29,6 +29,10 @@ pub const MAX_STATES: usize = 1 << 16;
 /// because the kernel side bounds every index with a mask.
 pub const IMAGE_WORDS: usize = 1 << 19;
 
+/// System V IPC objects of sessions that can be there at once; further ones are refused. About what one
+/// IPC namespace may hold by default.
+pub const MAX_IPC_OBJECTS: usize = 1 << 16;
+
 /// Port ranges that one network prefix can hold.
 pub const MAX_NET_ENTRIES: usize = 16;
 

@@ -16,6 +16,10 @@ pub const DIRECTORIES: &str = "DIRECTORIES";
 pub const IMAGES: &str = "IMAGES";
 /// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.
 pub const CGROUPS: &str = "CGROUPS";
+/// Hash: address of a System V IPC object to the [`Label`](crate::Label) of the session that made it.
+pub const OBJECTS: &str = "OBJECTS";
+/// Inode storage: a message queue to the [`Label`](crate::Label) of the session that made it.
+pub const QUEUES: &str = "QUEUES";
 /// Hash: kernel `s_dev` to superblock number, the index into `Image::roots`.
 pub const SUPERBLOCKS: &str = "SUPERBLOCKS";
 /// Longest-prefix-match trie: [`NetKey`](crate::net::NetKey) to

@@ -47,6 +47,8 @@ pub enum Right {
     ProcessJit = 28,
     /// Have the kernel dump core, by whatever the host lets handle it.
     ProcessCore = 29,
+    /// Use System V IPC objects of others.
+    ProcessIpc = 30,
 
     /// Mount, unmount, move or remount a filesystem, or change the root.
     KernelMount = 32,
@@ -70,7 +72,7 @@ pub enum Right {
 
 impl Right {
     /// Every right with the name that grants and events use.
-    pub const ALL: [(Right, &'static str); 27] = [
+    pub const ALL: [(Right, &'static str); 28] = [
         (Right::FileRead, "file.read"),
         (Right::FileWrite, "file.write"),
         (Right::FileCreate, "file.create"),
@@ -89,6 +91,7 @@ impl Right {
         (Right::ProcessCapability, "process.capability"),
         (Right::ProcessJit, "process.jit"),
         (Right::ProcessCore, "process.core"),
+        (Right::ProcessIpc, "process.ipc"),
         (Right::KernelMount, "kernel.mount"),
         (Right::KernelNamespace, "kernel.namespace"),
         (Right::KernelBpf, "kernel.bpf"),

@@ -32,6 +32,8 @@ pub enum Surface {
     ControlAny = 11,
     /// `process.core`: the kernel dumps core, which the host's handler gets.
     Core = 12,
+    /// `process.ipc = "any"`: System V IPC objects and message queues of others.
+    IpcAny = 13,
 }
 
 impl Surface {

@@ -6,7 +6,7 @@ use agent_abi::{
     Image, Label,
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
-    limits::{MAX_SESSIONS, MAX_SUPERBLOCKS},
+    limits::{MAX_IPC_OBJECTS, MAX_SESSIONS, MAX_SUPERBLOCKS},
     net::{NetEntries, NetKey},
 };
 use aya_ebpf::{
@@ -190,6 +190,13 @@ pub static SCRATCH: TaskStorage<Scratch> = TaskStorage::new();
 
 #[btf_map]
 pub static DIRECTORIES: InodeStorage<Remembered> = InodeStorage::new();
+
+#[btf_map]
+pub static OBJECTS: HashMap<u64, Label, MAX_IPC_OBJECTS, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+#[btf_map]
+pub static QUEUES: InodeStorage<Label> = InodeStorage::new();
 
 #[btf_map]
 pub static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();

@@ -3,7 +3,7 @@
 
 use agent_abi::{event::EventRecord, limits::MAX_DEPTH};
 
-use crate::name::Name;
+use crate::{hooks::NewQueue, name::Name};
 
 /// Value of the `SCRATCH` task storage. Only programs that run for the task itself touch it.
 #[repr(C)]
@@ -15,6 +15,8 @@ pub struct Scratch {
     pub names: [Name; MAX_DEPTH],
     /// The component that the automaton reads.
     pub component: [u8; 256],
+    /// The message queue that the task made last.
+    pub queue: NewQueue,
     /// The event under construction.
     pub record: EventRecord,
 }

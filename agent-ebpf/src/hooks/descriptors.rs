@@ -10,6 +10,7 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use super::{
     files::{OPEN_EXEC, at_path, bit, wanted_by_open},
+    ipc::is_usable_queue,
     surface::{self, IO_URING, USERFAULTFD},
 };
 use crate::{
@@ -52,6 +53,7 @@ fn receive(subject: &Subject, file: *const File) -> i32 {
     }
     match place_of(file, dentry) {
         Place::Anonymous => receive_anonymous(subject, dentry),
+        Place::Named if is_usable_queue(subject, file, dentry) => 0,
         // No process has a layer's file open.
         Place::Named | Place::Layer => opened(subject, dentry, wanted),
     }

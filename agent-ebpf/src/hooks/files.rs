@@ -17,6 +17,7 @@
 use agent_abi::{FileRights, Reason};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
+use super::ipc::is_usable_queue;
 use crate::{
     decide::{file, opened, permits, permits_opened},
     kernel::{
@@ -59,6 +60,7 @@ fn file_open(ctx: LsmContext) -> i32 {
             return 0;
         }
         match place_of(file, dentry) {
+            Place::Named if is_usable_queue(subject, file, dentry) => 0,
             Place::Named => opened(subject, dentry, wanted),
             Place::Anonymous if wanted.contains(FileRights::EXEC) => {
                 opened(subject, dentry, wanted)

@@ -6,9 +6,12 @@ mod descriptors;
 mod exec;
 mod files;
 mod ioctl;
+mod ipc;
 mod label;
 mod locks;
 mod network;
 mod process;
 mod surface;
 mod unix;
+
+pub use ipc::NewQueue;

@@ -37,7 +37,7 @@ struct Scope {
     words: [&'static str; 2],
 }
 
-const SCOPES: [Scope; 3] = [
+const SCOPES: [Scope; 4] = [
     Scope {
         key: "signal",
         switch: Surface::SignalAny,
@@ -51,6 +51,11 @@ const SCOPES: [Scope; 3] = [
     Scope {
         key: "control",
         switch: Surface::ControlAny,
+        words: ["session", "any"],
+    },
+    Scope {
+        key: "ipc",
+        switch: Surface::IpcAny,
         words: ["session", "any"],
     },
 ];
@@ -100,7 +105,15 @@ pub fn settings() -> impl Iterator<Item = Setting> {
 }
 
 pub(crate) fn read_process(reader: &mut Reader, table: &DeTable<'_>, out: &mut RawSettings) {
-    const KEYS: &[&str] = &["signal", "ptrace", "control", "jit", "core", "capabilities"];
+    const KEYS: &[&str] = &[
+        "signal",
+        "ptrace",
+        "control",
+        "ipc",
+        "jit",
+        "core",
+        "capabilities",
+    ];
     reader.check_keys(table, "`[process]`", KEYS);
     for Scope { key, switch, words } in SCOPES {
         let words = [(words[0], false), (words[1], true)];

@@ -121,6 +121,7 @@ fn object(event: &KernelEvent, path: &[u8], right: Right) -> String {
         }
         Right::ProcessPtrace | Right::ProcessControl => target(detail.words[0]),
         Right::ProcessCapability => capability(detail.words[0]),
+        Right::ProcessIpc => format!("object {} key {:#x}", detail.words[0], detail.words[1]),
         _ if path.is_empty() => "-".into(),
         _ => String::from_utf8_lossy(path).into_owned(),
     }

@@ -9,6 +9,8 @@ pub(super) enum Attach {
     Lsm,
     /// `tp_btf/NAME`: observes.
     Tracepoint,
+    /// `fexit/NAME`, of a function of the kernel: observes.
+    Exit,
 }
 
 /// One program.
@@ -51,6 +53,7 @@ const EXEC: &str = "exec";
 const NETWORK: &str = "network";
 const PROCESSES: &str = "processes";
 const LOCKS: &str = "locks";
+const IPC: &str = "ipc";
 const SURFACE: &str = "kernel surface";
 
 /// Every program. Labels come first: nothing is decided before tasks can be labelled.
@@ -130,6 +133,27 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(PROCESSES, "file_fcntl", &["_", "cmd", "arg"]),
     lsm(PROCESSES, "cred_prepare", &[]),
     lsm(LOCKS, "file_lock", &["file", "cmd"]),
+    lsm(IPC, "shm_alloc_security", &["perm"]),
+    lsm(IPC, "shm_free_security", &["perm"]),
+    lsm(IPC, "msg_queue_alloc_security", &["perm"]),
+    lsm(IPC, "msg_queue_free_security", &["perm"]),
+    lsm(IPC, "sem_alloc_security", &["perm"]),
+    lsm(IPC, "sem_free_security", &["perm"]),
+    lsm(IPC, "ipc_permission", &["ipcp"]),
+    lsm(IPC, "shm_shmctl", &["perm"]),
+    lsm(IPC, "msg_queue_msgctl", &["perm"]),
+    lsm(IPC, "sem_semctl", &["perm"]),
+    lsm(IPC, "inode_unlink", &["_", "dentry"]),
+    since(
+        Hook {
+            name: "mqueue_create_attr",
+            attach: Attach::Exit,
+            family: IPC,
+            arguments: &["dentry", "mode", "arg"],
+            optional: None,
+        },
+        "where it is missing, a session is refused the message queues that it makes",
+    ),
     lsm(SURFACE, "sb_mount", &[]),
     lsm(SURFACE, "sb_remount", &[]),
     lsm(SURFACE, "sb_umount", &[]),

@@ -13,7 +13,7 @@ use agent_abi::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::MapData,
-    programs::{BtfTracePoint, Lsm, ProgramInfo, links::FdLink},
+    programs::{BtfTracePoint, FExit, Lsm, ProgramInfo, links::FdLink},
 };
 
 use super::{
@@ -37,6 +37,8 @@ pub(super) const MAPS: &[&str] = &[
     names::DIRECTORIES,
     names::IMAGES,
     names::CGROUPS,
+    names::OBJECTS,
+    names::QUEUES,
     names::SUPERBLOCKS,
     names::NET,
     names::LEDGER,
@@ -108,6 +110,7 @@ fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
             btf.parameters_of(&function_of(hook.name))
                 .ok_or_else(missing)?,
         ),
+        Attach::Exit => Some(btf.parameters_of(hook.name).ok_or_else(missing)?),
         // BTF has no names for a probe's arguments.
         Attach::Tracepoint => None,
     };
@@ -276,6 +279,10 @@ fn load_program(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), Stri
             let program: &mut BtfTracePoint = program.try_into().map_err(|error| chain(&error))?;
             program.load(hook.name, btf)
         }
+        Attach::Exit => {
+            let program: &mut FExit = program.try_into().map_err(|error| chain(&error))?;
+            program.load(hook.name, btf)
+        }
     }
     .map_err(|error| chain(&error))
 }
@@ -304,6 +311,14 @@ fn attach_program(ebpf: &mut Ebpf, hook: &Hook, directory: &Path) -> Result<(), 
                 .map_err(|error| chain(&error))?
                 .into()
         }
+        Attach::Exit => {
+            let program: &mut FExit = program.try_into().map_err(|error| chain(&error))?;
+            let link = program.attach().map_err(|error| chain(&error))?;
+            program
+                .take_link(link)
+                .map_err(|error| chain(&error))?
+                .into()
+        }
     };
     link.pin(directory.join(hook.name))
         .map(drop)
@@ -317,6 +332,7 @@ fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage 
         hook: match hook.attach {
             Attach::Lsm => format!("lsm/{}", hook.name),
             Attach::Tracepoint => format!("tp_btf/{}", hook.name),
+            Attach::Exit => format!("fexit/{}", hook.name),
         },
         family: hook.family,
         attached,

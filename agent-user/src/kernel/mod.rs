@@ -49,7 +49,7 @@ pub fn other_hooks() -> Result<OtherHooks, KernelError> {
 pub struct HookCoverage {
     /// Kind and name of the hook, as in `lsm/file_open`.
     pub hook: String,
-    /// `files`, `exec`, `network`, `processes`, `locks`, `kernel surface`, `labels`.
+    /// `files`, `exec`, `network`, `processes`, `locks`, `ipc`, `kernel surface`, `labels`.
     pub family: &'static str,
     pub attached: bool,
     /// Whether something goes unseen where it is not attached. Not so where this kernel has another
