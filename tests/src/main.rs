@@ -19,7 +19,8 @@ use crate::{
         world::{Place, World},
     },
     scenarios::{
-        Context, Single, asked_moves, bounds, failures, lifecycle, network, patterns, storm, stress,
+        Context, Single, asked_moves, bounds, failures, filtered, lifecycle, network, patterns,
+        storm, stress,
     },
 };
 
@@ -54,6 +55,10 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
         }
         ["truncate-input"] => {
             lifecycle::truncate_standard_input();
+            Ok(())
+        }
+        ["personalities"] => {
+            filtered::personalities();
             Ok(())
         }
         ["do-all", list] => bounds::do_all(list).map_err(Into::into),

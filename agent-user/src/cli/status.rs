@@ -68,6 +68,15 @@ pub(super) fn fields(rows: &[(&str, String)]) -> String {
         .collect()
 }
 
+/// What becomes of system calls that no hook sees.
+fn system_calls(session: &Session) -> &'static str {
+    if session.own_cgroup {
+        "those without a hook are filtered by seccomp (personality, keyctl)"
+    } else {
+        "not filtered: tagged processes may use personality(2) and pass keyrings to their parent"
+    }
+}
+
 fn session_lines(session: &Session) -> String {
     let now = Timestamp::now();
     let time = |at| local_time(at, now, &TimeZone::system());
@@ -107,6 +116,7 @@ fn session_lines(session: &Session) -> String {
                 }
             },
         ),
+        ("system calls", system_calls(session).into()),
         ("processes", session.processes.to_string()),
         ("allowed", session.allowed.to_string()),
         ("refused", session.refused.to_string()),

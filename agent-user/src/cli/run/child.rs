@@ -19,6 +19,7 @@ use nix::{
 };
 
 use super::environment::Handed;
+use super::filter;
 use crate::{
     api::{Session, Summary},
     cli::{
@@ -69,6 +70,7 @@ fn become_command(launch: Launch<'_>, session: &str) -> Result<Infallible, Child
         .collect::<Result<Vec<_>, _>>()?;
     let environment = launch.environment.in_session(session);
     confine().map_err(|error| failed(&error))?;
+    filter::install().map_err(|error| failed(&error))?;
     let Err(error) = execve(&program, &arguments, &environment);
     if error == Errno::ENOEXEC {
         // A script without `#!`, as a shell runs it.

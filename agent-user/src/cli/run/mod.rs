@@ -6,6 +6,7 @@
 
 mod child;
 pub(super) mod environment;
+mod filter;
 mod program;
 mod signals;
 mod summary;
