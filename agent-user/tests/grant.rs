@@ -54,8 +54,20 @@ fn a_link_that_others_can_change_is_no_way_to_a_grant() {
     );
     fs::write(&path, text).unwrap();
     let run = bailiff_in(dir.path(), &["grant", "check", "mine.toml"]);
-    assert_eq!(run.code, 2);
-    assert!(run.err.contains("write the real path: /etc"), "{}", run.err);
+    assert_eq!(run.code, 0);
+    assert!(run.out.contains("leads to /etc: name that"), "{}", run.out);
+    let shown = bailiff_in(dir.path(), &["grant", "show", "mine.toml"]);
+    assert!(!shown.out.contains("-> /etc"), "{}", shown.out);
+    let passwd = out.join("passwd");
+    let words = [
+        "grant",
+        "explain",
+        "mine.toml",
+        passwd.to_str().unwrap(),
+        "read",
+    ];
+    let explained = bailiff_in(dir.path(), &words).out;
+    assert!(explained.contains("/etc/passwd: refused"), "{explained}");
 }
 
 #[test]
