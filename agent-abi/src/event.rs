@@ -11,7 +11,7 @@ pub enum EventKind {
     Decision = 1,
     /// A task entered a tagged cgroup from outside and was labelled.
     Enrolled = 2,
-    /// A superblock went away; `dev` says which.
+    /// A superblock went away; `dev` says which, and `detail.words[0]` which instance.
     SuperblockGone = 3,
     /// Answer to the self-check: `path`, `dev`, `ino` as a hook reads them.
     SelfCheck = 4,

@@ -65,6 +65,14 @@ macro_rules! for_each_kernel_field {
             SB_ROOT = "super_block", "s_root";
             SB_MAGIC = "super_block", "s_magic";
             SB_FLAGS = "super_block", "s_flags";
+            SB_TYPE = "super_block", "s_type";
+            SB_USER_NAMESPACE = "super_block", "s_user_ns";
+            FILESYSTEM_NAME = "file_system_type", "name";
+            CONTEXT_TYPE = "fs_context", "fs_type";
+            TASK_NAMESPACES = "task_struct", "nsproxy";
+            NAMESPACES_MOUNT = "nsproxy", "mnt_ns";
+            MOUNT_NAMESPACE_OWNER = "mnt_namespace", "user_ns";
+            USER_NAMESPACE_NUMBER = "user_namespace", "ns", "inum";
             BPRM_FILE = "linux_binprm", "file";
             VMA_FILE = "vm_area_struct", "vm_file";
             SOCKET_SK = "socket", "sk";

@@ -2,13 +2,14 @@
 //! that replacing it is one atomic pointer swap (`IMAGES[slot]`).
 
 use crate::{
+    filesystem::KINDS,
     limits::{IMAGE_WORDS, MAX_SUPERBLOCKS},
     right::FILE_RIGHTS,
 };
 
 /// First word of every image; a hook that finds another refuses. It changes with the layout, so that
 /// no program reads another build's image as its own.
-pub const IMAGE_MAGIC: u32 = u32::from_le_bytes(*b"BLF2");
+pub const IMAGE_MAGIC: u32 = u32::from_le_bytes(*b"BLF3");
 
 /// The automaton's sink: no right here, and none on any path below.
 pub const SINK: u16 = 0;
@@ -28,6 +29,9 @@ pub struct Image {
     /// Superblock number (value of the `SUPERBLOCKS` map) to the state of the automaton at that
     /// filesystem's root. [`SINK`] where the session cannot see it.
     pub roots: [u16; MAX_SUPERBLOCKS],
+    /// The same for what is told by its kind and not by its number
+    /// ([`KernelFilesystem`](crate::KernelFilesystem)).
+    pub kinds: [u16; KINDS],
     /// First the transitions, `next_state[state * columns + class]`, then the tables that the header
     /// points to.
     pub words: [u16; IMAGE_WORDS],
@@ -73,11 +77,15 @@ pub struct ImageHeader {
     pub surface: u32,
     /// Increases with every image of the host; part of every cache key.
     pub epoch: u32,
+    /// Number of the user namespace that owns the mount namespace in which the session began; 0 where
+    /// it is not known. Nothing is mounted in a mount namespace of that one.
+    pub mount_owner: u32,
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<ImageHeader>() == 64);
+const _: () = assert!(size_of::<ImageHeader>() == 72);
 const _: () = assert!(
-    size_of::<Image>() == 64 + 256 + 2 * MAX_SUPERBLOCKS + 2 * IMAGE_WORDS,
+    size_of::<Image>() == 72 + 256 + 2 * (MAX_SUPERBLOCKS + KINDS + IMAGE_WORDS),
     "the image has padding"
 );
 const _: () = assert!(align_of::<Image>() == 8);

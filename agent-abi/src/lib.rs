@@ -8,6 +8,7 @@
 pub mod arguments;
 pub mod event;
 pub mod fields;
+pub mod filesystem;
 pub mod image;
 pub mod label;
 pub mod ledger;
@@ -21,6 +22,7 @@ pub mod surface;
 pub mod verdict;
 
 pub use event::{Event, EventKind};
+pub use filesystem::KernelFilesystem;
 pub use image::{Image, ImageHeader};
 pub use label::Label;
 pub use right::{FileRights, Right};

@@ -10,6 +10,9 @@ pub const MAX_RULES: usize = 512;
 /// Superblocks (mounted filesystems) that sessions can see at once on this host.
 pub const MAX_SUPERBLOCKS: usize = 1024;
 
+/// Filesystems that sessions mounted for themselves, on this host at once.
+pub const MAX_OWN: usize = 4096;
+
 /// Directories between an object and the root of its filesystem. Deeper objects are refused.
 pub const MAX_DEPTH: usize = 128;
 

@@ -20,8 +20,11 @@ pub const CGROUPS: &str = "CGROUPS";
 pub const OBJECTS: &str = "OBJECTS";
 /// Inode storage: a message queue to the [`Label`](crate::Label) of the session that made it.
 pub const QUEUES: &str = "QUEUES";
-/// Hash: kernel `s_dev` to superblock number, the index into `Image::roots`.
+/// Array: superblock number, the index into `Image::roots`, to the
+/// [`Superblock`](crate::superblock::Superblock) that has it.
 pub const SUPERBLOCKS: &str = "SUPERBLOCKS";
+/// Hash: kernel `s_dev` of a filesystem that a session mounted for itself to the session's generation.
+pub const OWN: &str = "OWN";
 /// Longest-prefix-match trie: [`NetKey`](crate::net::NetKey) to
 /// [`NetEntries`](crate::net::NetEntries).
 pub const NET: &str = "NET";

@@ -6,6 +6,19 @@
 
 use crate::limits::MAX_SUPERBLOCKS;
 
+/// Value of the `SUPERBLOCKS` map: who has a number. All zeroes: nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Superblock {
+    /// Kernel `s_dev` (major << 20 | minor).
+    pub dev: u32,
+    /// Tells filesystems that had this device number one after the other apart. Never used again
+    /// while the host is up.
+    pub instance: u32,
+}
+
+const _: () = assert!(size_of::<Superblock>() == 8);
+
 /// Numbers that one device can have.
 pub const CANDIDATES: u32 = 8;
 

@@ -43,6 +43,16 @@ opaque! {
     Inode;
     /// `struct super_block`
     SuperBlock;
+    /// `struct file_system_type`
+    FilesystemType;
+    /// `struct fs_context`
+    FsContext;
+    /// `struct nsproxy`
+    Namespaces;
+    /// `struct mnt_namespace`
+    MountNamespace;
+    /// `struct user_namespace`
+    UserNamespace;
     /// `struct linux_binprm`
     Bprm;
     /// `struct vm_area_struct`

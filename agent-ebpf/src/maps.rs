@@ -6,8 +6,9 @@ use agent_abi::{
     Image, Label,
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
-    limits::{MAX_IPC_OBJECTS, MAX_SESSIONS, MAX_SUPERBLOCKS},
+    limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS},
     net::{NetEntries, NetKey},
+    superblock::Superblock,
 };
 use aya_ebpf::{
     bindings::{
@@ -205,7 +206,10 @@ pub static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new
 pub static CGROUPS: HashMap<u64, Label, MAX_SESSIONS> = HashMap::new();
 
 #[btf_map]
-pub static SUPERBLOCKS: Array<u32, MAX_SUPERBLOCKS> = Array::new();
+pub static SUPERBLOCKS: Array<Superblock, MAX_SUPERBLOCKS> = Array::new();
+
+#[btf_map]
+pub static OWN: HashMap<u32, u32, MAX_OWN> = HashMap::new();
 
 #[btf_map]
 pub static NET: LpmTrie<NetKey, NetEntries, 16384, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();

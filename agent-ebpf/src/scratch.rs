@@ -42,5 +42,6 @@ pub struct WalkState {
     pub stable: u32,
     /// Bytes of path written, or still to be left out, while an event is put together.
     pub cursor: u32,
-    pub reserved: u32,
+    /// `s_magic` of the object's filesystem, its low half.
+    pub magic: u32,
 }

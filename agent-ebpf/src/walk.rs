@@ -9,7 +9,8 @@
 use core::{ffi::c_void, ptr::addr_of_mut};
 
 use agent_abi::{
-    Image, Reason,
+    Image, KernelFilesystem, Reason,
+    filesystem::{KINDS, NO_KIND, OWN_KIND},
     image::SINK,
     limits::{MAX_DEPTH, MAX_NAME, MAX_SUPERBLOCKS},
     superblock::{CANDIDATES, NOBODY, candidate},
@@ -20,9 +21,10 @@ use crate::{
     automaton::{is_settled, next, read_name},
     directory::{Version, remember},
     kernel::{
-        DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_ROOT, SuperBlock, load, number_at, rename_lock,
+        DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_MAGIC, SB_ROOT, SuperBlock, load, number_at,
+        opaque, rename_lock,
     },
-    maps::SUPERBLOCKS,
+    maps::{OWN, SUPERBLOCKS},
     name::Name,
     scratch::Scratch,
 };
@@ -222,13 +224,10 @@ unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Den
             (*walk).state = UNRESOLVABLE;
             return;
         }
-        let dev = (*walk).dev;
-        let Some(number) = superblock_number(dev) else {
-            (*walk).state = UNKNOWN_MOUNT;
+        (*walk).state = root_state(image, (*walk).dev, (*walk).magic);
+        if (*walk).state == UNKNOWN_MOUNT {
             return;
-        };
-        let number = number as usize & (MAX_SUPERBLOCKS - 1);
-        (*walk).state = u32::from(*(&raw const (*image).roots).cast::<u16>().add(number));
+        }
         let mut descent = Descent { scratch, image };
         bpf_loop(
             (*walk).depth,
@@ -236,6 +235,30 @@ unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Den
             (&raw mut descent).cast(),
             0,
         );
+    }
+}
+
+/// The state at the root of a filesystem: by its number, or by its kind where it is the kernel's own,
+/// which have no number.
+#[inline(always)]
+unsafe fn root_state(image: *const Image, dev: u32, magic: u32) -> u32 {
+    // SAFETY: the image is a map value; every index is masked to its array.
+    unsafe {
+        if let Some(number) = superblock_number(dev) {
+            let number = number as usize & (MAX_SUPERBLOCKS - 1);
+            return u32::from(*(&raw const (*image).roots).cast::<u16>().add(number));
+        }
+        let mut kind = opaque(u64::from(KernelFilesystem::of_magic(magic)));
+        if kind == u64::from(NO_KIND) {
+            // What this session mounted for itself.
+            match OWN.get(&dev) {
+                Some(owner) if *owner == (*image).header.generation => {}
+                _ => return UNKNOWN_MOUNT,
+            }
+            kind = opaque(u64::from(OWN_KIND));
+        }
+        let kind = opaque(kind) as usize & (KINDS - 1);
+        u32::from(*(&raw const (*image).kinds).cast::<u16>().add(kind))
     }
 }
 
@@ -250,7 +273,7 @@ pub fn superblock_number(dev: u32) -> Option<u32> {
             NOBODY
         };
         if let Some(owner) = SUPERBLOCKS.get(number)
-            && *owner == dev
+            && owner.dev == dev
         {
             return Some(number);
         }
@@ -292,6 +315,8 @@ unsafe extern "C" fn ascend(_step: u32, ascent: *mut Ascent) -> i64 {
         if parent == dentry {
             let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
             (*walk).dev = load(superblock, &SB_DEV);
+            let magic: u64 = load(superblock, &SB_MAGIC);
+            (*walk).magic = magic as u32;
             let root: *const Dentry = load(superblock, &SB_ROOT);
             (*walk).rooted = u32::from(root == dentry);
             return 1;

@@ -25,8 +25,8 @@ pub use algebra::{
     Comparison, Difference, Relation, Witness, compare, differences, intersect, unreachable_rules,
 };
 pub use compile::{
-    CompileOptions, Compiled, ImageError, ImageParams, MountView, RuleInfo, SuperblockView,
-    TestAnswer, TestOutcome, compile,
+    CompileOptions, Compiled, ImageError, ImageParams, MountView, Protected, RuleInfo,
+    SuperblockView, TestAnswer, TestOutcome, compile,
 };
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
 pub use explain::{Explanation, NetExplanation, denying_rule, explain, explain_net};

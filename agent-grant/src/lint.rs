@@ -4,7 +4,7 @@ mod environment;
 
 use std::collections::BTreeSet;
 
-use agent_abi::{FileRights, Right};
+use agent_abi::{FileRights, Right, Surface};
 
 use crate::{
     algebra::{
@@ -36,6 +36,8 @@ pub enum LintKind {
     KeepsSecret,
     /// A variable is kept that makes programs load or run something more.
     KeepsLoader,
+    /// Mounting is opened, which is for a session's own namespaces.
+    MountIsPrivate,
 }
 
 impl LintKind {
@@ -51,6 +53,7 @@ impl LintKind {
             Self::CoarseMoves => "coarse-moves",
             Self::KeepsSecret => "keeps-a-secret",
             Self::KeepsLoader => "keeps-a-loader-variable",
+            Self::MountIsPrivate => "mount-is-private",
         }
     }
 }
@@ -163,7 +166,42 @@ pub fn lint(grant: &Compiled) -> Vec<Lint> {
             help,
         ));
     }
+    lints.extend(private_mounts(grant));
     lints
+}
+
+/// What `mount = true` opens, and whether it can be used at all.
+fn private_mounts(grant: &Compiled) -> Option<Lint> {
+    const SYS_ADMIN: u64 = 1 << 21;
+    if grant.surface & Surface::Mount.bit() == 0 {
+        return None;
+    }
+    let has_namespaces = grant.surface & Surface::Namespaces.bit() != 0;
+    let usable = has_namespaces && grant.capabilities & SYS_ADMIN != 0;
+    let (severity, message) = if usable {
+        (
+            Severity::Note,
+            "`mount = true` is for mount namespaces of user namespaces that the session makes",
+        )
+    } else {
+        (
+            Severity::Warning,
+            "`mount = true` opens nothing without `namespaces = true` and the capability `sys_admin`",
+        )
+    };
+    let help = "where others see them, mounts are refused; in namespaces of its own a session binds \
+                and moves, which changes nobody's rights, and mounts tmpfs, proc, sysfs, devpts, \
+                mqueue and cgroup2; overlays, FUSE and disks are refused";
+    let kind = LintKind::MountIsPrivate;
+    Some(note(
+        grant,
+        kind,
+        severity,
+        vec![],
+        None,
+        message.to_owned(),
+        help,
+    ))
 }
 
 fn note(

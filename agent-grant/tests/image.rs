@@ -4,8 +4,8 @@ mod common;
 
 use agent_abi::{Image, Right, Surface, ledger::NO_RULE};
 use agent_grant::{
-    CompileOptions, Compiled, ImageError, ImageParams, MountView, SuperblockView, compile,
-    interpret::Interpreter,
+    CompileOptions, Compiled, ImageError, ImageParams, MountView, Protected, SuperblockView,
+    compile, interpret::Interpreter,
 };
 use common::{compile_text, load_text, plain_image, whole};
 
@@ -38,6 +38,7 @@ fn image(grant: &Compiled, superblocks: &[SuperblockView]) -> Box<Image> {
             generation: 7,
             policy: 8,
             epoch: 9,
+            mount_owner: 0,
             superblocks,
         })
         .expect("fits")
@@ -124,6 +125,7 @@ fn nonsense_mounts_are_errors() {
             generation: 1,
             policy: 1,
             epoch: 1,
+            mount_owner: 0,
             superblocks: &[view],
         })
     };
@@ -145,7 +147,10 @@ fn no_grant_lets_a_session_change_its_limits() {
     let everything =
         load_text("version = 1\nname = \"all\"\n[[file]]\nallow = [\"all\"]\npath = [\"/**\"]\n");
     let options = CompileOptions {
-        protected: vec![b"/usr/bin/bailiff".to_vec()],
+        protected: Protected {
+            program: vec![b"/usr/bin/bailiff".to_vec()],
+            ..Protected::default()
+        },
     };
     let grant = compile(&everything, &options).expect("compiles");
     let refused = [

@@ -117,6 +117,13 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
         Some(Reason::SessionEnded) => {
             "The session that this process belongs to has ended; nothing is granted to it.".into()
         }
+        Some(Reason::OutsideSession) if event.right == Right::KernelMount.name() => {
+            "`mount` is for mount namespaces of user namespaces that the session makes \
+             (`unshare --user --mount`), not for those that it shares with others; and there for \
+             binds and moves, and for new filesystems that hold nothing from elsewhere (tmpfs, \
+             proc, sysfs, devpts, mqueue, cgroup2)."
+                .into()
+        }
         Some(Reason::OutsideSession) => {
             "The target process is outside the session, and the grant reaches no further.".into()
         }
@@ -158,6 +165,7 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
             "Ask the operator for this rule:\n{}",
             rule(event, right?)
         )),
+        Reason::OutsideSession if event.right == Right::KernelMount.name() => None,
         Reason::NotGranted | Reason::OutsideSession => {
             Some(format!("Ask the operator to grant `{}`.", event.right))
         }

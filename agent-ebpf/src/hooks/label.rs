@@ -17,7 +17,7 @@ use crate::{
     decide::{ENOMEM, EPERM, refuse},
     event::count_drop,
     kernel::{Cgroup, SB_DEV, SuperBlock, TASK_GROUP_LEADER, Task, load},
-    maps::{EVENTS, LABELS, SUPERBLOCKS},
+    maps::{EVENTS, LABELS, OWN, SUPERBLOCKS},
     subject::{guard, tag_of},
     walk::superblock_number,
 };
@@ -85,15 +85,20 @@ fn sb_delete(ctx: LsmContext) -> i32 {
     let superblock: *const SuperBlock = ctx.arg(0);
     // SAFETY: the hook's argument.
     let dev: u32 = unsafe { load(superblock, &SB_DEV) };
-    if !forget(dev) {
+    let _ = OWN.remove(&dev);
+    let Some(instance) = forget(dev) else {
         return 0;
-    }
+    };
     let event = Event {
         // SAFETY: a helper without preconditions.
         time: unsafe { bpf_ktime_get_boot_ns() },
         dev,
         rule: NO_RULE,
         kind: EventKind::SuperblockGone as u8,
+        detail: Detail {
+            words: [u64::from(instance), 0],
+            extra: 0,
+        },
         ..Event::default()
     };
     // SAFETY: the map and a live local of that size.
@@ -111,15 +116,16 @@ fn sb_delete(ctx: LsmContext) -> i32 {
     0
 }
 
-/// Whether the filesystem had a number; it has none afterwards.
+/// Takes its number from a filesystem that has one; its instance.
 #[inline(always)]
-fn forget(dev: u32) -> bool {
-    let Some(number) = superblock_number(dev) else {
-        return false;
-    };
-    if let Some(owner) = SUPERBLOCKS.get_ptr_mut(number) {
-        // SAFETY: a live map value.
-        unsafe { *owner = 0 };
+fn forget(dev: u32) -> Option<u32> {
+    let number = superblock_number(dev)?;
+    let owner = SUPERBLOCKS.get_ptr_mut(number)?;
+    // SAFETY: a live map value, which hooks read word by word.
+    unsafe {
+        let instance = (*owner).instance;
+        (*owner).dev = 0;
+        (*owner).instance = 0;
+        Some(instance)
     }
-    true
 }

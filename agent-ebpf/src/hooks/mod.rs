@@ -9,6 +9,7 @@ mod ioctl;
 mod ipc;
 mod label;
 mod locks;
+mod mounts;
 mod network;
 mod process;
 mod surface;

@@ -2,7 +2,6 @@
 //!
 //! | hook | right |
 //! |---|---|
-//! | `sb_mount`, `sb_remount`, `sb_umount`, `sb_pivotroot`, `move_mount` | `kernel.mount` |
 //! | `userns_create` | `kernel.namespace` (other namespaces need a capability) |
 //! | `bpf` | `kernel.bpf` |
 //! | `perf_event_open` | `kernel.perf` |
@@ -47,11 +46,6 @@ macro_rules! surface_hooks {
 }
 
 surface_hooks! {
-    sb_mount => Mount, KernelMount;
-    sb_remount => Mount, KernelMount;
-    sb_umount => Mount, KernelMount;
-    sb_pivotroot => Mount, KernelMount;
-    move_mount => Mount, KernelMount;
     userns_create => Namespaces, KernelNamespace;
     bpf => Bpf, KernelBpf;
     perf_event_open => Perf, KernelPerf;

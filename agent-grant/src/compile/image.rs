@@ -6,7 +6,7 @@ use std::{
 };
 
 use agent_abi::{
-    Image, ImageHeader,
+    Image, ImageHeader, Surface,
     image::{IMAGE_MAGIC, LABEL_WORDS, SINK},
     limits::{IMAGE_WORDS, MAX_STATES},
 };
@@ -37,6 +37,8 @@ pub struct ImageParams<'v> {
     pub generation: u32,
     pub policy: u32,
     pub epoch: u32,
+    /// See [`ImageHeader::mount_owner`].
+    pub mount_owner: u32,
     pub superblocks: &'v [SuperblockView],
 }
 
@@ -78,7 +80,8 @@ impl Compiled {
     /// # Errors
     /// What does not fit, or a mount that makes no sense.
     pub fn image(&self, params: &ImageParams<'_>) -> Result<Box<Image>, ImageError> {
-        let placed = place(&self.dfa, params.superblocks)?;
+        let mut placed = place(&self.dfa, params.superblocks)?;
+        placed.add_own(self.surface & Surface::Jit.bit() != 0);
         let dfa = &placed.dfa;
         if dfa.states() > MAX_STATES {
             return Err(ImageError::States(dfa.states()));
@@ -95,6 +98,11 @@ impl Compiled {
         let numbering = Numbering::of(dfa);
         for (number, state) in &placed.roots {
             if let Some(root) = image.roots.get_mut(*number) {
+                *root = numbering.number(*state);
+            }
+        }
+        for (kind, state) in &placed.kinds {
+            if let Some(root) = image.kinds.get_mut(*kind) {
                 *root = numbering.number(*state);
             }
         }
@@ -144,6 +152,8 @@ impl Compiled {
             capabilities: self.capabilities,
             surface: self.surface,
             epoch: params.epoch,
+            mount_owner: params.mount_owner,
+            reserved: 0,
         };
         Ok(image)
     }

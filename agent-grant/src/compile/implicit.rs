@@ -1,12 +1,12 @@
 //! Rules that every session has and no grant can lift: a session never changes its own limits.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use agent_abi::FileRights;
 
 use crate::{
     diagnostic::{Location, Source},
-    glob::{Glob, literal_components},
+    glob::{Component, Glob, literal_components},
     model::{Alternative, Effect, FilePattern, Object, Rule},
     syntax::Text,
 };
@@ -18,90 +18,121 @@ const CHANGE: FileRights = FileRights(
     FileRights::WRITE.0 | FileRights::CREATE.0 | FileRights::DELETE.0 | FileRights::ATTR.0,
 );
 
-/// The only path below the daemon's directory that a session may reach.
-pub const SOCKET: &str = "/run/bailiff/bailiff.sock";
+/// Where Bailiff keeps what it stores, on a host like any other.
+const STATE: &[u8] = b"/var/lib/bailiff";
+/// Where its socket is.
+const RUN: &[u8] = b"/run/bailiff";
+/// The socket: all that a session may reach of that directory.
+const SOCKET: &[u8] = b"/run/bailiff/bailiff.sock";
+/// Where operators put grants.
+const CONFIG: &[u8] = b"/etc/bailiff";
 
-/// `protected`: paths of binaries and files that sessions must not change.
-pub(super) fn rules(protected: &[Vec<u8>]) -> Result<Vec<Rule>, String> {
-    let rule = |id: &str, rights: FileRights, paths: &[&str], except: &[&str], reason: &str| Rule {
+/// Names, in one session, of the files that enforcement stands on. The usual ones are always among
+/// them; another is given where the same object has another name, or is kept elsewhere.
+///
+/// Absolute paths; of directories whole trees are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protected {
+    /// Directories of the store: not even to be read.
+    pub state: Vec<Vec<u8>>,
+    /// Directories of the daemon's socket.
+    pub run: Vec<Vec<u8>>,
+    /// The sockets that sessions may connect to.
+    pub socket: Vec<Vec<u8>>,
+    /// Directories of grants: not to be changed.
+    pub config: Vec<Vec<u8>>,
+    /// Programs that sessions must not change.
+    pub program: Vec<Vec<u8>>,
+}
+
+pub(super) fn rules(protected: &Protected) -> Result<Vec<Rule>, String> {
+    let deny = |id: &str, rights: FileRights, paths: Vec<FilePattern>, reason: &str| Rule {
         id: format!("{RESERVED}{id}"),
         effect: Effect::Deny,
         reason: Some(reason.to_owned()),
         object: Object::File {
             rights,
-            paths: paths.iter().map(|p| built_in(p)).collect(),
-            except: except.iter().map(|p| built_in(p)).collect(),
+            paths,
+            except: Vec::new(),
         },
         location: None,
     };
-    let not_connect = FileRights::ALL.without(FileRights::CONNECT);
+    const OUT_OF_REACH: &str = "What enforces a session is out of its reach.";
+    let mut state = trees(STATE, &protected.state)?;
+    state.push(built_in("/sys/fs/bpf/**"));
+    let run = trees(RUN, &protected.run)?;
+    let mut socket = deny(
+        "socket",
+        FileRights::CONNECT,
+        run.clone(),
+        "The daemon is asked through its own socket only.",
+    );
+    if let Object::File { except, .. } = &mut socket.object {
+        *except = files(std::iter::once(SOCKET).chain(bytes(&protected.socket)))?;
+    }
+    let mut limits = vec![built_in("/sys/fs/cgroup/**")];
+    limits.extend(trees(CONFIG, &protected.config)?);
+    limits.extend(["/proc/sys/**", "/proc/sysrq-trigger"].map(built_in));
+    let memory = ["/proc/*/mem", "/proc/*/task/*/mem"].map(built_in);
     let mut rules = vec![
-        rule(
-            "state",
-            FileRights::ALL,
-            &["/var/lib/bailiff/**", "/sys/fs/bpf/**"],
-            &[],
-            "What enforces a session is out of its reach.",
-        ),
-        rule(
+        deny("state", FileRights::ALL, state, OUT_OF_REACH),
+        deny(
             "run",
-            not_connect,
-            &["/run/bailiff/**"],
-            &[],
-            "What enforces a session is out of its reach.",
+            FileRights::ALL.without(FileRights::CONNECT),
+            run,
+            OUT_OF_REACH,
         ),
-        rule(
-            "socket",
-            FileRights::CONNECT,
-            &["/run/bailiff/**"],
-            &[SOCKET],
-            "The daemon is asked through its own socket only.",
-        ),
-        rule(
+        socket,
+        deny(
             "limits",
             CHANGE,
-            &[
-                "/sys/fs/cgroup/**",
-                "/etc/bailiff/**",
-                "/proc/sys/**",
-                "/proc/sysrq-trigger",
-            ],
-            &[],
+            limits,
             "A session does not change its own limits or the host's.",
         ),
-        rule(
+        deny(
             "memory",
             FileRights::WRITE,
-            &["/proc/*/mem", "/proc/*/task/*/mem"],
-            &[],
+            memory.into(),
             "Writing a process's memory is process.ptrace, not file.write.",
         ),
     ];
-    if !protected.is_empty() {
-        let paths = protected
-            .iter()
-            .map(|path| {
-                Ok(pattern(
-                    path,
-                    Glob {
-                        components: literal_components(path)?,
-                    },
-                ))
-            })
-            .collect::<Result<Vec<_>, String>>()?;
-        rules.push(Rule {
-            id: format!("{RESERVED}program"),
-            effect: Effect::Deny,
-            reason: Some("What enforces a session is out of its reach.".to_owned()),
-            object: Object::File {
-                rights: CHANGE,
-                paths,
-                except: Vec::new(),
-            },
-            location: None,
-        });
+    if !protected.program.is_empty() {
+        let programs = files(bytes(&protected.program))?;
+        rules.push(deny("program", CHANGE, programs, OUT_OF_REACH));
     }
     Ok(rules)
+}
+
+fn bytes(paths: &[Vec<u8>]) -> impl Iterator<Item = &[u8]> {
+    paths.iter().map(Vec::as_slice)
+}
+
+/// Patterns for directories with all below.
+fn trees(usual: &'static [u8], others: &[Vec<u8>]) -> Result<Vec<FilePattern>, String> {
+    let paths = std::iter::once(usual).chain(bytes(others));
+    patterns(paths, Some(&Component::Any), "/**")
+}
+
+/// Patterns for single files.
+fn files<'a>(paths: impl Iterator<Item = &'a [u8]>) -> Result<Vec<FilePattern>, String> {
+    patterns(paths, None, "")
+}
+
+fn patterns<'a>(
+    paths: impl Iterator<Item = &'a [u8]>,
+    last: Option<&Component>,
+    suffix: &str,
+) -> Result<Vec<FilePattern>, String> {
+    let paths = paths.collect::<BTreeSet<_>>();
+    let pattern = |path: &[u8]| {
+        let mut components = literal_components(path)?;
+        components.extend(last.cloned());
+        Ok(pattern(
+            &[path, suffix.as_bytes()].concat(),
+            Glob { components },
+        ))
+    };
+    paths.into_iter().map(pattern).collect()
 }
 
 fn built_in(text: &str) -> FilePattern {

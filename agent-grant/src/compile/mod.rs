@@ -11,6 +11,7 @@ use agent_abi::limits::MAX_RULES;
 
 pub use decide::{TestAnswer, TestOutcome};
 pub use image::{ImageError, ImageParams, MountView, SuperblockView};
+pub use implicit::Protected;
 pub use refer::{Refer, making_rights_lost, rights_permit_move};
 
 use crate::{
@@ -25,9 +26,8 @@ use crate::{
 /// What the compiler is told besides the grant.
 #[derive(Clone, Debug, Default)]
 pub struct CompileOptions {
-    /// Absolute paths that no session may write, create, delete or change the attributes of:
-    /// Bailiff's own binaries.
-    pub protected: Vec<Vec<u8>>,
+    /// Bailiff's own files, which no rule opens.
+    pub protected: Protected,
 }
 
 /// A rule, for reports.

@@ -6,15 +6,19 @@
 
 use std::collections::BTreeMap;
 
-use agent_abi::{image::SINK, limits::MAX_SUPERBLOCKS};
+use agent_abi::{
+    FileRights, KernelFilesystem, filesystem::OWN_KIND, image::SINK, limits::MAX_SUPERBLOCKS,
+};
 
 use super::image::{ImageError, SuperblockView};
-use crate::automaton::Dfa;
+use crate::automaton::{Dfa, Label};
 
 /// The automaton with the states that roots need.
 pub(super) struct Placed {
     pub(super) dfa: Dfa,
     pub(super) roots: Vec<(usize, u32)>,
+    /// State at the root of each of the kernel's own filesystems, by its number.
+    pub(super) kinds: Vec<(usize, u32)>,
     /// For each added state the state of the automaton whose refer class it has.
     pub(super) classes_like: Vec<u32>,
 }
@@ -48,6 +52,10 @@ pub(super) fn place(dfa: &Dfa, superblocks: &[SuperblockView]) -> Result<Placed,
     let mut placed = Placed {
         dfa: dfa.clone(),
         roots,
+        kinds: KernelFilesystem::ALL
+            .iter()
+            .map(|kind| (*kind as usize, dfa.run(dfa.start, kind.path())))
+            .collect(),
         classes_like: Vec::new(),
     };
     for (_, trie) in &tries {
@@ -136,6 +144,28 @@ impl Placed {
             self.classes_like.push(like);
         }
         self.roots.push((number, base));
+    }
+}
+
+impl Placed {
+    /// The state of everything in a filesystem that the session mounted for itself: whoever may make
+    /// anonymous memory executable may execute what he wrote, and nobody else.
+    pub(super) fn add_own(&mut self, executes: bool) {
+        let state = self.dfa.states() as u32;
+        let allowed = if executes {
+            FileRights::ALL
+        } else {
+            FileRights::ALL.without(FileRights::EXEC)
+        };
+        self.dfa.next.extend(vec![state; self.dfa.columns]);
+        self.dfa.label_of.push(self.dfa.labels.len() as u32);
+        self.dfa.labels.push(Label {
+            allowed,
+            ..Label::NONE
+        });
+        // A move leads to no other filesystem.
+        self.classes_like.push(u32::from(SINK));
+        self.kinds.push((OWN_KIND as usize, state));
     }
 }
 

@@ -6,13 +6,14 @@ use clap::Args;
 
 use crate::{
     daemon::{self, Settings},
+    grants::DEFAULT_STATE,
     store::Retention,
 };
 
 #[derive(Debug, Args)]
 pub(super) struct DaemonArgs {
     /// Where sessions and events are kept.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/bailiff")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
     state: PathBuf,
     /// Days for which events are kept.
     #[arg(long, value_name = "DAYS", default_value_t = Retention::default().days)]

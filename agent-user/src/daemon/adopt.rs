@@ -10,7 +10,7 @@ use crate::{
     api::EndCause,
     cgroup::Cgroup,
     grants::{Prepared, Resolver},
-    mounts::MountNamespace,
+    mounts::{MountNamespace, Vantage},
     store::{SessionRow, StoreError},
 };
 
@@ -48,48 +48,42 @@ impl Daemon {
         }
         self.close_reaches_of_the_dead();
         self.rebuild_all().await;
+        // What was mounted while nobody looked.
+        for mounts in self.shared_mounts() {
+            self.take_in(&mounts).await;
+        }
         for live in self.live_sessions() {
             self.watch(live);
         }
         Ok(())
     }
 
-    fn adopt_one(&self, row: SessionRow) {
-        let slot = row.slot;
-        match self.live(row) {
-            Ok(live) => {
-                tracing::info!("session {} goes on", live.row.name);
-                self.sessions().insert(Arc::new(live));
-            }
-            Err((name, error)) => {
-                tracing::error!(
-                    "session {name} cannot be taken over, its limits stay in force: {error}"
-                );
-                self.sessions().orphan(slot);
-            }
-        }
+    fn adopt_one(self: &Arc<Self>, row: SessionRow) {
+        let live = self.live(row);
+        tracing::info!("session {} goes on", live.row.name);
+        self.sessions().insert(Arc::new(live));
     }
 
-    fn live(&self, row: SessionRow) -> Result<Live, (String, String)> {
-        let failed = |error: String| (row.name.clone(), error);
+    fn live(self: &Arc<Self>, row: SessionRow) -> Live {
         let cgroup = match self.hierarchy.open(&row.cgroup) {
             Ok(cgroup) if cgroup.id() == row.cgroup_id => cgroup,
             // The watching task sees that it is gone, and ends the session.
             _ => Cgroup::removed(row.cgroup.clone(), row.cgroup_id),
         };
-        let process = cgroup
-            .processes()
-            .ok()
-            .and_then(|pids| pids.first().copied());
-        let mounts = process
-            .and_then(|pid| MountNamespace::of_process(pid).ok())
-            .map_or_else(|| MountNamespace::of_process(std::process::id()), Ok)
-            .map_err(|error| failed(error.to_string()))?;
-        let view = mounts.view().map_err(|error| failed(error.to_string()))?;
+        let mounts = self.vantage(&cgroup, row.sight.vantage);
+        if mounts.is_none() {
+            tracing::warn!(
+                "nobody is where {} started: it is refused what is mounted from now on",
+                row.name
+            );
+        }
         let resolver = Resolver::replay(&row.resolutions);
-        let compiled = match Prepared::new(&row.source, &row.inputs, resolver) {
+        let names = row.sight.names();
+        let compiled = match Prepared::new(&row.source, &row.inputs, resolver, &self.own, names) {
             Ok(prepared) if prepared.rules == row.rules => {
-                self.ensure_reach(&row, &prepared.grant, &view);
+                if let Some(view) = mounts.as_ref().and_then(|mounts| mounts.view().ok()) {
+                    self.ensure_reach(&row, &prepared.grant, &view);
+                }
                 Some(prepared.compiled)
             }
             Ok(_) => {
@@ -109,7 +103,25 @@ impl Daemon {
         };
         let populated = cgroup.populated().unwrap_or(false);
         let running = populated || !row.own_cgroup || !cgroup.exists();
-        Ok(Live::new(row, cgroup, compiled, mounts, view, running))
+        let sight = row.sight.clone();
+        Live::new(row, cgroup, compiled, mounts, sight, running)
+    }
+
+    /// Where a session's mounts were seen so far. Not where just any process of it is: one that could
+    /// change its namespace or its root would choose under which name it sees what comes.
+    fn vantage(
+        self: &Arc<Self>,
+        cgroup: &Cgroup,
+        known: Option<Vantage>,
+    ) -> Option<Arc<MountNamespace>> {
+        let known = known?;
+        let processes = cgroup.processes().unwrap_or_default();
+        let found = processes
+            .into_iter()
+            .chain([std::process::id(), 1])
+            .filter_map(|pid| MountNamespace::of_process(pid).ok())
+            .find(|mounts| mounts.vantage() == known)?;
+        Some(self.share(found))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Images: built for what each session sees, and put in force.
+//! Images: built for what each session knows, and put in force.
 
 use std::{
     collections::BTreeSet,
@@ -9,11 +9,38 @@ use std::{
 use tokio::time::{Instant, interval_at};
 
 use super::{error::RequestError, sessions::Live, state::Daemon, superblocks::Superblocks};
-use crate::mounts::MountView;
+use crate::{
+    grants::OwnPlaces,
+    mounts::{MountNamespace, MountView, Sight},
+    store::Counter,
+};
 
 /// How long an epoch lasts at most. Remembered directories hold for one epoch and one value of
 /// `rename_lock`, whose 32 bits come around after 2^31 renames: at one a microsecond in 36 minutes.
 const EPOCH: Duration = Duration::from_secs(10 * 60);
+
+/// Instances of filesystems that are taken at a time.
+const INSTANCES: u32 = 4096;
+
+/// What is mounted, as far as it can be told by numbers.
+struct Look {
+    view: MountView,
+    /// Filesystems that were there before they were given a number, and after.
+    numbered: BTreeSet<u32>,
+    own: OwnPlaces,
+}
+
+impl Look {
+    /// Takes what is mounted into a session's sight; true where something has a name now.
+    fn show_to(&self, sight: &mut Sight, table: &Superblocks) -> bool {
+        sight.take_in(
+            &self.view,
+            |dev| table.instance(dev),
+            |dev| self.numbered.contains(&dev),
+            |dev, shown| self.own.are_in(dev, shown),
+        )
+    }
+}
 
 impl Daemon {
     /// Gives every session's image a new epoch, again and again.
@@ -25,99 +52,160 @@ impl Daemon {
         }
     }
 
-    /// Something was mounted or unmounted where this session is: its image follows.
-    pub(super) async fn rebuild(&self, live: &Live) -> Result<(), RequestError> {
+    /// A filesystem went away. Its number can be used again when no image has it.
+    pub(super) async fn forget_superblock(
+        &self,
+        dev: u32,
+        instance: u32,
+    ) -> Result<(), RequestError> {
         let mut table = self.superblocks.lock().await;
-        self.install(live, &mut table)
-    }
-
-    /// Filesystems went away: their numbers can be used again when no image has them.
-    pub(super) async fn forget_superblock(&self, dev: u32) -> Result<(), RequestError> {
-        let mut table = self.superblocks.lock().await;
-        if table.number(dev).is_none() {
-            return Ok(());
-        }
-        table.forget(&mut self.kernel(), dev)?;
-        self.install_all(&mut table);
-        Ok(())
+        Ok(table.forget(&mut self.kernel(), dev, instance)?)
     }
 
     /// Replaces every session's image.
     pub(super) async fn rebuild_all(&self) {
-        let mut table = self.superblocks.lock().await;
-        self.install_all(&mut table);
-    }
-
-    fn install_all(&self, table: &mut Superblocks) {
+        let stale = self.superblocks.lock().await.stale();
         let mut complete = true;
-        // Without new numbers first: an image that is yet to be replaced may use them otherwise.
-        for live in self.sessions().live() {
-            if let Err(error) = self.put_in_force(&live, &live.view(), table) {
+        for live in self.live_sessions() {
+            // Who starts a session waits for one image, not for all of them.
+            let table = self.superblocks.lock().await;
+            if let Err(error) = self.put_in_force(&live, &live.sight(), &table) {
                 complete = false;
                 tracing::error!("the image of {} was not replaced: {error}", live.row.name);
             }
         }
         if complete {
-            table.all_replaced();
-            for live in self.sessions().live() {
-                if let Err(error) = self.install(&live, table) {
-                    tracing::error!("the image of {} was not replaced: {error}", live.row.name);
+            self.superblocks.lock().await.all_replaced(&stale);
+        }
+    }
+
+    /// Something was mounted or unmounted in this namespace: its sessions see what is new.
+    pub(super) async fn take_in(&self, mounts: &Arc<MountNamespace>) {
+        let mut changed = Vec::new();
+        {
+            let mut table = self.superblocks.lock().await;
+            let look = match self.look(mounts, &mut table) {
+                Ok(look) => look,
+                Err(error) => {
+                    tracing::error!("sessions do not see what was mounted: {error}");
+                    return;
+                }
+            };
+            for live in self.live_sessions() {
+                if !live.is_in(mounts) {
+                    continue;
+                }
+                let known = live.sight();
+                let mut sight = (*known).clone();
+                let has_new = look.show_to(&mut sight, &table);
+                if sight == *known {
+                    continue;
+                }
+                let kept = self
+                    .grow_reach(&live, &look.view)
+                    .map_err(RequestError::from)
+                    .and_then(|()| self.keep_sight(&live, sight));
+                match kept {
+                    Ok(()) if has_new => changed.push((live, known)),
+                    Ok(()) => {}
+                    Err(error) => {
+                        tracing::error!("{} does not see what was mounted: {error}", live.row.name)
+                    }
                 }
             }
         }
+        for (live, before) in changed {
+            let table = self.superblocks.lock().await;
+            let Err(error) = self.put_in_force(&live, &live.sight(), &table) else {
+                continue;
+            };
+            tracing::warn!("{} is refused what was mounted: {error}", live.row.name);
+            let mut sight = (*live.sight()).clone();
+            sight.leave_names(&before);
+            if let Err(error) = self.keep_sight(&live, sight) {
+                tracing::error!("{}: {error}", live.row.name);
+            }
+        }
     }
 
-    /// Builds the image of a session for its mounts as they are now.
-    pub(super) fn install(&self, live: &Live, table: &mut Superblocks) -> Result<(), RequestError> {
-        let view = live
-            .mounts
-            .view()
-            .map_err(|error| RequestError::failed("cannot read the session's mounts", error))?;
-        self.number(&view, table)?;
-        self.grow_reach(live, &view)?;
-        self.put_in_force(live, &view, table)?;
-        live.set_view(view);
+    /// What a session knows from now on; in the store before it is in force, since the next daemon must
+    /// not see anything for the first time that this one has seen.
+    fn keep_sight(&self, live: &Live, sight: Sight) -> Result<(), RequestError> {
+        self.store.set_sight(live.row.number, &sight)?;
+        live.set_sight(sight);
         Ok(())
     }
 
-    /// Gives numbers to the filesystems of a view.
-    pub(super) fn number(
+    /// What a session that begins here sees, and by which names it will know it.
+    pub(super) fn first_look(
         &self,
-        view: &MountView,
+        mounts: &MountNamespace,
         table: &mut Superblocks,
-    ) -> Result<(), RequestError> {
+    ) -> Result<(MountView, Sight), RequestError> {
+        let look = self.look(mounts, table)?;
+        let mut sight = Sight::begin(mounts.vantage(), mounts.owner());
+        look.show_to(&mut sight, table);
+        Ok((look.view, sight))
+    }
+
+    /// Looks at what is mounted, and gives numbers to filesystems that have none.
+    ///
+    /// A filesystem can go, and another come with its device number, before it has a number. What is
+    /// still mounted afterwards is what has it: from then on it is forgotten as it goes (`sb_delete`).
+    fn look(&self, mounts: &MountNamespace, table: &mut Superblocks) -> Result<Look, RequestError> {
+        let failed = |error| RequestError::failed("cannot read the session's mounts", error);
+        let own = self
+            .own
+            .places()
+            .map_err(|error| RequestError::failed("cannot find the daemon's own files", error))?;
+        let devices = mounts.view().map_err(failed)?.devices().collect();
+        self.number(&devices, table)?;
+        let view = mounts.view().map_err(failed)?;
+        Ok(Look {
+            numbered: view.devices().filter(|dev| devices.contains(dev)).collect(),
+            view,
+            own,
+        })
+    }
+
+    /// Gives numbers to filesystems.
+    fn number(&self, devices: &BTreeSet<u32>, table: &mut Superblocks) -> Result<(), RequestError> {
+        if table.instances_left() < devices.len() {
+            let floor = table.highest_instance();
+            let first = self.store.reserve(Counter::Filesystem, floor, INSTANCES)?;
+            table.take_instances(first..first.saturating_add(INSTANCES));
+        }
         let mut kernel = self.kernel();
         table.reconcile(&kernel.superblocks()?);
-        let without = table.add(&mut kernel, view.devices())?;
-        if without > 0 && table.has_stale() {
-            let live = self.sessions().live();
-            let seen = live
-                .iter()
-                .flat_map(|live| live.view().devices().collect::<Vec<_>>());
-            table.keep_only(
-                &mut kernel,
-                &seen.chain(view.devices()).collect::<BTreeSet<_>>(),
-            )?;
-            drop(kernel);
-            let replaced = live
-                .iter()
-                .all(|live| self.put_in_force(live, &live.view(), table).is_ok());
-            if replaced {
-                table.all_replaced();
-            }
-            kernel = self.kernel();
-            let without = table.add(&mut kernel, view.devices())?;
-            if without > 0 {
-                tracing::warn!("{without} filesystems have no number: they are refused whole");
-            }
+        let without = table.add(&mut kernel, devices.iter().copied())?;
+        if without == 0 || !table.has_stale() {
+            return Ok(());
+        }
+        let live = self.sessions().live();
+        let seen = live
+            .iter()
+            .flat_map(|live| live.sight().devices().collect::<Vec<_>>());
+        table.keep_only(&mut kernel, &seen.chain(devices.iter().copied()).collect())?;
+        drop(kernel);
+        let stale = table.stale();
+        let replaced = live
+            .iter()
+            .all(|live| self.put_in_force(live, &live.sight(), table).is_ok());
+        if replaced {
+            table.all_replaced(&stale);
+        }
+        let without = table.add(&mut self.kernel(), devices.iter().copied())?;
+        if without > 0 {
+            tracing::warn!("{without} filesystems have no number: they are refused whole");
         }
         Ok(())
     }
 
-    fn put_in_force(
+    /// Builds the image of a session for what it knows, and puts it in force.
+    pub(super) fn put_in_force(
         &self,
         live: &Live,
-        view: &MountView,
+        sight: &Sight,
         table: &Superblocks,
     ) -> Result<(), RequestError> {
         let Some(compiled) = &live.compiled else {
@@ -127,8 +215,15 @@ impl Daemon {
             return Ok(());
         }
         let epoch = self.next_epoch();
+        let number = |dev| table.number(dev, sight.instance(dev)?);
         let image = compiled
-            .image(live.row.number, epoch, view, |dev| table.number(dev))
+            .image(
+                live.row.number,
+                epoch,
+                sight.mount_owner,
+                sight.names(),
+                number,
+            )
             .map_err(|error| RequestError::BadGrant(error.to_string()))?;
         Ok(self.kernel().install(live.row.slot, &image)?)
     }

@@ -120,6 +120,7 @@ impl Daemon {
         let counts = self.counts(live);
         self.take_out(live);
         drop(table);
+        live.leave_mounts();
         if live.row.own_cgroup
             && let Err(error) = live.cgroup.remove()
             && live.cgroup.exists()

@@ -4,6 +4,7 @@ mod adopt;
 mod answers;
 mod door;
 mod error;
+mod follow;
 mod images;
 mod labels;
 mod lifecycle;

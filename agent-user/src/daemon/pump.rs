@@ -93,7 +93,8 @@ impl Pump {
             if kind == EventKind::Decision as u8 {
                 events.push(self.decision(&event, clock));
             } else if kind == EventKind::SuperblockGone as u8 {
-                if let Err(error) = self.daemon.forget_superblock(event.event.dev).await {
+                let (dev, instance) = (event.event.dev, event.event.detail.words[0] as u32);
+                if let Err(error) = self.daemon.forget_superblock(dev, instance).await {
                     tracing::warn!("a filesystem that is gone keeps its number: {error}");
                 }
             } else if kind == EventKind::Enrolled as u8 {
@@ -124,7 +125,7 @@ impl Pump {
             &Context {
                 session,
                 rules,
-                view: None,
+                names: None,
                 clock,
             },
         )
@@ -157,11 +158,11 @@ impl Pump {
 }
 
 fn of_live(event: &OwnedEvent, live: &Live, clock: BootClock) -> Event {
-    let view = live.view();
+    let sight = live.sight();
     let context = Context {
         session: &live.row.name,
         rules: &live.row.rules,
-        view: Some(&view),
+        names: Some(sight.names()),
         clock,
     };
     let mut translated = translate(event, &context);

@@ -16,7 +16,7 @@ use crate::{
     api::EndCause,
     cgroup::Cgroup,
     grants::Compiled,
-    mounts::{MountNamespace, MountView},
+    mounts::{MountNamespace, Sight},
     store::SessionRow,
 };
 
@@ -27,8 +27,9 @@ pub(super) struct Live {
     /// `None` where an earlier version's grant could not be compiled again: then the image that
     /// is in force stays.
     pub(super) compiled: Option<Compiled>,
-    pub(super) mounts: MountNamespace,
-    view: RwLock<Arc<MountView>>,
+    /// Where its mounts are seen; `None` once it has ended, and where nothing new is seen any more.
+    mounts: RwLock<Option<Arc<MountNamespace>>>,
+    sight: RwLock<Arc<Sight>>,
     /// A process has enrolled, or the cgroup was tagged.
     pub(super) running: AtomicBool,
     /// What its end will be put down to, once somebody asked for it.
@@ -48,16 +49,16 @@ impl Live {
         row: SessionRow,
         cgroup: Cgroup,
         compiled: Option<Compiled>,
-        mounts: MountNamespace,
-        view: MountView,
+        mounts: Option<Arc<MountNamespace>>,
+        sight: Sight,
         running: bool,
     ) -> Self {
         Self {
             row,
             cgroup,
             compiled,
-            mounts,
-            view: RwLock::new(Arc::new(view)),
+            mounts: RwLock::new(mounts),
+            sight: RwLock::new(Arc::new(sight)),
             running: AtomicBool::new(running),
             stopping: AtomicBool::new(false),
             ending: AtomicBool::new(false),
@@ -75,12 +76,24 @@ impl Live {
         }
     }
 
-    pub(super) fn view(&self) -> Arc<MountView> {
-        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    /// By which names it knows filesystems.
+    pub(super) fn sight(&self) -> Arc<Sight> {
+        Arc::clone(&self.sight.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn set_view(&self, view: MountView) {
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    pub(super) fn set_sight(&self, sight: Sight) {
+        *self.sight.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sight);
+    }
+
+    /// Whether this is where its mounts are seen.
+    pub(super) fn is_in(&self, mounts: &Arc<MountNamespace>) -> bool {
+        let own = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
+        own.as_ref().is_some_and(|own| Arc::ptr_eq(own, mounts))
+    }
+
+    /// Nothing is mounted for it any more; its namespace may go.
+    pub(super) fn leave_mounts(&self) {
+        *self.mounts.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn started(&self) {

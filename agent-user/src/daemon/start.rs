@@ -10,7 +10,7 @@ use crate::{
     api::{EndCause, PathText, StartSession, Target},
     cgroup::Cgroup,
     grants::{Prepared, Reach, Resolver, Spot},
-    mounts::{MountNamespace, MountView},
+    mounts::{MountNamespace, MountView, Sight},
     process::ProcessHandle,
     store::{Counter, SessionRow},
 };
@@ -20,7 +20,13 @@ struct Place {
     /// `None`: the daemon makes one.
     cgroup: Option<Cgroup>,
     mounts: MountNamespace,
+}
+
+/// What is seen there when the session begins.
+struct Seen {
+    place: Place,
     view: MountView,
+    sight: Sight,
 }
 
 impl Daemon {
@@ -32,12 +38,17 @@ impl Daemon {
     ) -> Result<Arc<Live>, RequestError> {
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
         let place = self.place(&request.target, caller)?;
+        let (view, sight) = {
+            let mut table = self.superblocks.lock().await;
+            self.first_look(&place.mounts, &mut table)?
+        };
+        let seen = Seen { place, view, sight };
         let uid = peer.uid;
         let turn = self.shares.compiling.acquire().await;
-        let (request, prepared, place) = self
+        let (request, prepared, seen) = self
             .blocking(move |daemon| {
-                let prepared = daemon.prepare(&request, &place, caller, uid);
-                (request, prepared, place)
+                let prepared = daemon.prepare(&request, &seen, caller, uid);
+                (request, prepared, seen)
             })
             .await;
         drop(turn);
@@ -48,7 +59,7 @@ impl Daemon {
             )
         })?;
         let live = self
-            .install_new(slot, request, prepared, place, peer.uid)
+            .install_new(slot, request, prepared, seen, peer.uid)
             .await;
         if live.is_err() {
             self.sessions().release_slot(slot);
@@ -63,17 +74,18 @@ impl Daemon {
     fn prepare(
         &self,
         request: &StartSession,
-        place: &Place,
+        seen: &Seen,
         caller: u32,
         uid: u32,
     ) -> Result<Prepared, RequestError> {
-        let files = self.grant_files(&request.grant, caller, &place.view)?;
+        let files = self.grant_files(&request.grant, caller, &seen.view)?;
         let makers = |spot: &Spot, changed| self.maker(spot, changed);
-        let resolver = Resolver::new(place.mounts.root(), &place.view)
+        let resolver = Resolver::new(seen.place.mounts.root(), &seen.view)
             .of_owner(uid)
             .asking(&makers)
             .keeping_from(&files);
-        Prepared::new(&request.grant, &request.inputs, resolver)
+        let names = seen.sight.names();
+        Prepared::new(&request.grant, &request.inputs, resolver, &self.own, names)
             .map_err(|error| RequestError::BadGrant(error.to_string()))
     }
 
@@ -94,12 +106,7 @@ impl Daemon {
             RequestError::failed(format!("cannot see the mounts of process {process}"), error)
         };
         let mounts = MountNamespace::of_process(process).map_err(failed)?;
-        let view = mounts.view().map_err(failed)?;
-        Ok(Place {
-            cgroup,
-            mounts,
-            view,
-        })
+        Ok(Place { cgroup, mounts })
     }
 
     /// The cgroup at `path`, if tagging it harms nobody who must stay free.
@@ -159,7 +166,7 @@ impl Daemon {
         slot: u32,
         request: StartSession,
         prepared: Prepared,
-        place: Place,
+        seen: Seen,
         uid: u32,
     ) -> Result<Arc<Live>, RequestError> {
         let installed = self.kernel().installed()?;
@@ -172,6 +179,7 @@ impl Daemon {
             .blocking(move |daemon| daemon.store.next(Counter::Session, floor))
             .await?;
         let name = format!("{}-{number}", file_name(&prepared.name));
+        let Seen { place, view, sight } = seen;
         let own_cgroup = place.cgroup.is_none();
         let cgroup = match place.cgroup {
             Some(cgroup) => cgroup,
@@ -192,6 +200,7 @@ impl Daemon {
             source: request.grant,
             inputs: request.inputs,
             resolutions: prepared.resolutions,
+            sight: sight.clone(),
             rules: prepared.rules,
             command: request.command,
             uid,
@@ -202,7 +211,7 @@ impl Daemon {
             counts: None,
         };
         let stored = row.clone();
-        let reach = reach_of(&row, &prepared.grant, &place.view);
+        let reach = reach_of(&row, &prepared.grant, &view);
         if let Err(error) = self
             .blocking(move |daemon| {
                 daemon.open_reach(number, &stored.name, &reach)?;
@@ -220,12 +229,13 @@ impl Daemon {
             return Err(error.into());
         }
         let compiled = Some(prepared.compiled);
+        let mounts = self.share(place.mounts);
         let live = Arc::new(Live::new(
             row,
             cgroup,
             compiled,
-            place.mounts,
-            place.view,
+            Some(mounts),
+            sight,
             !own_cgroup,
         ));
         if let Err(error) = self.put_in_kernel(&live).await {
@@ -247,8 +257,8 @@ impl Daemon {
             kernel.add_net(&entries.unwrap_or_default())?;
         }
         {
-            let mut table = self.superblocks.lock().await;
-            self.install(live, &mut table)?;
+            let table = self.superblocks.lock().await;
+            self.put_in_force(live, &live.sight(), &table)?;
             // From here on every rebuild includes it.
             self.sessions().insert(Arc::clone(live));
         }

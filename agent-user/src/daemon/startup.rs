@@ -33,6 +33,7 @@ use super::{
 use crate::{
     cgroup::Hierarchy,
     clock::boot_id,
+    grants::OwnFiles,
     kernel::{Check, Kernel, Labels, diagnose},
     store::{Counter, Retention, Store},
 };
@@ -153,9 +154,14 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         hierarchy,
         sessions: Sessions::default(),
         superblocks: AsyncMutex::new(superblocks),
+        namespaces: Mutex::default(),
         next_epoch: AtomicU32::new(epoch),
         unrecorded: Mutex::default(),
         drain,
+        own: OwnFiles {
+            socket: settings.socket.clone(),
+            state: settings.state.clone(),
+        },
         boot_id: boot_id(),
         started: Timestamp::now(),
     });

@@ -1,7 +1,7 @@
 //! What every part of the daemon shares.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     cgroup::Hierarchy,
+    grants::OwnFiles,
     kernel::{Kernel, Labels},
+    mounts::MountNamespace,
     store::{EventWriter, Store},
 };
 
@@ -31,11 +33,15 @@ pub(super) struct Daemon {
     pub(super) reaches: Mutex<Reaches>,
     /// Held while an image is built and put in force: one at a time.
     pub(super) superblocks: AsyncMutex<Superblocks>,
+    /// Mount namespaces that sessions are in.
+    pub(super) namespaces: Mutex<Vec<Weak<MountNamespace>>>,
     pub(super) next_epoch: AtomicU32,
     /// Ends of sessions that the store could not take yet.
     pub(super) unrecorded: Mutex<Vec<Ending>>,
     /// Asks the event pump to read all that waits.
     pub(super) drain: mpsc::Sender<oneshot::Sender<()>>,
+    /// Files that no session may touch.
+    pub(super) own: OwnFiles,
     pub(super) boot_id: String,
     pub(super) started: Timestamp,
 }

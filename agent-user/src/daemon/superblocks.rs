@@ -4,7 +4,10 @@
 //! judge the new filesystem's files by the old one's paths. So a number is given again only when
 //! every session's image has been replaced since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use agent_abi::{
     limits::MAX_SUPERBLOCKS,
@@ -16,32 +19,65 @@ use crate::kernel::{Kernel, KernelError, SuperblockEntry};
 /// Who has which number. Number 0 is nobody's.
 #[derive(Debug, Default)]
 pub(super) struct Superblocks {
-    by_dev: BTreeMap<u32, u32>,
+    by_dev: BTreeMap<u32, SuperblockEntry>,
     /// Of filesystems that went away; perhaps still in some image.
     stale: BTreeSet<u32>,
+    /// Instances that were not given yet.
+    instances: Range<u32>,
 }
 
 impl Superblocks {
     /// What an earlier daemon left. Numbers that are not in it may be in images all the same:
-    /// until those are replaced (`all_replaced`) no number is given.
+    /// until those are replaced no number is given.
     pub(super) fn from_kernel(entries: &[SuperblockEntry]) -> Self {
         let by_dev = entries
             .iter()
-            .map(|entry| (entry.dev, entry.number))
+            .map(|entry| (entry.dev, *entry))
             .collect::<BTreeMap<_, _>>();
         let stale = (1..MAX_SUPERBLOCKS as u32)
-            .filter(|number| !by_dev.values().any(|used| used == number))
+            .filter(|number| !entries.iter().any(|entry| entry.number == *number))
             .collect();
-        Self { by_dev, stale }
+        Self {
+            by_dev,
+            stale,
+            instances: 0..0,
+        }
     }
 
-    /// Every session's image has been replaced, by one made from this table.
-    pub(super) fn all_replaced(&mut self) {
-        self.stale.clear();
+    /// How many filesystems can be told apart from others before `take_instances` is due.
+    pub(super) fn instances_left(&self) -> usize {
+        self.instances.len()
     }
 
-    pub(super) fn number(&self, dev: u32) -> Option<u32> {
-        self.by_dev.get(&dev).copied()
+    /// At least every instance that was given.
+    pub(super) fn highest_instance(&self) -> u32 {
+        let given = self.by_dev.values().map(|entry| entry.instance);
+        given.max().unwrap_or(0).max(self.instances.end)
+    }
+
+    /// Takes numbers that nobody had before.
+    pub(super) fn take_instances(&mut self, instances: Range<u32>) {
+        self.instances = instances;
+    }
+
+    /// Numbers that some image may hold for a filesystem that is gone.
+    pub(super) fn stale(&self) -> BTreeSet<u32> {
+        self.stale.clone()
+    }
+
+    /// Every session's image has been replaced since these were stale, by one made from this table.
+    pub(super) fn all_replaced(&mut self, since: &BTreeSet<u32>) {
+        self.stale.retain(|number| !since.contains(number));
+    }
+
+    pub(super) fn instance(&self, dev: u32) -> Option<u32> {
+        self.by_dev.get(&dev).map(|entry| entry.instance)
+    }
+
+    /// The number of a filesystem, if it is still that instance.
+    pub(super) fn number(&self, dev: u32, instance: u32) -> Option<u32> {
+        let entry = self.by_dev.get(&dev)?;
+        (entry.instance == instance).then_some(entry.number)
     }
 
     /// Whether replacing all images would make numbers free.
@@ -51,12 +87,10 @@ impl Superblocks {
 
     /// The first number that is free of those that the device can have.
     fn free_for(&self, dev: u32) -> Option<u32> {
-        let used = self.by_dev.values().copied().collect::<BTreeSet<_>>();
+        let used = |number: &u32| self.by_dev.values().any(|entry| entry.number == *number);
         (0..CANDIDATES)
             .map(|choice| candidate(dev, choice))
-            .find(|number| {
-                *number != NOBODY && !used.contains(number) && !self.stale.contains(number)
-            })
+            .find(|number| *number != NOBODY && !self.stale.contains(number) && !used(number))
     }
 
     /// Gives each device a number, as far as there are any. Returns how many have none.
@@ -70,28 +104,35 @@ impl Superblocks {
             if self.by_dev.contains_key(&dev) {
                 continue;
             }
-            match self.free_for(dev) {
-                Some(number) => {
-                    kernel.add_superblock(SuperblockEntry { dev, number })?;
-                    self.by_dev.insert(dev, number);
-                }
-                None => without += 1,
-            }
+            let Some(number) = self.free_for(dev) else {
+                without += 1;
+                continue;
+            };
+            let Some(instance) = self.instances.next() else {
+                without += 1;
+                continue;
+            };
+            let entry = SuperblockEntry {
+                dev,
+                instance,
+                number,
+            };
+            kernel.add_superblock(entry)?;
+            self.by_dev.insert(dev, entry);
         }
         Ok(without)
     }
 
     /// Takes what the kernel side dropped by itself out of the table.
     pub(super) fn reconcile(&mut self, entries: &[SuperblockEntry]) {
-        let gone = |dev: &u32, number: &u32| {
-            !entries
-                .iter()
-                .any(|entry| entry.dev == *dev && entry.number == *number)
-        };
-        let stale = self.by_dev.iter().filter(|(dev, number)| gone(dev, number));
-        self.stale
-            .extend(stale.map(|(_, number)| *number).collect::<Vec<_>>());
-        self.by_dev.retain(|dev, number| !gone(dev, number));
+        let stale = &mut self.stale;
+        self.by_dev.retain(|_, entry| {
+            let is_there = entries.contains(entry);
+            if !is_there {
+                stale.insert(entry.number);
+            }
+            is_there
+        });
     }
 
     /// Drops the numbers of devices that nobody sees.
@@ -102,23 +143,35 @@ impl Superblocks {
     ) -> Result<(), KernelError> {
         let unseen = self
             .by_dev
-            .keys()
-            .filter(|dev| !seen.contains(dev))
-            .copied()
-            .collect::<Vec<_>>();
-        for dev in unseen {
-            self.forget(kernel, dev)?;
+            .values()
+            .filter(|entry| !seen.contains(&entry.dev));
+        for entry in unseen.copied().collect::<Vec<_>>() {
+            self.drop_entry(kernel, entry)?;
         }
         Ok(())
     }
 
-    /// The filesystem is gone.
-    pub(super) fn forget(&mut self, kernel: &mut Kernel, dev: u32) -> Result<(), KernelError> {
-        if let Some(number) = self.by_dev.remove(&dev) {
-            self.stale.insert(number);
-            kernel.remove_superblock(SuperblockEntry { dev, number })?;
+    /// The filesystem is gone, if it is still this instance that has its device number.
+    pub(super) fn forget(
+        &mut self,
+        kernel: &mut Kernel,
+        dev: u32,
+        instance: u32,
+    ) -> Result<(), KernelError> {
+        match self.by_dev.get(&dev) {
+            Some(entry) if entry.instance == instance => self.drop_entry(kernel, *entry),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn drop_entry(
+        &mut self,
+        kernel: &mut Kernel,
+        entry: SuperblockEntry,
+    ) -> Result<(), KernelError> {
+        self.by_dev.remove(&entry.dev);
+        self.stale.insert(entry.number);
+        kernel.remove_superblock(entry)
     }
 }
 
@@ -127,7 +180,16 @@ mod tests {
     use super::*;
 
     fn entry(dev: u32, number: u32) -> SuperblockEntry {
-        SuperblockEntry { dev, number }
+        SuperblockEntry {
+            dev,
+            instance: dev + 100,
+            number,
+        }
+    }
+
+    fn replace_all(table: &mut Superblocks) {
+        let stale = table.stale();
+        table.all_replaced(&stale);
     }
 
     #[test]
@@ -135,28 +197,44 @@ mod tests {
         let mut table = Superblocks::from_kernel(&[entry(8, 40), entry(9, 45)]);
         assert_eq!(table.free_for(10), None);
         assert!(table.has_stale());
-        table.all_replaced();
+        replace_all(&mut table);
         assert_eq!(table.free_for(10), Some(candidate(10, 0)));
-        assert_eq!(table.number(9), Some(45));
+        assert_eq!(table.number(9, 109), Some(45));
+        assert_eq!(table.number(9, 110), None);
     }
 
     #[test]
     fn a_number_of_what_is_gone_rests_until_images_are_replaced() {
         let home = candidate(8, 0);
         let mut table = Superblocks::from_kernel(&[entry(8, home), entry(9, 45)]);
-        table.all_replaced();
+        replace_all(&mut table);
+        let before = table.stale();
         table.reconcile(&[entry(9, 45)]);
-        assert_eq!(table.number(8), None);
+        assert_eq!(table.instance(8), None);
         assert_eq!(table.free_for(8), Some(home + 1));
-        table.all_replaced();
+        // It became stale while images were being replaced.
+        table.all_replaced(&before);
+        assert_eq!(table.free_for(8), Some(home + 1));
+        replace_all(&mut table);
         assert_eq!(table.free_for(8), Some(home));
+    }
+
+    #[test]
+    fn another_instance_of_a_device_is_another_filesystem() {
+        let mut table = Superblocks::from_kernel(&[entry(8, 40)]);
+        let later = SuperblockEntry {
+            instance: 7,
+            ..entry(8, 40)
+        };
+        table.reconcile(&[later]);
+        assert_eq!(table.instance(8), None);
     }
 
     #[test]
     fn number_0_is_given_to_nobody() {
         let dev = (1..).find(|dev| candidate(*dev, 0) == 0).unwrap();
         let mut table = Superblocks::default();
-        table.all_replaced();
+        replace_all(&mut table);
         assert_eq!(table.free_for(dev), Some(1));
     }
 
@@ -165,7 +243,7 @@ mod tests {
         let mut table = Superblocks::default();
         for dev in 1..=900 {
             let number = table.free_for(dev).unwrap();
-            table.by_dev.insert(dev, number);
+            table.by_dev.insert(dev, entry(dev, number));
         }
     }
 }

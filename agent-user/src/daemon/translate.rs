@@ -12,7 +12,7 @@ use crate::{
     api::{Event, EventProcess, PathText, RuleRef, SCHEMA},
     clock::BootClock,
     kernel::OwnedEvent,
-    mounts::MountView,
+    mounts::Names,
     process,
 };
 
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Context<'a> {
     pub(super) session: &'a str,
     pub(super) rules: &'a [RuleRef],
-    pub(super) view: Option<&'a MountView>,
+    pub(super) names: Option<&'a Names>,
     pub(super) clock: BootClock,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn translate(event: &OwnedEvent, context: &Context<'_>) -> Event {
     } = event;
     let right = Right::from_number(kernel.right);
     let on_path = (kernel.right as usize) < FILE_RIGHTS || (kernel.dev != 0 && !path.is_empty());
-    let path_text = on_path.then(|| full_path(kernel, path, context.view));
+    let path_text = on_path.then(|| full_path(kernel, path, context.names));
     let object = match (&path_text, right) {
         (Some(path), _) => path.text.clone(),
         (None, Some(right)) => object(kernel, path, right),
@@ -76,14 +76,14 @@ fn name(known: Option<&str>, number: u8) -> String {
 }
 
 /// The path as the session sees it; `?dev=8:1/path` where it sees none.
-fn full_path(event: &KernelEvent, path: &[u8], view: Option<&MountView>) -> PathText {
+fn full_path(event: &KernelEvent, path: &[u8], names: Option<&Names>) -> PathText {
     let inner = if path.is_empty() && event.truncated == 0 {
         b"/"
     } else {
         path
     };
     let seen = if event.truncated == 0 {
-        view.and_then(|view| view.full_path(event.dev, inner))
+        names.and_then(|names| names.full_path(event.dev, inner))
     } else {
         Some(path.to_vec())
     };
@@ -207,7 +207,7 @@ mod tests {
         Context {
             session: "coder-1",
             rules,
-            view: Some(view),
+            names: Some(view.names()),
             clock: BootClock::now(),
         }
     }
@@ -221,6 +221,7 @@ mod tests {
                 root: b"/".into(),
                 point: b"/".into(),
                 fstype: "ext4".into(),
+                source: "none".into(),
             },
             Mount {
                 id: 2,
@@ -229,6 +230,7 @@ mod tests {
                 root: b"/".into(),
                 point: b"/tmp".into(),
                 fstype: "tmpfs".into(),
+                source: "none".into(),
             },
         ])
     }

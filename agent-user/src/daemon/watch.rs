@@ -1,7 +1,6 @@
-//! One task for each session: it sees mounts change, and the last process end.
+//! One task for each session: it sees the last process end.
 
 use std::{
-    convert::Infallible,
     fs::File,
     io::{self, Read, Seek},
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -28,7 +27,6 @@ impl Daemon {
         tokio::spawn(async move {
             let cause = tokio::select! {
                 cause = daemon.until_end(&live) => cause,
-                never = daemon.follow_mounts(&live) => match never {},
                 _ = ended(&live) => return,
             };
             daemon.end(&live, cause).await;
@@ -69,31 +67,6 @@ impl Daemon {
                     let _ = tokio::time::timeout(GLANCE, population.changed()).await;
                 }
                 Err(_) => sleep(GLANCE / 10).await,
-            }
-        }
-    }
-
-    /// Rebuilds the session's image whenever something is mounted or unmounted there, for ever.
-    async fn follow_mounts(&self, live: &Live) -> Infallible {
-        let watch = live.mounts.watch();
-        if let Err(error) = &watch {
-            tracing::warn!(
-                "mounts of {} are looked at now and then only: {error}",
-                live.row.name
-            );
-        }
-        loop {
-            match &watch {
-                Ok(watch) => {
-                    if let Err(error) = watch.changed().await {
-                        tracing::warn!("mounts of {}: {error}", live.row.name);
-                        sleep(GLANCE).await;
-                    }
-                }
-                Err(_) => sleep(GLANCE).await,
-            }
-            if let Err(error) = self.rebuild(live).await {
-                tracing::error!("{} keeps its old view of mounts: {error}", live.row.name);
             }
         }
     }

@@ -5,13 +5,13 @@ use agent_abi::{
     net::{NetEntries, NetKey},
 };
 use agent_grant::{
-    CompileOptions, Grant, ImageParams, Mode, MountView as GrantMount, SuperblockView,
+    CompileOptions, Grant, ImageParams, Mode, MountView as GrantMount, Protected, SuperblockView,
 };
 
-use super::{GrantError, Resolutions, Resolver, read};
+use super::{GrantError, OwnFiles, Resolutions, Resolver, read};
 use crate::{
     api::{GrantSource, Inputs, PathText, RuleRef},
-    mounts::MountView,
+    mounts::Names,
 };
 
 /// A grant that can be put in force, and what is to be remembered of it.
@@ -26,14 +26,17 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Reads, resolves and compiles. Takes a moment for a large grant.
+    /// Reads, resolves and compiles, for a session that knows filesystems by these names. Takes a
+    /// moment for a large grant.
     pub fn new(
         source: &GrantSource,
         inputs: &Inputs,
         mut resolver: Resolver<'_>,
+        own: &OwnFiles,
+        names: &Names,
     ) -> Result<Self, GrantError> {
         let mut grant = read(source, inputs)?;
-        let compiled = Compiled::in_place(&mut grant, &mut resolver)?;
+        let compiled = Compiled::in_place(&mut grant, &mut resolver, own, names)?;
         Ok(Self {
             mode: if grant.mode == Mode::Audit {
                 "audit"
@@ -53,8 +56,13 @@ impl Prepared {
 pub struct Compiled(agent_grant::Compiled);
 
 impl Compiled {
-    /// Resolves a grant's prefixes, and compiles it.
-    pub fn in_place(grant: &mut Grant, resolver: &mut Resolver<'_>) -> Result<Self, GrantError> {
+    /// Resolves a grant's prefixes, and compiles it for who knows filesystems by these names.
+    pub fn in_place(
+        grant: &mut Grant,
+        resolver: &mut Resolver<'_>,
+        own: &OwnFiles,
+        names: &Names,
+    ) -> Result<Self, GrantError> {
         let unsupported = grant.unsupported();
         if !unsupported.is_empty() {
             return Err(GrantError::mistakes(&agent_grant::Errors(unsupported)));
@@ -62,22 +70,23 @@ impl Compiled {
         grant
             .resolve_prefixes(&mut |prefix| resolver.resolve(prefix))
             .map_err(|errors| GrantError::mistakes(&errors))?;
-        let mut protected = protected();
-        protected.extend(resolver.kept_from.iter().map(PathText::bytes));
+        let mut protected = own.places().map_err(GrantError::OwnFiles)?.known_by(names);
+        let kept_from = resolver.kept_from.iter().map(PathText::bytes);
+        protected.program.extend(kept_from);
         Self::protecting(grant, protected)
     }
 
     /// Compiles a grant whose prefixes are as they are to be.
     pub fn as_written(grant: &Grant) -> Result<Self, GrantError> {
-        Self::protecting(grant, protected())
+        Self::protecting(grant, this_program())
     }
 
     /// Compiles a grant for its own tests, the same on every host.
     pub fn for_tests(grant: &Grant) -> Result<Self, GrantError> {
-        Self::protecting(grant, vec![INSTALLED.to_vec()])
+        Self::protecting(grant, program(INSTALLED.to_vec()))
     }
 
-    fn protecting(grant: &Grant, protected: Vec<Vec<u8>>) -> Result<Self, GrantError> {
+    fn protecting(grant: &Grant, protected: Protected) -> Result<Self, GrantError> {
         let compiled = agent_grant::compile(grant, &CompileOptions { protected });
         compiled
             .map(Self)
@@ -101,22 +110,24 @@ impl Compiled {
             .collect()
     }
 
-    /// The image for what a session sees; `number` gives the index of a superblock.
+    /// The image for a session that knows filesystems by these names; `number` gives the index of a
+    /// superblock. `mount_owner` is the user namespace that owns the mount namespace it began in.
     pub fn image(
         &self,
         generation: u32,
         epoch: u32,
-        view: &MountView,
+        mount_owner: u32,
+        names: &Names,
         number: impl Fn(u32) -> Option<u32>,
     ) -> Result<Box<Image>, String> {
-        let superblocks = view
-            .superblocks()
-            .filter_map(|(dev, mounts)| {
-                let mounts = mounts
+        let superblocks = names
+            .placed()
+            .filter_map(|(dev, shown)| {
+                let mounts = shown
                     .iter()
-                    .map(|mount| GrantMount {
-                        root: mount.root.clone(),
-                        at: mount.point.clone(),
+                    .map(|shown| GrantMount {
+                        root: shown.root.clone(),
+                        at: shown.at.clone(),
                     })
                     .collect();
                 Some(SuperblockView {
@@ -129,6 +140,7 @@ impl Compiled {
             generation,
             policy: generation,
             epoch,
+            mount_owner,
             superblocks: &superblocks,
         };
         self.0.image(&params).map_err(|error| error.to_string())
@@ -144,11 +156,17 @@ impl Compiled {
 /// Where this program is on a host that it is installed on.
 const INSTALLED: &[u8] = b"/usr/bin/bailiff";
 
-/// Paths that no session may change: this program.
-fn protected() -> Vec<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::env::current_exe().and_then(std::fs::canonicalize);
-    path.map(|path| path.as_os_str().as_bytes().to_vec())
-        .into_iter()
-        .collect()
+fn program(path: Vec<u8>) -> Protected {
+    Protected {
+        program: vec![path],
+        ..Protected::default()
+    }
+}
+
+/// This program and what is usual.
+fn this_program() -> Protected {
+    use std::os::unix::ffi::OsStringExt;
+    OwnFiles::program()
+        .map(|path| program(path.into_os_string().into_vec()))
+        .unwrap_or_default()
 }

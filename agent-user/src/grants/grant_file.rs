@@ -40,6 +40,6 @@ impl GrantFile {
     #[must_use]
     pub fn known_in(&self, view: &MountView) -> Option<Vec<u8>> {
         let spot = self.spot.as_ref()?;
-        view.full_path(spot.dev(), spot.inner())
+        view.names().full_path(spot.dev(), spot.inner())
     }
 }

@@ -28,6 +28,8 @@ pub enum GrantError {
     Tests { path: PathBuf, source: io::Error },
     #[error("there is no grant `{name}`: give a file (`./{name}.toml`), or one of {known}")]
     Unknown { name: String, known: String },
+    #[error("Bailiff's own files cannot be found, so they could not be kept from the session: {0}")]
+    OwnFiles(io::Error),
     /// Mistakes in the text, shown at their place.
     #[error("the grant cannot be used\n{0}")]
     Mistakes(String),

@@ -3,6 +3,7 @@
 mod compiled;
 mod grant_file;
 mod load;
+mod own_files;
 mod presence;
 mod reach;
 mod resolve;
@@ -11,6 +12,7 @@ mod trail;
 pub use compiled::{Compiled, Prepared};
 pub use grant_file::GrantFile;
 pub use load::{GrantError, load, load_for_tests, read, read_for_tests};
+pub use own_files::{DEFAULT_STATE, OwnFiles, OwnPlaces};
 pub use presence::{Bounds, absent};
 pub use reach::{Reach, Spot};
 pub use resolve::{Makers, Resolutions, Resolver};

@@ -40,6 +40,7 @@ pub(super) const MAPS: &[&str] = &[
     names::OBJECTS,
     names::QUEUES,
     names::SUPERBLOCKS,
+    names::OWN,
     names::NET,
     names::LEDGER,
     names::EVENTS,

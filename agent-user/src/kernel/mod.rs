@@ -25,6 +25,7 @@ use agent_abi::{
     limits::{MAX_RULES, MAX_SESSIONS, MAX_SUPERBLOCKS},
     names,
     net::{NetEntries, NetKey},
+    superblock::Superblock,
 };
 use aya::maps::{MapData, PerCpuArray};
 
@@ -61,11 +62,22 @@ pub struct HookCoverage {
     pub verified_instructions: Option<u32>,
 }
 
-/// A filesystem's kernel device and its number, the index into `Image::roots`.
+/// A filesystem's kernel device, its instance, and its number, the index into `Image::roots`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuperblockEntry {
     pub dev: u32,
+    /// See [`Superblock`].
+    pub instance: u32,
     pub number: u32,
+}
+
+impl SuperblockEntry {
+    fn owner(&self) -> Superblock {
+        Superblock {
+            dev: self.dev,
+            instance: self.instance,
+        }
+    }
 }
 
 /// The attached kernel side.
@@ -75,7 +87,7 @@ pub struct Kernel {
     labels: Map<i32, Label>,
     images: Map<u32, u32>,
     cgroups: Map<u64, Label>,
-    superblocks: Map<u32, u32>,
+    superblocks: Map<u32, Superblock>,
     net: Map<PrefixKey, NetEntries>,
     ledger: Map<u32, Count>,
     drops: PerCpuArray<MapData, u64>,
@@ -181,8 +193,13 @@ impl Kernel {
     pub fn superblocks(&self) -> Result<Vec<SuperblockEntry>, KernelError> {
         let mut entries = Vec::new();
         for number in 1..MAX_SUPERBLOCKS as u32 {
-            if let Some(dev) = self.superblocks.get(&number)?.filter(|dev| *dev != 0) {
-                entries.push(SuperblockEntry { dev, number });
+            let owner = self.superblocks.get(&number)?;
+            if let Some(Superblock { dev, instance }) = owner.filter(|owner| owner.dev != 0) {
+                entries.push(SuperblockEntry {
+                    dev,
+                    instance,
+                    number,
+                });
             }
         }
         Ok(entries)
@@ -191,12 +208,13 @@ impl Kernel {
     /// The number is one of the device's candidates ([`agent_abi::superblock`]): hooks look for it
     /// nowhere else.
     pub fn add_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
-        self.superblocks.set(&entry.number, &entry.dev)
+        self.superblocks.set(&entry.number, &entry.owner())
     }
 
     pub fn remove_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
-        if self.superblocks.get(&entry.number)? == Some(entry.dev) {
-            self.superblocks.set(&entry.number, &0)?;
+        if self.superblocks.get(&entry.number)? == Some(entry.owner()) {
+            self.superblocks
+                .set(&entry.number, &Superblock::default())?;
         }
         Ok(())
     }

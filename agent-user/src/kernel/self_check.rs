@@ -43,6 +43,7 @@ pub(super) fn run(kernel: &mut Kernel) -> Result<(), KernelError> {
     let known = kernel.superblocks()?.iter().any(|entry| entry.dev == dev);
     let own = SuperblockEntry {
         dev,
+        instance: 0,
         number: NOBODY,
     };
     if !known {

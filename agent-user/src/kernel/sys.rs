@@ -43,7 +43,8 @@ plain!(
     u64,
     agent_abi::Label,
     agent_abi::Image,
-    agent_abi::ledger::Count
+    agent_abi::ledger::Count,
+    agent_abi::superblock::Superblock,
 );
 plain!(
     agent_abi::net::NetKey,

@@ -95,7 +95,6 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("file_set_fowner", Late),
     ("find_cgroup_shim", NoHook),
     ("fs_context_dup", Keeps),
-    ("fs_context_parse_param", Capability("sys_admin")),
     // A mount that the kernel makes below another (NFS, AFS), of what is there already.
     ("fs_context_submount", Keeps),
     ("func_proto", NoHook),
@@ -205,7 +204,6 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("sb_eat_lsm_opts", Labels),
     ("sb_free_mnt_opts", Keeps),
     ("sb_free_security", Keeps),
-    ("sb_kern_mount", Decided("sb_mount, move_mount, capable")),
     ("sb_mnt_opts_compat", Labels),
     ("sb_set_mnt_opts", Labels),
     ("sb_show_options", Asks),

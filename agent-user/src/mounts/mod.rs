@@ -1,10 +1,15 @@
 //! The mounts that a process sees, and which path counts for each filesystem.
 
 mod escape;
+pub mod names;
 pub mod namespace;
 pub mod parse;
+mod path;
+pub mod sight;
 pub mod view;
 
+pub use names::{Names, Shown};
 pub use namespace::MountNamespace;
 pub use parse::{Mount, MountParseError, parse};
+pub use sight::{Sight, Vantage};
 pub use view::MountView;

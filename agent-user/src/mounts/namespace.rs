@@ -4,15 +4,19 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::{ffi::OsStrExt, fs::MetadataExt},
     },
     path::Path,
 };
 
+use nix::sys::stat::fstat;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{Mount, MountView, parse};
+use super::{Mount, MountView, Vantage, parse};
+
+/// How often a process is looked at that is moving.
+const LOOKS: usize = 16;
 
 /// The mounts as one process sees them, for as long as this value lives: the open files keep the
 /// namespace and the root when the process is gone.
@@ -20,6 +24,8 @@ use super::{Mount, MountView, parse};
 pub struct MountNamespace {
     mountinfo: File,
     root: OwnedFd,
+    vantage: Vantage,
+    owner: u32,
 }
 
 impl MountNamespace {
@@ -31,17 +37,51 @@ impl MountNamespace {
     fn open(process: &Path) -> io::Result<Self> {
         use nix::{fcntl, sys::stat::Mode};
         let flags = fcntl::OFlag::O_PATH | fcntl::OFlag::O_DIRECTORY | fcntl::OFlag::O_CLOEXEC;
-        let root = fcntl::open(&process.join("root"), flags, Mode::empty())?;
-        Ok(Self {
-            mountinfo: File::open(process.join("mountinfo"))?,
-            root,
-        })
+        let namespace = || fs::metadata(process.join("ns/mnt")).map(|meta| meta.ino());
+        let open_namespace = || File::open(process.join("ns/mnt"));
+        // A process can go elsewhere in between.
+        for _ in 0..LOOKS {
+            let namespace_file = open_namespace()?;
+            let before = namespace_file.metadata()?.ino();
+            let root = fcntl::open(&process.join("root"), flags, Mode::empty())?;
+            let mountinfo = File::open(process.join("mountinfo"))?;
+            let again = fcntl::open(&process.join("root"), flags, Mode::empty())?;
+            let (place, later) = (fstat(&root)?, fstat(&again)?);
+            let place = (place.st_dev, place.st_ino);
+            if before == namespace()? && place == (later.st_dev, later.st_ino) {
+                let vantage = Vantage {
+                    namespace: before,
+                    root: place,
+                };
+                return Ok(Self {
+                    mountinfo,
+                    root,
+                    vantage,
+                    owner: owner(&namespace_file).unwrap_or(0),
+                });
+            }
+        }
+        Err(io::Error::other(
+            "it changes its mount namespace or root all the time",
+        ))
+    }
+
+    /// Which namespace and root it is.
+    #[must_use]
+    pub fn vantage(&self) -> Vantage {
+        self.vantage
     }
 
     /// The root directory, as a base for look-ups in this namespace.
     #[must_use]
     pub fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// Number of the user namespace that owns it; 0 where that cannot be told.
+    #[must_use]
+    pub fn owner(&self) -> u32 {
+        self.owner
     }
 
     /// What is mounted now.
@@ -107,6 +147,19 @@ impl MountNamespace {
     }
 }
 
+/// Number of the user namespace that owns a namespace. Minimum kernel: 4.9.
+fn owner(namespace: &File) -> Option<u32> {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: a command without an argument, on a live descriptor; it gives a new one, or -1.
+    let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS) };
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: the kernel has just given this descriptor to us alone.
+    let owner = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    u32::try_from(owner.metadata().ok()?.ino()).ok()
+}
+
 /// Tells of changes to a mount namespace.
 pub struct MountWatch {
     file: AsyncFd<File>,
@@ -129,7 +182,7 @@ mod tests {
         let namespace = MountNamespace::of_process(std::process::id()).unwrap();
         let view = namespace.view().unwrap();
         assert_eq!(view.canonical(b"/"), b"/");
-        let first = view.devices().next().unwrap();
-        assert!(view.full_path(first, b"/").is_some() || view.superblocks().count() > 1);
+        let (dev, inner) = view.object_at(b"/").unwrap();
+        assert!(view.names().full_path(dev, &inner).is_some());
     }
 }

@@ -1,6 +1,8 @@
 //! Reading `/proc/PID/mountinfo`.
 
-use super::escape::unescape;
+use agent_abi::KernelFilesystem;
+
+use super::{escape::unescape, path::is_plain};
 
 /// One line of `/proc/PID/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,23 @@ pub struct Mount {
     /// Where, relative to the root of the process whose file it is.
     pub point: Vec<u8>,
     pub fstype: String,
+    /// What was mounted, as whoever mounted it said: a device, a server's directory, a word.
+    pub source: String,
+}
+
+impl Mount {
+    /// Whether its filesystem is told by its kind and not by its device.
+    #[must_use]
+    pub fn is_kernels_own(&self) -> bool {
+        KernelFilesystem::of_type(self.fstype.as_bytes()).is_some()
+    }
+
+    /// Whether it shows a place of its filesystem that a path leads to: not one that was deleted
+    /// (`/srv/a//deleted`), nor what never had a path (`net:[4026531840]`).
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        is_plain(&self.root) && is_plain(&self.point)
+    }
 }
 
 /// A line that is not as proc(5) says.
@@ -45,7 +64,9 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let dev = device(fields.next()?)?;
     let root = unescape(fields.next()?);
     let point = unescape(fields.next()?);
-    let fstype = fields.skip_while(|field| *field != b"-").nth(1)?;
+    let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+    let fstype = rest.next()?;
+    let source = unescape(rest.next().unwrap_or_default());
     Some(Mount {
         id,
         parent,
@@ -53,6 +74,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
         root,
         point,
         fstype: String::from_utf8_lossy(fstype).into(),
+        source: String::from_utf8_lossy(&source).into(),
     })
 }
 
@@ -77,6 +99,7 @@ mod tests {
         let mounts = parse(text).unwrap();
         assert_eq!(mounts[0].dev, 23);
         assert_eq!(mounts[0].fstype, "sysfs");
+        assert_eq!(mounts[1].source, "/dev/sda1");
         assert_eq!(mounts[1].dev, 8 << 20 | 1);
         assert_eq!(mounts[1].root, b"/srv/my data");
         assert_eq!(mounts[1].point, b"/data");

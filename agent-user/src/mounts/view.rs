@@ -1,90 +1,84 @@
 //! Which mounts can be reached, and by which path a filesystem's objects are named.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::Mount;
+use super::{Mount, Names, path::below, path::join};
 
-/// The mounts that path look-up can reach, grouped by superblock, the one that counts first.
+/// The mounts that path look-up can reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountView {
-    superblocks: BTreeMap<u32, Vec<Mount>>,
+    mounts: Vec<Mount>,
+    /// Reached or not.
+    all: Vec<Mount>,
+    names: Names,
 }
 
 impl MountView {
     /// Of all mounts of a namespace, in the order of mountinfo.
-    ///
-    /// First of a superblock comes the mount that shows the most of it (its root is nearest to
-    /// the filesystem's), then the one with the fewest directories before it, then the oldest.
     #[must_use]
-    pub fn new(mounts: &[Mount]) -> Self {
-        let mut superblocks = BTreeMap::<u32, Vec<Mount>>::new();
-        for mount in visible(mounts) {
-            superblocks
-                .entry(mount.dev)
-                .or_default()
-                .push(mount.clone());
+    pub fn new(all: &[Mount]) -> Self {
+        let mounts = visible(all).cloned().collect::<Vec<_>>();
+        let names = Names::of(mounts.iter());
+        let told_by_device = |mount: &&Mount| !mount.is_kernels_own();
+        Self {
+            mounts,
+            all: all.iter().filter(told_by_device).cloned().collect(),
+            names,
         }
-        for group in superblocks.values_mut() {
-            // The sort is stable, and mountinfo is in the order of mounting.
-            group.sort_by_key(|mount| (depth(&mount.root), depth(&mount.point), mount.point.len()));
-        }
-        Self { superblocks }
     }
 
-    /// Superblocks by kernel device, each with its mounts, the one that counts first.
-    pub fn superblocks(&self) -> impl Iterator<Item = (u32, &[Mount])> {
-        self.superblocks
-            .iter()
-            .map(|(dev, mounts)| (*dev, mounts.as_slice()))
+    /// All mounts of filesystems that are told by their device, also those that no look-up reaches.
+    pub(super) fn all(&self) -> &[Mount] {
+        &self.all
     }
 
+    /// The devices of those.
     pub fn devices(&self) -> impl Iterator<Item = u32> {
-        self.superblocks.keys().copied()
+        self.all.iter().map(|mount| mount.dev)
     }
 
-    /// The path by which the session knows `path`, which is relative to the root of `dev`.
-    ///
-    /// `None`: no mount shows it.
+    /// The names of filesystems for whoever sees them for the first time now.
     #[must_use]
-    pub fn full_path(&self, dev: u32, path: &[u8]) -> Option<Vec<u8>> {
-        self.superblocks
-            .get(&dev)?
-            .iter()
-            .find_map(|mount| below(&mount.root, path).map(|rest| join(&mount.point, rest)))
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The path that counts for something seen at `path` (absolute, without links): another
-    /// than `path` itself where a mount that counts more shows the same object.
+    /// than `path` itself where the same object is known by another.
     #[must_use]
     pub fn canonical(&self, path: &[u8]) -> Vec<u8> {
-        let Some(mount) = self.mount_of(path) else {
-            return path.to_vec();
-        };
-        let rest = below(&mount.point, path).unwrap_or(path);
-        let inner = join(&mount.root, rest);
-        self.full_path(mount.dev, &inner)
+        self.object_at(path)
+            .and_then(|(dev, inner)| self.names.full_path(dev, &inner))
             .unwrap_or_else(|| path.to_vec())
     }
 
     /// Every mount that can be reached.
     pub fn seen(&self) -> impl Iterator<Item = &Mount> {
-        self.superblocks.values().flatten()
+        self.mounts.iter()
     }
 
     /// The mount on which `path` (absolute, without links) lies, and its path from the root of the
     /// filesystem.
+    ///
+    /// `None`: what is mounted there has no place in its filesystem any more.
     #[must_use]
     pub fn seen_at(&self, path: &[u8]) -> Option<(&Mount, Vec<u8>)> {
-        let mount = self.mount_of(path)?;
+        let mount = self.mount_of(path).filter(|mount| mount.has_place())?;
         let rest = below(&mount.point, path).unwrap_or(path);
         Some((mount, join(&mount.root, rest)))
     }
 
+    /// The filesystem in which that is, by its device, and the path from its root.
+    #[must_use]
+    pub fn object_at(&self, path: &[u8]) -> Option<(u32, Vec<u8>)> {
+        let (mount, inner) = self.seen_at(path)?;
+        Some((mount.dev, inner))
+    }
+
     /// The mount on which `path` lies: that with the longest mount point before it.
     fn mount_of(&self, path: &[u8]) -> Option<&Mount> {
-        self.superblocks
-            .values()
-            .flatten()
+        self.mounts
+            .iter()
             .filter(|mount| below(&mount.point, path).is_some())
             .max_by_key(|mount| mount.point.len())
     }
@@ -128,31 +122,6 @@ fn reached(top: &Mount, over: &HashMap<(u32, &[u8]), &Mount>, point: &[u8]) -> u
     at
 }
 
-/// What of `path` lies below `dir`: `Some("")` for `dir` itself.
-fn below<'a>(dir: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
-    if dir == b"/" {
-        return Some(if path == b"/" { b"" } else { path });
-    }
-    let rest = path.strip_prefix(dir)?;
-    (rest.is_empty() || rest[0] == b'/').then_some(rest)
-}
-
-fn join(dir: &[u8], rest: &[u8]) -> Vec<u8> {
-    match (dir, rest) {
-        (dir, b"") => dir.to_vec(),
-        (b"/", rest) => rest.to_vec(),
-        (dir, rest) => [dir, rest].concat(),
-    }
-}
-
-fn depth(path: &[u8]) -> usize {
-    if path == b"/" {
-        0
-    } else {
-        path.iter().filter(|byte| **byte == b'/').count()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,15 +134,16 @@ mod tests {
             root: root.into(),
             point: point.into(),
             fstype: "ext4".into(),
+            source: "none".into(),
         }
     }
 
     fn points(view: &MountView, dev: u32) -> Vec<String> {
-        view.superblocks
-            .get(&dev)
-            .into_iter()
-            .flatten()
-            .map(|mount| String::from_utf8(mount.point.clone()).unwrap())
+        view.names()
+            .placed()
+            .filter(|(other, _)| *other == dev)
+            .flat_map(|(_, shown)| shown)
+            .map(|shown| String::from_utf8(shown.at.clone()).unwrap())
             .collect()
     }
 
@@ -223,7 +193,10 @@ mod tests {
             mount(4, 1, 2, "/", "/short"),
         ]);
         assert_eq!(points(&view, 2), ["/short", "/long/way/down", "/x"]);
-        assert_eq!(view.full_path(2, b"/data/x/f").unwrap(), b"/short/data/x/f");
+        assert_eq!(
+            view.names().full_path(2, b"/data/x/f").unwrap(),
+            b"/short/data/x/f"
+        );
         assert_eq!(view.canonical(b"/x/f"), b"/short/data/x/f");
         assert_eq!(view.canonical(b"/x"), b"/short/data/x");
         assert_eq!(view.canonical(b"/elsewhere"), b"/elsewhere");
@@ -232,9 +205,46 @@ mod tests {
     #[test]
     fn a_file_outside_every_bind_mount_has_no_path() {
         let view = MountView::new(&[mount(1, 0, 1, "/", "/"), mount(2, 1, 2, "/data/x", "/x")]);
-        assert_eq!(view.full_path(2, b"/data/x/f").unwrap(), b"/x/f");
-        assert_eq!(view.full_path(2, b"/data/xy"), None);
-        assert_eq!(view.full_path(7, b"/f"), None);
-        assert_eq!(view.full_path(1, b"/").unwrap(), b"/");
+        assert_eq!(view.names().full_path(2, b"/data/x/f").unwrap(), b"/x/f");
+        assert_eq!(view.names().full_path(2, b"/data/xy"), None);
+        assert_eq!(view.names().full_path(7, b"/f"), None);
+        assert_eq!(view.names().full_path(1, b"/").unwrap(), b"/");
+    }
+
+    #[test]
+    fn the_kernels_own_filesystems_have_their_usual_path_wherever_they_are() {
+        let of_type = |fstype: &str, mount: Mount| Mount {
+            fstype: fstype.into(),
+            ..mount
+        };
+        let view = MountView::new(&[
+            mount(1, 0, 1, "/", "/"),
+            of_type("proc", mount(2, 1, 2, "/", "/w/root/proc")),
+            of_type("cgroup2", mount(3, 1, 3, "/agent", "/w/cgroup")),
+            of_type("devtmpfs", mount(4, 1, 4, "/null", "/w/null")),
+        ]);
+        assert_eq!(view.canonical(b"/w/root/proc/sys/x"), b"/proc/sys/x");
+        assert_eq!(view.canonical(b"/w/cgroup/a"), b"/sys/fs/cgroup/agent/a");
+        assert_eq!(view.canonical(b"/w/null"), b"/dev/null");
+        // Only the devices have a number of their own.
+        let devices = view.names().placed().map(|(dev, _)| dev);
+        assert_eq!(devices.collect::<Vec<_>>(), [1, 4]);
+    }
+
+    #[test]
+    fn what_has_no_place_is_left_out_alone() {
+        let view = MountView::new(&[
+            mount(1, 0, 1, "/", "/"),
+            mount(2, 1, 2, "/srv/a//deleted", "/srv/b"),
+            mount(3, 1, 3, "net:[4026532177]", "/run/netns/x"),
+            mount(4, 1, 4, "/", "/srv/c"),
+            mount(5, 1, 1, "/gone//deleted", "/srv/d"),
+        ]);
+        let devices = view.names().placed().map(|(dev, _)| dev);
+        assert_eq!(devices.collect::<Vec<_>>(), [1, 4]);
+        assert_eq!(view.object_at(b"/srv/b/f"), None);
+        assert_eq!(view.canonical(b"/srv/b/f"), b"/srv/b/f");
+        assert_eq!(view.canonical(b"/srv/d/f"), b"/srv/d/f");
+        assert_eq!(points(&view, 1), ["/"]);
     }
 }

@@ -11,6 +11,8 @@ pub enum Counter {
     Session,
     /// Images put in force.
     Epoch,
+    /// Filesystems that were told apart.
+    Filesystem,
 }
 
 impl Counter {
@@ -18,6 +20,7 @@ impl Counter {
         match self {
             Self::Session => "session",
             Self::Epoch => "epoch",
+            Self::Filesystem => "filesystem",
         }
     }
 }

@@ -8,7 +8,7 @@ use super::StoreError;
 
 /// One step each; `PRAGMA user_version` counts those that were taken. Never change one that was
 /// released: add another.
-const STEPS: [&str; 2] = [
+const STEPS: &[&str] = &[
     "
     CREATE TABLE counters (
         name  TEXT PRIMARY KEY,
@@ -76,6 +76,9 @@ const STEPS: [&str; 2] = [
         number INTEGER NOT NULL,
         PRIMARY KEY (reach, number)
     ) WITHOUT ROWID;
+",
+    "
+    ALTER TABLE sessions ADD COLUMN sight TEXT NOT NULL DEFAULT '{}';
 ",
 ];
 

@@ -9,6 +9,7 @@ use super::{Store, StoreError};
 use crate::{
     api::{EndCause, GrantSource, Inputs, RuleCount, RuleRef},
     grants::Resolutions,
+    mounts::Sight,
 };
 
 /// A session as stored.
@@ -27,6 +28,8 @@ pub struct SessionRow {
     pub inputs: Inputs,
     /// What its prefixes were found to name.
     pub resolutions: Resolutions,
+    /// By which names it knows filesystems.
+    pub sight: Sight,
     pub rules: Vec<RuleRef>,
     pub command: Vec<String>,
     pub uid: u32,
@@ -39,15 +42,15 @@ pub struct SessionRow {
 }
 
 const COLUMNS: &str = "number, name, slot, own_cgroup, cgroup, cgroup_id, grant_name, \
-     mode, source, inputs, resolutions, rules, command, uid, boot_id, started, ended, end_cause, counts";
+     mode, source, inputs, resolutions, rules, command, uid, boot_id, started, ended, end_cause, counts, sight";
 
 impl Store {
     pub fn insert_session(&self, row: &SessionRow) -> Result<(), StoreError> {
         use std::os::unix::ffi::OsStrExt;
         self.lock().execute(
             "INSERT INTO sessions (number, name, slot, own_cgroup, cgroup, cgroup_id,
-                 grant_name, mode, source, inputs, resolutions, rules, command, uid, boot_id, started)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                 grant_name, mode, source, inputs, resolutions, rules, command, uid, boot_id, started, sight)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             params![
                 row.number,
                 row.name,
@@ -65,7 +68,17 @@ impl Store {
                 row.uid,
                 row.boot_id,
                 row.started.as_microsecond(),
+                serde_json::to_string(&row.sight)?,
             ],
+        )?;
+        Ok(())
+    }
+
+    /// Keeps what a session knows filesystems by.
+    pub fn set_sight(&self, number: u32, sight: &Sight) -> Result<(), StoreError> {
+        self.lock().execute(
+            "UPDATE sessions SET sight = ?2 WHERE number = ?1",
+            params![number, serde_json::to_string(sight)?],
         )?;
         Ok(())
     }
@@ -164,6 +177,7 @@ fn read(row: &Row<'_>) -> Result<SessionRow, StoreError> {
         source: serde_json::from_str(&json("source")?)?,
         inputs: serde_json::from_str(&json("inputs")?)?,
         resolutions: serde_json::from_str(&json("resolutions")?)?,
+        sight: serde_json::from_str(&json("sight")?)?,
         rules: serde_json::from_str(&json("rules")?)?,
         command: serde_json::from_str(&json("command")?)?,
         uid: row.get("uid")?,
@@ -211,6 +225,7 @@ pub(crate) mod tests {
                 ..Inputs::default()
             },
             resolutions: Resolutions::default(),
+            sight: Sight::default(),
             rules: vec![RuleRef {
                 number: 0,
                 id: "ws".into(),

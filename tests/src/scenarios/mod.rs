@@ -19,6 +19,7 @@ pub(crate) mod jobs;
 pub(crate) mod leavings;
 pub(crate) mod lifecycle;
 pub(crate) mod locks;
+pub(crate) mod mounts;
 pub(crate) mod moves;
 pub(crate) mod network;
 pub(crate) mod patterns;
@@ -108,6 +109,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(rings::scenarios());
     singles.extend(callers::scenarios());
     singles.extend(environment::scenarios());
+    singles.extend(mounts::scenarios());
     singles.extend(failures::scenarios());
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());

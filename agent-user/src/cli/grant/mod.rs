@@ -14,7 +14,7 @@ use agent_grant::{Grant, RuleInfo};
 
 use crate::{
     api::{GrantSource, Inputs},
-    grants::{self, Compiled, Resolver},
+    grants::{self, Compiled, OwnFiles, Resolver},
     mounts::{MountNamespace, MountView},
     render::{
         escape,
@@ -40,7 +40,8 @@ fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
     let view = namespace.view()?;
     let owner = nix::unistd::getuid().as_raw();
     let mut resolver = Resolver::new(namespace.root(), &view).of_owner(owner);
-    let compiled = Compiled::in_place(&mut grant, &mut resolver)?;
+    let own = OwnFiles::default();
+    let compiled = Compiled::in_place(&mut grant, &mut resolver, &own, view.names())?;
     let remarks = resolver.resolved(&grant).remarks();
     Ok(Here {
         source,

@@ -52,6 +52,7 @@ mod tests {
             root: root.into(),
             point: point.into(),
             fstype: "ext4".into(),
+            source: "none".into(),
         };
         let view = MountView::new(&[mount(1, "/", "/"), mount(2, "/store/w", "/nonesuch")]);
         let path = Path::new("/nonesuch/a/b");

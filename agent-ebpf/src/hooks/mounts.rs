@@ -1,0 +1,224 @@
+//! Mounts.
+//!
+//! | hook | right |
+//! |---|---|
+//! | `sb_mount`, `sb_umount`, `sb_pivotroot`, `move_mount`, `sb_remount` | `kernel.mount` |
+//! | `fs_context_parse_param`, `sb_kern_mount`: new filesystems | `kernel.mount` |
+//!
+//! Where the grant opens it, it is for mount namespaces of user namespaces that the session made: from
+//! those nothing comes back to others, and what is bound or moved there keeps its name. A new filesystem
+//! must hold nothing from elsewhere. Those of the kernel are known by their kind; one in memory is the
+//! session's own from then on, and noted as such.
+
+use core::ffi::c_void;
+
+use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+
+use super::surface::opened;
+use crate::{
+    decide::{ENOMEM, EPERM, refuse},
+    kernel::{
+        CONTEXT_TYPE, FILESYSTEM_NAME, FilesystemType, FsContext, MOUNT_NAMESPACE_OWNER,
+        MountNamespace, NAMESPACES_MOUNT, Namespaces, SB_DEV, SB_TYPE, SB_USER_NAMESPACE,
+        SuperBlock, TASK_NAMESPACES, USER_NAMESPACE_NUMBER, UserNamespace, load, number_at,
+    },
+    maps::OWN,
+    subject::{Subject, guard, guard_alone},
+};
+
+/// Number of the first user namespace (`PROC_USER_INIT_INO`).
+const INITIAL: u32 = 0xefff_fffd;
+
+const MS_REMOUNT: u64 = 1 << 5;
+const MS_BIND: u64 = 1 << 12;
+const MS_MOVE: u64 = 1 << 13;
+/// `MS_UNBINDABLE`, `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`
+const MS_PROPAGATION: u64 = 0xf << 17;
+/// With none of these a filesystem is mounted anew (`path_mount()`, fs/namespace.c).
+const MS_OTHER: u64 = MS_REMOUNT | MS_BIND | MS_MOVE | MS_PROPAGATION;
+
+/// Ends what others do with the filesystem.
+const MNT_FORCE: u32 = 1;
+
+/// Why nothing may be mounted, if so; 0 for what may go on.
+#[inline(always)]
+fn private(subject: &Subject) -> i32 {
+    let result = opened(subject, Surface::Mount, Right::KernelMount, 0);
+    if result != 0 || !subject.may(Surface::Mount) || is_own_namespace(subject) {
+        return result;
+    }
+    refuse_mount(subject)
+}
+
+#[inline(always)]
+fn refuse_mount(subject: &Subject) -> i32 {
+    let detail = Detail {
+        words: [0; 2],
+        extra: 0,
+    };
+    let reason = Reason::OutsideSession;
+    refuse(subject, Right::KernelMount, reason, NO_RULE, detail, EPERM)
+}
+
+/// Whether the task's mount namespace belongs to a user namespace that the session made.
+#[inline(always)]
+fn is_own_namespace(subject: &Subject) -> bool {
+    // SAFETY: `current` is a valid task; what is not there loads as zero.
+    let owner: *const UserNamespace = unsafe {
+        let all: *const Namespaces = load(subject.task, &TASK_NAMESPACES);
+        let mounts: *const MountNamespace = load(all, &NAMESPACES_MOUNT);
+        load(mounts, &MOUNT_NAMESPACE_OWNER)
+    };
+    is_own_user_namespace(subject, owner)
+}
+
+#[inline(always)]
+fn is_own_user_namespace(subject: &Subject, namespace: *const UserNamespace) -> bool {
+    // SAFETY: loaded from a live object; NULL loads as zero.
+    let number: u32 = unsafe { load(namespace, &USER_NAMESPACE_NUMBER) };
+    let first = subject.image.map_or(0, |image| image.header.mount_owner);
+    first != 0 && number != 0 && number != INITIAL && number != first
+}
+
+#[inline(always)]
+const fn name(text: [u8; 8]) -> u64 {
+    u64::from_ne_bytes(text)
+}
+
+const TMPFS: u64 = name(*b"tmpfs\0\0\0");
+/// Of eight bytes those before the sixth, its NUL.
+const SIX: u64 = u64::from_ne_bytes([255, 255, 255, 255, 255, 255, 0, 0]);
+
+/// Whether filesystems of this type hold nothing from elsewhere when they are new, by the beginning of
+/// the type's name.
+#[inline(always)]
+fn is_fresh(name: u64) -> bool {
+    const FIVE: u64 = u64::from_ne_bytes([255, 255, 255, 255, 255, 0, 0, 0]);
+    const SEVEN: u64 = u64::from_ne_bytes([255, 255, 255, 255, 255, 255, 255, 0]);
+    name & FIVE == self::name(*b"proc\0\0\0\0")
+        || name & SIX == self::name(*b"sysfs\0\0\0")
+        || name & SIX == TMPFS
+        || name & SEVEN == self::name(*b"devpts\0\0")
+        || name & SEVEN == self::name(*b"mqueue\0\0")
+        || name == self::name(*b"cgroup2\0")
+}
+
+#[inline(always)]
+fn judge_type(subject: &Subject, kind: *const FilesystemType) -> i32 {
+    // SAFETY: loaded from the hook's argument.
+    let name: *const c_void = unsafe { load(kind, &FILESYSTEM_NAME) };
+    judge_name(subject, number_at(name))
+}
+
+#[inline(always)]
+fn judge_name(subject: &Subject, name: u64) -> i32 {
+    if is_fresh(name) {
+        return 0;
+    }
+    refuse_mount(subject)
+}
+
+/// `int sb_mount(const char *dev_name, const struct path *, const char *type, unsigned long flags,
+/// void *data)`
+#[lsm(hook = "sb_mount")]
+fn sb_mount(ctx: LsmContext) -> i32 {
+    guard(&ctx, |subject, ctx| {
+        let result = private(subject);
+        let flags: u64 = ctx.arg(3);
+        if result != 0 || flags & MS_OTHER != 0 || !subject.may(Surface::Mount) {
+            return result;
+        }
+        judge_name(subject, number_at(ctx.arg(2)))
+    })
+}
+
+/// `int sb_umount(struct vfsmount *, int flags)`
+#[lsm(hook = "sb_umount")]
+fn sb_umount(ctx: LsmContext) -> i32 {
+    guard(&ctx, |subject, ctx| {
+        let flags: u32 = ctx.arg(1);
+        let result = private(subject);
+        if result == 0 && flags & MNT_FORCE != 0 {
+            return refuse_mount(subject);
+        }
+        result
+    })
+}
+
+/// `int sb_pivotroot(const struct path *old, const struct path *new)`
+#[lsm(hook = "sb_pivotroot")]
+fn sb_pivotroot(_ctx: LsmContext) -> i32 {
+    // A closure of its own: a function as a value has no size, which BTF does not allow with a member.
+    guard_alone(|subject| private(subject))
+}
+
+/// `int move_mount(const struct path *from, const struct path *to)`
+#[lsm(hook = "move_mount")]
+fn move_mount(_ctx: LsmContext) -> i32 {
+    // A closure of its own: a function as a value has no size, which BTF does not allow with a member.
+    guard_alone(|subject| private(subject))
+}
+
+/// `int sb_remount(struct super_block *, void *options)`: of the filesystem itself, for all who use it.
+#[lsm(hook = "sb_remount")]
+fn sb_remount(ctx: LsmContext) -> i32 {
+    guard(&ctx, |subject, ctx| {
+        let result = private(subject);
+        if result != 0 || !subject.may(Surface::Mount) || is_own(subject, ctx.arg(0)) {
+            return result;
+        }
+        refuse_mount(subject)
+    })
+}
+
+/// Whether a filesystem belongs to a user namespace that the session made.
+#[inline(always)]
+fn is_own(subject: &Subject, superblock: *const SuperBlock) -> bool {
+    // SAFETY: the hook's argument.
+    is_own_user_namespace(subject, unsafe { load(superblock, &SB_USER_NAMESPACE) })
+}
+
+/// `int fs_context_parse_param(struct fs_context *, struct fs_parameter *)`: before a filesystem looks
+/// at what it is told, since making one can change what it stands on (overlayfs clears its work
+/// directory). Zero leaves the parameter to the filesystem: the kernel's own function, which answers
+/// `-ENOPARAM`, is called after it.
+#[lsm(hook = "fs_context_parse_param")]
+fn fs_context_parse_param(ctx: LsmContext) -> i32 {
+    guard(&ctx, |subject, ctx| {
+        let result = private(subject);
+        if result != 0 || !subject.may(Surface::Mount) {
+            return result;
+        }
+        let context: *const FsContext = ctx.arg(0);
+        // SAFETY: the hook's argument.
+        judge_type(subject, unsafe { load(context, &CONTEXT_TYPE) })
+    })
+}
+
+/// `int sb_kern_mount(const struct super_block *)`: a filesystem that was made or found, before anybody
+/// can see it.
+#[lsm(hook = "sb_kern_mount")]
+fn sb_kern_mount(ctx: LsmContext) -> i32 {
+    guard(&ctx, |subject, ctx| {
+        let superblock: *const SuperBlock = ctx.arg(0);
+        let result = private(subject);
+        if result != 0 || !subject.may(Surface::Mount) {
+            return result;
+        }
+        // SAFETY: the hook's argument, and what is loaded from it.
+        let (name, dev): (u64, u32) = unsafe {
+            let kind: *const FilesystemType = load(superblock, &SB_TYPE);
+            let name: *const c_void = load(kind, &FILESYSTEM_NAME);
+            (number_at(name), load(superblock, &SB_DEV))
+        };
+        let result = judge_name(subject, name);
+        if result != 0 || name & SIX != TMPFS || !is_own(subject, superblock) {
+            return result;
+        }
+        match OWN.insert(&dev, &subject.label.generation, 0) {
+            Ok(()) => 0,
+            Err(_) => -ENOMEM,
+        }
+    })
+}
