@@ -15,6 +15,10 @@ pub enum EventKind {
     SuperblockGone = 3,
     /// Answer to the self-check: `path`, `dev`, `ino` as a hook reads them.
     SelfCheck = 4,
+    /// A tagged cgroup was removed; `cgroup` says which.
+    CgroupGone = 5,
+    /// A task could not be given a label that it should have: the daemon looks at all of them.
+    Unsettled = 6,
 }
 
 /// Fixed part of an event; [`Event::path_len`] bytes of path follow it in the record.

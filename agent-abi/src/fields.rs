@@ -22,6 +22,8 @@ macro_rules! for_each_kernel_field {
             STORAGE_ELEMENT_DATA = "bpf_local_storage_elem", "sdata";
             STORAGE_DATA_MAP = "bpf_local_storage_data", "smap";
             STORAGE_DATA_VALUE = "bpf_local_storage_data", "data";
+            TASK_PID = "task_struct", "pid";
+            ITER_META_SEQ = "bpf_iter_meta", "seq";
             TASK_TGID = "task_struct", "tgid";
             TASK_REAL_PARENT = "task_struct", "real_parent";
             TASK_ATOMIC_FLAGS = "task_struct", "atomic_flags";
@@ -39,6 +41,7 @@ macro_rules! for_each_kernel_field {
             CSS_SET_DEFAULT_CGROUP = "css_set", "dfl_cgrp";
             CGROUP_PARENT_CSS = "cgroup", "self", "parent";
             CSS_CGROUP = "cgroup_subsys_state", "cgroup";
+            CGROUP_LEVEL = "cgroup", "level";
             CGROUP_KERNFS = "cgroup", "kn";
             KERNFS_ID = "kernfs_node", "id";
             FILE_DENTRY = "file", "f_path", "dentry";

@@ -11,6 +11,11 @@ use crate::{
 /// no program reads another build's image as its own.
 pub const IMAGE_MAGIC: u32 = u32::from_le_bytes(*b"BLF3");
 
+/// First word of the image of a session whose processes were set free: a label that names it is none.
+/// It stands in the slot from the moment of the release until no task has the label any more, so that
+/// all are free at once, and no copy of the label that is still being made can bind anybody.
+pub const RELEASED_MAGIC: u32 = u32::from_le_bytes(*b"BLFx");
+
 /// The automaton's sink: no right here, and none on any path below.
 pub const SINK: u16 = 0;
 
@@ -41,7 +46,7 @@ pub struct Image {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct ImageHeader {
-    /// [`IMAGE_MAGIC`].
+    /// [`IMAGE_MAGIC`] or [`RELEASED_MAGIC`].
     pub magic: u32,
     /// The session's generation; must equal that of the task's label.
     pub generation: u32,

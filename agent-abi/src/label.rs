@@ -1,8 +1,8 @@
 //! The label of a task: which session it belongs to. Kept in task storage.
 
-/// Value of the `LABELS` task storage. Inherited in `task_alloc`, dropped by the daemon alone.
+/// Value of the `LABELS` task storage. Inherited at birth, dropped by the daemon alone.
 ///
-/// `generation` 0 is no session: user space writes it to drop a label.
+/// `generation` 0 is no session: whether the task has one is told by its cgroup when it next acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Label {
@@ -18,6 +18,27 @@ impl Label {
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.slot as u64 | (self.generation as u64) << 32
+    }
+
+    /// The label of no session.
+    pub const NONE: Self = Self {
+        slot: 0,
+        generation: 0,
+    };
+
+    /// Whether it names a session, in force or ended.
+    #[must_use]
+    pub const fn is_some(self) -> bool {
+        self.generation != 0
+    }
+
+    /// What [`Self::bits`] made.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self {
+            slot: bits as u32,
+            generation: (bits >> 32) as u32,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod arguments;
+pub mod census;
 pub mod event;
 pub mod fields;
 pub mod filesystem;

@@ -22,9 +22,6 @@ pub const MAX_NAME: usize = 255;
 /// Bytes of a path in an event. Decisions do not depend on it; a longer path is shown by its tail.
 pub const MAX_EVENT_PATH: usize = 4096;
 
-/// Levels of cgroup nesting that tagging looks up.
-pub const MAX_CGROUP_DEPTH: usize = 32;
-
 /// States of one automaton: a state is a 16-bit index into the transition table.
 pub const MAX_STATES: usize = 1 << 16;
 

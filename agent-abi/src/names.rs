@@ -20,6 +20,10 @@ pub const CGROUPS: &str = "CGROUPS";
 pub const OBJECTS: &str = "OBJECTS";
 /// Inode storage: a message queue to the [`Label`](crate::Label) of the session that made it.
 pub const QUEUES: &str = "QUEUES";
+/// Array of one [`Settling`](crate::census::Settling).
+pub const SETTLING: &str = "SETTLING";
+/// Array of one [`Census`](crate::census::Census).
+pub const CENSUS: &str = "CENSUS";
 /// Array: superblock number, the index into `Image::roots`, to the
 /// [`Superblock`](crate::superblock::Superblock) that has it.
 pub const SUPERBLOCKS: &str = "SUPERBLOCKS";

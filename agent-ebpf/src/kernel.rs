@@ -23,6 +23,10 @@ opaque! {
     Task;
     /// `struct cred`
     Credentials;
+    /// `struct bpf_iter_meta`
+    IterMeta;
+    /// `struct seq_file`
+    SeqFile;
     /// `struct css_set`
     CssSet;
     /// `struct cgroup`

@@ -25,6 +25,7 @@ mod groups;
 mod hooks;
 mod kernel;
 mod maps;
+mod membership;
 mod name;
 mod place;
 mod refer;

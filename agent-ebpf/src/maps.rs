@@ -4,6 +4,7 @@ use core::{ffi::c_void, marker::PhantomData};
 
 use agent_abi::{
     Image, Label,
+    census::{Census, Settling},
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
     limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS},
@@ -129,10 +130,7 @@ impl TaskStorage<Label> {
                 return None;
             }
             let label = number_at(member(data, &STORAGE_DATA_VALUE));
-            Some(Label {
-                slot: label as u32,
-                generation: (label >> 32) as u32,
-            })
+            Some(Label::from_bits(label))
         }
     }
 }
@@ -171,6 +169,30 @@ impl TaskStorage<Label> {
     }
 }
 
+impl TaskStorage<Label> {
+    /// The label of `task`; that of no session where it has none.
+    #[inline(always)]
+    pub fn label(&self, task: *const Task) -> Label {
+        let Some(value) = self.get(task) else {
+            return Label::NONE;
+        };
+        // SAFETY: a live map value of this size, aligned to it; it lives as long as the program runs
+        // (RCU).
+        Label::from_bits(unsafe { value.cast::<u64>().read_volatile() })
+    }
+
+    /// Gives `task` a label; false: no memory.
+    #[inline(always)]
+    pub fn give(&self, task: *const Task, label: Label) -> bool {
+        let Some(value) = self.get_or_create(task) else {
+            return false;
+        };
+        // SAFETY: as above. In one store: who reads meanwhile sees the old label or the new one.
+        unsafe { value.cast::<u64>().write_volatile(label.bits()) };
+        true
+    }
+}
+
 impl<T> TaskStorage<T> {
     /// Drops the value of `task`.
     #[inline(always)]
@@ -204,6 +226,12 @@ pub static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new
 
 #[btf_map]
 pub static CGROUPS: HashMap<u64, Label, MAX_SESSIONS> = HashMap::new();
+
+#[btf_map]
+pub static SETTLING: Array<Settling, 1> = Array::new();
+
+#[btf_map]
+pub static CENSUS: Array<Census, 1> = Array::new();
 
 #[btf_map]
 pub static SUPERBLOCKS: Array<Superblock, MAX_SUPERBLOCKS> = Array::new();

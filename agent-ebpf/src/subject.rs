@@ -6,25 +6,16 @@
 
 use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
 
-use agent_abi::{
-    Image, Label, Surface,
-    image::IMAGE_MAGIC,
-    limits::{MAX_CGROUP_DEPTH, MAX_SESSIONS},
-};
-use aya_ebpf::{
-    EbpfContext,
-    helpers::generated::{bpf_get_current_task_btf, bpf_loop},
-    programs::LsmContext,
-};
+use agent_abi::{Image, Label, Surface};
+use aya_ebpf::{EbpfContext, helpers::generated::bpf_get_current_task_btf, programs::LsmContext};
 
 use crate::{
     kernel::{
-        CGROUP_KERNFS, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup, Credentials,
-        Css, CssSet, KERNFS_ID, KernfsNode, LocalStorage, TASK_BPF_STORAGE, TASK_CGROUPS,
-        TASK_CREDENTIALS, TASK_FLAGS, TASK_GROUP_LEADER, TASK_REAL_CREDENTIALS, Task, load,
-        load_to_return, zero_from_null,
+        Credentials, LocalStorage, TASK_BPF_STORAGE, TASK_CREDENTIALS, TASK_FLAGS,
+        TASK_GROUP_LEADER, TASK_REAL_CREDENTIALS, Task, load, load_to_return, zero_from_null,
     },
-    maps::{CGROUPS, IMAGES, LABELS},
+    maps::LABELS,
+    membership::{Standing, settle_acting, standing as standing_of},
 };
 
 /// `PF_IO_WORKER` in `task_struct::flags`
@@ -83,10 +74,7 @@ impl Subject {
     pub fn shares_session_with(&self, task: *const Task) -> bool {
         // SAFETY: `task` is a hook's argument.
         let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
-        // SAFETY: the value lives as long as the program runs (RCU).
-        LABELS
-            .get(leader)
-            .is_some_and(|label| unsafe { *label } == self.label)
+        LABELS.label(leader) == self.label
     }
 }
 
@@ -205,93 +193,24 @@ fn subject(
     leader: *const Task,
     storage: *const LocalStorage,
 ) -> Option<Subject> {
-    let label = match LABELS.peek(storage) {
+    let mut label = match LABELS.peek(storage) {
         Some(label) => label,
-        None => match LABELS.get(leader) {
-            // SAFETY: the value lives as long as the program runs (RCU).
-            Some(label) => unsafe { *label },
-            None => return doubtful(task),
-        },
+        None => LABELS.label(leader),
     };
-    if label.generation == 0 {
-        return None;
-    }
-    Some(Subject {
-        task,
-        label,
-        image: image_of(label),
-    })
-}
-
-#[inline(always)]
-fn image_of(label: Label) -> Option<&'static Image> {
-    let image = IMAGES.get_value(label.slot & (MAX_SESSIONS as u32 - 1), &0)?;
-    let header = &image.header;
-    let is_current = header.magic == IMAGE_MAGIC && header.generation == label.generation;
-    is_current.then_some(image)
-}
-
-/// Storage but no label: another program's storage, or (before 6.2, on preemptible kernels) the
-/// helper found its per-CPU lock taken (`bpf_task_storage_trylock()`). Only in a tagged cgroup
-/// can it be the second; then nothing is known, and so nothing allowed.
-#[inline(always)]
-fn doubtful(task: *const Task) -> Option<Subject> {
-    // SAFETY: `current` is a valid task; its css_set cannot go away while it runs.
-    let cgroup: *const Cgroup = unsafe {
-        let set: *const CssSet = load(task, &TASK_CGROUPS);
-        load(set, &CSS_SET_DEFAULT_CGROUP)
+    let mut standing = match label.is_some() {
+        true => standing_of(label),
+        false => Standing::Released,
     };
-    let label = tag_of(cgroup);
-    (label.generation != 0).then_some(Subject {
-        task,
-        label,
-        image: None,
-    })
-}
-
-#[repr(C)]
-struct Ancestry {
-    cgroup: *const Cgroup,
-    label: Label,
-}
-
-/// The label that the nearest tagged cgroup on the way up gives; generation 0 where there is none.
-#[inline(always)]
-pub fn tag_of(cgroup: *const Cgroup) -> Label {
-    let mut ancestry = Ancestry {
-        cgroup,
-        label: Label {
-            slot: 0,
-            generation: 0,
-        },
-    };
-    // SAFETY: the callback has the signature that bpf_loop expects, and its context outlives it.
-    unsafe {
-        bpf_loop(
-            MAX_CGROUP_DEPTH as u32,
-            ascend as *mut c_void,
-            (&raw mut ancestry).cast(),
-            0,
-        );
-    }
-    ancestry.label
-}
-
-unsafe extern "C" fn ascend(_step: u32, ancestry: *mut Ancestry) -> i64 {
-    // SAFETY: `ancestry` is `tag_of`'s; the cgroup was loaded from a live one.
-    unsafe {
-        let cgroup = (*ancestry).cgroup;
-        let node: *const KernfsNode = load(cgroup, &CGROUP_KERNFS);
-        let id: u64 = load(node, &KERNFS_ID);
-        if let Some(label) = CGROUPS.get(&id) {
-            (*ancestry).label = *label;
-            return 1;
+    if matches!(standing, Standing::Released) {
+        label = Label::from_bits(settle_acting(task, leader));
+        if !label.is_some() {
+            return None;
         }
-        let parent: *const Css = load(cgroup, &CGROUP_PARENT_CSS);
-        if parent.is_null() {
-            return 1;
-        }
-        (*ancestry).cgroup = load(parent, &CSS_CGROUP);
+        standing = standing_of(label);
     }
-    0
+    let image = match standing {
+        Standing::InForce(image) => Some(image),
+        Standing::Released | Standing::Ended => None,
+    };
+    Some(Subject { task, label, image })
 }

@@ -1,8 +1,15 @@
 //! cgroup v2: where it is mounted, and what the daemon does to one cgroup.
 
 use std::{
-    fs, io,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    fs,
+    io::{self, Read, Write},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{MetadataExt, OpenOptionsExt},
+        },
+    },
     path::{Path, PathBuf},
 };
 
@@ -76,9 +83,53 @@ impl Hierarchy {
         Cgroup::at(self.root.join(relative))
     }
 
+    /// Below it are the cgroups that the daemon makes.
+    #[must_use]
+    pub fn own(&self) -> PathBuf {
+        self.root.join("bailiff")
+    }
+
+    /// The cgroup with this id, wherever it is.
+    ///
+    /// # Errors
+    /// `ESTALE`: there is none.
+    pub fn by_id(&self, id: u64) -> io::Result<Cgroup> {
+        /// `struct file_handle` with a handle of kernfs, which is the id.
+        #[repr(C)]
+        struct Handle {
+            bytes: u32,
+            kind: i32,
+            id: [u8; 8],
+        }
+        /// `FILEID_KERNFS`
+        const KERNFS: i32 = 0xfe;
+        let root = fs::File::open(&self.root)?;
+        let mut handle = Handle {
+            bytes: 8,
+            kind: KERNFS,
+            id: id.to_ne_bytes(),
+        };
+        // SAFETY: a live handle of the size that it says, and a descriptor of the filesystem.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_open_by_handle_at,
+                root.as_raw_fd(),
+                &raw mut handle,
+                libc::O_PATH | libc::O_CLOEXEC,
+            )
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a descriptor that the kernel has just given to us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        let path = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+        Ok(Cgroup { path, id })
+    }
+
     /// The cgroup of a session that `bailiff run` starts; made where it is not there.
     pub fn create_for(&self, session: &str) -> io::Result<Cgroup> {
-        let path = self.root.join("bailiff").join(session);
+        let path = self.own().join(session);
         fs::create_dir_all(&path)?;
         Cgroup::at(path)
     }
@@ -129,18 +180,53 @@ impl Cgroup {
     /// Whether the same cgroup, and no later one of that name, is still there.
     #[must_use]
     pub fn exists(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|meta| meta.ino() == self.id)
+        self.directory().is_ok()
+    }
+
+    /// Its directory: of this very cgroup, not of a later one of that path.
+    fn directory(&self) -> io::Result<fs::File> {
+        let directory = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
+            .open(&self.path)?;
+        if directory.metadata()?.ino() == self.id {
+            Ok(directory)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ENODEV))
+        }
+    }
+
+    /// Opens one of its files.
+    pub fn open_file(&self, name: &str, options: &fs::OpenOptions) -> io::Result<fs::File> {
+        let directory = self.directory()?;
+        options.open(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+    }
+
+    fn read(&self, name: &str) -> io::Result<String> {
+        let mut text = String::new();
+        self.open_file(name, fs::OpenOptions::new().read(true))?
+            .read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        self.open_file(name, fs::OpenOptions::new().write(true))?
+            .write_all(text.as_bytes())
     }
 
     /// Moves a process here.
     pub fn admit(&self, pid: u32) -> io::Result<()> {
-        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+        self.write("cgroup.procs", &pid.to_string())
     }
 
     /// Processes here and in every cgroup below.
     pub fn processes(&self) -> io::Result<Vec<u32>> {
+        let directory = self.directory()?;
         let mut found = Vec::new();
-        collect(&self.path, &mut found)?;
+        collect(
+            &PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())),
+            &mut found,
+        )?;
         found.sort_unstable();
         found.dedup();
         Ok(found)
@@ -148,29 +234,28 @@ impl Cgroup {
 
     /// Whether any process, here or below, is alive.
     pub fn populated(&self) -> io::Result<bool> {
-        let events = fs::read_to_string(self.path.join("cgroup.events"))?;
+        let events = self.read("cgroup.events")?;
         Ok(events.lines().any(|line| line == "populated 1"))
     }
 
     /// Kills every process here and below, at once.
     pub fn kill(&self) -> io::Result<()> {
-        fs::write(self.path.join("cgroup.kill"), "1")
+        self.write("cgroup.kill", "1")
     }
 
     pub fn freeze(&self, frozen: bool) -> io::Result<()> {
-        fs::write(
-            self.path.join("cgroup.freeze"),
-            if frozen { "1" } else { "0" },
-        )
+        self.write("cgroup.freeze", if frozen { "1" } else { "0" })
     }
 
     #[must_use]
     pub fn frozen(&self) -> bool {
-        fs::read_to_string(self.path.join("cgroup.freeze")).is_ok_and(|text| text.trim() == "1")
+        self.read("cgroup.freeze")
+            .is_ok_and(|text| text.trim() == "1")
     }
 
     /// Removes it and the empty cgroups below.
     pub fn remove(&self) -> io::Result<()> {
+        self.directory()?;
         remove_tree(&self.path)
     }
 }

@@ -58,6 +58,24 @@ impl ProcessHandle {
             .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
     }
 
+    /// Kills it, and no other that has its pid since. Minimum kernel: 5.1.
+    pub fn kill(&self) -> io::Result<()> {
+        // SAFETY: a descriptor, a number and no further information.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.fd.as_raw_fd(),
+                libc::SIGKILL,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
     /// Whether it has not ended; while it has not, its pid is its own.
     #[must_use]
     pub fn alive(&self) -> bool {
@@ -72,14 +90,6 @@ pub fn comm(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/comm"))
         .ok()
         .map(|name| name.trim_end().into())
-}
-
-/// Every process of this host.
-pub fn all() -> io::Result<Vec<u32>> {
-    let entries = fs::read_dir("/proc")?.filter_map(Result::ok);
-    Ok(entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect())
 }
 
 #[cfg(test)]

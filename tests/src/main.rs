@@ -20,7 +20,7 @@ use crate::{
     },
     scenarios::{
         Context, Single, asked_moves, bounds, failures, filtered, lifecycle, network, patterns,
-        storm, stress,
+        storm, stress, turmoil, who,
     },
 };
 
@@ -52,6 +52,14 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
         ["toil", secret, threads] => lifecycle::toil(secret, threads).map_err(Into::into),
         ["exec-by-thread", command @ ..] if !command.is_empty() => {
             lifecycle::execute_by_thread(command).map_err(Into::into)
+        }
+        ["who-forks", flags, cgroup, secret] => {
+            who::fork_on(flags, cgroup, secret).map_err(Into::into)
+        }
+        ["who-is-born", cgroup, secret] => who::bear_into(cgroup, secret).map_err(Into::into),
+        ["turmoil", kind] => turmoil::rage(kind).map_err(Into::into),
+        ["who-executes", flags, command @ ..] if !command.is_empty() => {
+            who::execute_on(flags, command).map_err(Into::into)
         }
         ["truncate-input"] => {
             lifecycle::truncate_standard_input();

@@ -19,6 +19,7 @@ use crate::{
         TASK_ATOMIC_FLAGS, Task, VMA_FILE, Vma, is_null_at, load, numbers_are_cheap,
     },
     maps::LABELS,
+    membership::{held_by, unsettle},
     place::{Place, place_of},
     subject::{Subject, current_task, guard, guard_prepared, guard_unless},
 };
@@ -94,24 +95,24 @@ fn gain(subject: &Subject, program: *const Inode) -> i32 {
     )
 }
 
-/// Gives the current thread the label of its group, or takes a label away that the group no
-/// longer has: it is the leader from now on. Not inlined: most tasks are leaders already.
+/// Gives the current thread the label of its process: it is the leader from now on. Not inlined: most
+/// tasks are leaders already.
+///
+/// Where the process has none, the thread gets the label of no session: storage, by which it does not
+/// pass for unlabelled when it next acts, but is looked at ([`settle_acting`]). Otherwise a process
+/// that is labelled between here and `de_thread()` would lose the label with its old leader.
+///
+/// [`settle_acting`]: crate::membership::settle_acting
 #[inline(never)]
 fn carry_label(task: *const Task, leader: *const Task) -> i32 {
-    match LABELS.get(leader) {
-        Some(label) => match LABELS.get_or_create(task) {
-            // SAFETY: live map values of two tasks.
-            Some(copy) => unsafe {
-                *copy = *label;
-                0
-            },
-            None => -ENOMEM,
-        },
-        None => {
-            LABELS.delete(task);
-            0
-        }
+    let label = held_by(leader);
+    if LABELS.give(task, label) {
+        return 0;
     }
+    if label.is_some() {
+        return -ENOMEM;
+    }
+    unsettle()
 }
 
 /// `int mmap_file(struct file *, unsigned long reqprot, unsigned long prot, unsigned long flags)`;

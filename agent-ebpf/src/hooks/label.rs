@@ -2,13 +2,23 @@
 //!
 //! | hook | does |
 //! |---|---|
-//! | `lsm/task_alloc` | copies the label to every new task; refuses birth into another cgroup (`cgroup.enter`) |
+//! | `lsm/task_alloc` | refuses birth into another cgroup (`cgroup.enter`); makes room for the label of a session's child |
+//! | `tp_btf/task_newtask` | settles the label of every new task, before it runs |
 //! | `tp_btf/cgroup_attach_task` | labels whoever enters a tagged cgroup |
+//! | `tp_btf/cgroup_rmdir` | tells the daemon that a tagged cgroup is gone |
+//! | `iter/task` | labels, frees or lists every task, for the daemon |
 //! | `lsm/sb_delete` | forgets a filesystem that goes away, and tells the daemon |
 
-use agent_abi::{Event, EventKind, Reason, Right, event::Detail, ledger::NO_RULE};
+use core::{arch::asm, ffi::c_void};
+
+use agent_abi::{
+    Event, EventKind, Label, Reason, Right,
+    census::{Act, Census, Member},
+    event::Detail,
+    ledger::NO_RULE,
+};
 use aya_ebpf::{
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_ringbuf_output},
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_ringbuf_output, bpf_seq_write},
     macros::{btf_tracepoint, lsm},
     programs::{BtfTracePointContext, LsmContext},
 };
@@ -16,16 +26,26 @@ use aya_ebpf::{
 use crate::{
     decide::{ENOMEM, EPERM, refuse},
     event::count_drop,
-    kernel::{Cgroup, SB_DEV, SuperBlock, TASK_GROUP_LEADER, Task, load},
-    maps::{EVENTS, LABELS, OWN, SUPERBLOCKS},
-    subject::{guard, tag_of},
+    kernel::{
+        Cgroup, ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SeqFile, SuperBlock,
+        TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_TGID, Task, load,
+    },
+    maps::{CENSUS, CGROUPS, EVENTS, LABELS, OWN, SCRATCH, SUPERBLOCKS},
+    membership::{cgroup_of, held_by, id_of, is_unsettled, tag_of, tell, unsettle},
+    subject::{current_task, guard},
     walk::superblock_number,
 };
 
 /// `CLONE_INTO_CGROUP`, the one clone flag above 32 bits that hooks see.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
-/// The child's cgroup is not to be trusted here: it is still the initial one.
+/// `PF_EXITING` in `task_struct::flags`
+const EXITING: u32 = 4;
+
+/// The child's cgroup is not to be trusted here: it is still the initial one. Nor is its parent's label:
+/// between here and [`task_newtask`], where it gets its own, the parent's memory is copied, and the parent
+/// may be set free, its session's slot even be used again. What is made here is the room, so that
+/// nobody is born unlabelled for want of memory.
 #[lsm(hook = "task_alloc")]
 fn task_alloc(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
@@ -42,15 +62,80 @@ fn task_alloc(ctx: LsmContext) -> i32 {
                 return result;
             }
         }
-        match LABELS.get_or_create(child) {
-            Some(label) => {
-                // SAFETY: a live map value of the child, which does not run yet.
-                unsafe { *label = subject.label };
-                0
-            }
-            None => -ENOMEM,
+        if LABELS.give(child, Label::NONE) {
+            0
+        } else {
+            -ENOMEM
         }
     })
+}
+
+/// `void task_newtask(struct task_struct *, unsigned long clone_flags)`: after `cgroup_post_fork()`,
+/// when everybody can see the child, and before it runs (`copy_process()`).
+///
+/// A child is labelled whose parent is, or whose cgroup is tagged. A tag is in force before the daemon
+/// looks at everybody: so it is seen here, or the child is seen there.
+#[btf_tracepoint(function = "task_newtask")]
+fn task_newtask(ctx: BtfTracePointContext) -> i32 {
+    let child: *const Task = ctx.arg(0);
+    let flags: u64 = ctx.arg(1);
+    // First: what was settled before is seen after it.
+    let unsettled = is_unsettled();
+    // SAFETY: `current` and the tracepoint's argument are live tasks.
+    let (leader, stored, given): (*const Task, *const LocalStorage, *const LocalStorage) = unsafe {
+        let leader: *const Task = load(current_task(), &TASK_GROUP_LEADER);
+        (
+            leader,
+            load(leader, &TASK_BPF_STORAGE),
+            load(child, &TASK_BPF_STORAGE),
+        )
+    };
+    if unsettled || flags & CLONE_INTO_CGROUP != 0 || has_storage(stored) || has_storage(given) {
+        return settle_child(child, leader);
+    }
+    0
+}
+
+/// Whether the pointer to a task's storage is not NULL. Not told to LLVM as a comparison, which it would
+/// join to others by an arithmetic that verifiers refuse for pointers.
+#[inline(always)]
+fn has_storage(storage: *const LocalStorage) -> bool {
+    // SAFETY: a jump, and to nowhere but the block.
+    unsafe {
+        asm!("if {storage} != 0 goto {has}", storage = in(reg) storage, has = label {
+            return true;
+        }, options(nomem, nostack, preserves_flags));
+    }
+    false
+}
+
+#[inline(never)]
+fn settle_child(child: *const Task, parent: *const Task) -> i32 {
+    // SAFETY: a live task. A process leads itself; a thread belongs to its parent's process.
+    let leader: *const Task = unsafe { load(child, &TASK_GROUP_LEADER) };
+    let held = held_by(leader);
+    if held.is_some() {
+        // A process: it was moved, or looked at, since it can be seen. A thread: its process's.
+        return carry(child, held);
+    }
+    let mut label = held_by(parent);
+    if !label.is_some() {
+        label = tag_of(cgroup_of(child));
+    }
+    if !label.is_some() {
+        LABELS.delete(child);
+        return 0;
+    }
+    carry(leader, label);
+    carry(child, label)
+}
+
+#[inline(always)]
+fn carry(task: *const Task, label: Label) -> i32 {
+    if !LABELS.give(task, label) {
+        unsettle();
+    }
+    0
 }
 
 /// `void cgroup_attach_task(struct cgroup *, const char *path, struct task_struct *, bool group)`,
@@ -60,21 +145,136 @@ fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
     let cgroup: *const Cgroup = ctx.arg(0);
     let task: *const Task = ctx.arg(2);
     let label = tag_of(cgroup);
-    if label.generation == 0 {
+    if !label.is_some() {
         return 0;
     }
     // SAFETY: the tracepoint's argument is a live task.
     let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
-    match LABELS.get_or_create(leader) {
-        // SAFETY: a live map value. A task that has a label keeps it: no session takes a task
-        // from another.
-        Some(current) => unsafe {
-            if (*current).generation == 0 {
-                *current = label;
-            }
-        },
-        // The daemon looks at every member of the cgroup again and labels it, or ends it.
-        None => count_drop(),
+    if held_by(leader).is_some() {
+        return 0;
+    }
+    carry(leader, label)
+}
+
+/// `void cgroup_rmdir(struct cgroup *, const char *path)`
+#[btf_tracepoint(function = "cgroup_rmdir")]
+fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
+    let id = id_of(ctx.arg(0));
+    // SAFETY: the key is a live local.
+    if unsafe { CGROUPS.get(&id) }.is_some() {
+        tell(EventKind::CgroupGone, id);
+    }
+    0
+}
+
+/// `struct bpf_iter__task`, which the iterator is called with.
+#[repr(C)]
+struct TaskIteration {
+    meta: *const IterMeta,
+    /// NULL after the last.
+    task: *const Task,
+}
+
+/// Called for every thread of the daemon's pid namespace, in the order of their ids.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+fn census(ctx: *mut c_void) -> i32 {
+    let ctx = ctx.cast::<TaskIteration>();
+    // SAFETY: the context of this kind of program.
+    let task = unsafe { (*ctx).task };
+    if task.is_null() {
+        return 0;
+    }
+    let Some(census) = CENSUS.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: a live map value; one daemon takes a census at a time. A live task.
+    let (act, leader) = unsafe { ((*census).act, load(task, &TASK_GROUP_LEADER)) };
+    if act == Act::Settle as u32 {
+        settle(census, task, leader)
+    } else if act == Act::Clear as u32 {
+        clear(census, task)
+    } else {
+        // SAFETY: as above.
+        let meta = unsafe { (*ctx).meta };
+        list(meta, task, leader)
+    }
+}
+
+#[inline(never)]
+fn settle(census: *mut Census, task: *const Task, leader: *const Task) -> i32 {
+    let mut label = held_by(leader);
+    let is_new = !label.is_some();
+    if is_new {
+        label = tag_of(cgroup_of(task));
+    }
+    if !label.is_some() {
+        return 0;
+    }
+    let mut given = true;
+    if is_new {
+        given = LABELS.give(leader, label);
+    }
+    if LABELS.label(task) != label {
+        given &= LABELS.give(task, label);
+    }
+    // SAFETY: the census's map value.
+    unsafe {
+        if !given {
+            (*census).failed = (*census).failed.wrapping_add(1);
+        } else if is_new {
+            (*census).changed = (*census).changed.wrapping_add(1);
+        }
+    }
+    0
+}
+
+#[inline(never)]
+fn clear(census: *mut Census, task: *const Task) -> i32 {
+    let own = LABELS.label(task);
+    // SAFETY: the census's map value.
+    unsafe {
+        if !own.is_some() || own != (*census).label {
+            return 0;
+        }
+        (*census).changed = (*census).changed.wrapping_add(1);
+    }
+    LABELS.delete(task);
+    SCRATCH.delete(task);
+    0
+}
+
+#[inline(never)]
+fn list(meta: *const IterMeta, task: *const Task, leader: *const Task) -> i32 {
+    // SAFETY: a live task.
+    let flags: u32 = unsafe { load(task, &TASK_FLAGS) };
+    if flags & EXITING != 0 {
+        return 0;
+    }
+    let cgroup = cgroup_of(task);
+    // SAFETY: a live task.
+    let member = unsafe {
+        Member {
+            own: LABELS.label(task),
+            process: LABELS.label(leader),
+            place: tag_of(cgroup),
+            cgroup: id_of(cgroup),
+            pid: load(task, &TASK_TGID),
+            tid: load(task, &TASK_PID),
+        }
+    };
+    if !member.own.is_some() && !member.process.is_some() && !member.place.is_some() {
+        return 0;
+    }
+    // SAFETY: the iterator's own file, and a live local of that size. What does not fit is asked for
+    // again.
+    unsafe {
+        let file: *const SeqFile = load(meta, &ITER_META_SEQ);
+        bpf_seq_write(
+            file.cast_mut().cast(),
+            (&raw const member).cast(),
+            size_of::<Member>() as u32,
+        );
     }
     0
 }

@@ -15,7 +15,8 @@ pub struct Event {
     pub time: Timestamp,
     /// Name of the session.
     pub session: String,
-    /// `allow`, `deny` or `would-deny`; `lost` for a row that says how many events were dropped.
+    /// `allow`, `deny` or `would-deny`; `lost` for a row that says how many events were dropped,
+    /// `ended` for one that says that a session ended without being told to.
     pub verdict: String,
     /// As in a grant: `file.write`.
     pub right: String,
@@ -63,10 +64,18 @@ impl Event {
     /// The verdict of an event that stands for events that were dropped.
     pub const LOST: &str = "lost";
 
+    /// The verdict of an event that tells the end of a session; the reason is the cause.
+    pub const ENDED: &str = "ended";
+
     /// Whether an action was refused, or would have been.
     #[must_use]
     pub fn refused(&self) -> bool {
         self.verdict == Verdict::Deny.name() || self.verdict == Verdict::WouldDeny.name()
+    }
+
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.verdict == Self::ENDED
     }
 
     #[must_use]

@@ -1,12 +1,14 @@
 //! What daemon and command line say to each other, and what `--json` prints: one schema.
 
 mod event;
+mod member;
 mod path;
 mod requests;
 mod session;
 mod status;
 
 pub use event::{Event, EventProcess, RuleRef};
+pub use member::{Member, Standing};
 pub use path::PathText;
 pub use requests::{EventFilter, GrantSource, Inputs, SourceFile, StartSession, Target, WhyQuery};
 pub use session::{

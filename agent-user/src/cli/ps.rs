@@ -10,7 +10,7 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::{Page, Session, SessionState},
+    api::{Member, Page, Session, SessionState},
     client::Client,
     clock::short_duration,
     render::{
@@ -25,11 +25,17 @@ pub(super) struct PsArgs {
     /// Sessions that have ended too.
     #[arg(short, long)]
     all: bool,
+    /// Every process and thread that belongs to a session, and whether its cgroup says the same.
+    #[arg(long, conflicts_with = "all")]
+    tasks: bool,
     #[command(flatten)]
     json: JsonArg,
 }
 
 pub(super) fn ps(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    if args.tasks {
+        return tasks(args, client);
+    }
     let path = if args.all {
         "/v1/sessions?all=true"
     } else {
@@ -48,6 +54,37 @@ pub(super) fn ps(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
     } else {
         print(&table(&page.items, Timestamp::now()).render())?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tasks(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    let page: Page<Member> = block_on(client.get("/v1/tasks"))??;
+    if args.json.json {
+        print_json(&page)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new(&["SESSION", "PID", "TID", "COMMAND", "CGROUP OF", "STANDING"]);
+    for member in &page.items {
+        let style = if member.standing.is_fault() {
+            WARN
+        } else {
+            PLAIN
+        };
+        let name = |session: &Option<String>| {
+            session
+                .as_deref()
+                .map_or_else(|| "-".into(), |name| escape(name).into_owned())
+        };
+        table.row([
+            Cell::styled(name(&member.session), NAME),
+            member.pid.to_string().into(),
+            member.tid.to_string().into(),
+            escape(&member.command).into(),
+            name(&member.place).into(),
+            Cell::styled(member.standing.name(), style),
+        ]);
+    }
+    print(&table.render())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,16 +1,16 @@
 //! Taking over what an earlier daemon left in force.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use agent_abi::ImageHeader;
+use agent_abi::{ImageHeader, Label, image::RELEASED_MAGIC};
 use jiff::Timestamp;
 
-use super::{sessions::Live, state::Daemon};
+use super::{error::RequestError, sessions::Live, state::Daemon};
 use crate::{
-    api::EndCause,
+    api::{EndCause, GrantSource, Inputs, SourceFile},
     cgroup::Cgroup,
-    grants::{Prepared, Resolver},
-    mounts::{MountNamespace, Vantage},
+    grants::{Prepared, Resolutions, Resolver},
+    mounts::{MountNamespace, Sight, Vantage},
     store::{SessionRow, StoreError},
 };
 
@@ -29,17 +29,13 @@ impl Daemon {
         let mut rows = self.store.live_sessions()?;
         for (slot, header) in &installed {
             let known = rows.iter().position(|row| holds(row, *slot, header));
-            match known.map(|index| rows.swap_remove(index)) {
-                Some(row) => self.adopt_one(row),
-                None => {
-                    tracing::warn!(
-                        "slot {slot} holds session {}, which is not in the store: its limits stay \
-                         in force until the host restarts",
-                        header.generation
-                    );
-                    self.sessions().orphan(*slot);
-                }
-            }
+            let row = match known.map(|index| rows.swap_remove(index)) {
+                Some(row) => row,
+                None => self.stranger(*slot, header),
+            };
+            let live = self.live(row, header.magic == RELEASED_MAGIC);
+            tracing::info!("session {} goes on", live.row.name);
+            self.sessions().insert(Arc::new(live));
         }
         for row in rows {
             tracing::warn!("session {} is no longer in force", row.name);
@@ -52,19 +48,112 @@ impl Daemon {
         for mounts in self.shared_mounts() {
             self.take_in(&mounts).await;
         }
+        if let Err(error) = self.complete().await {
+            tracing::error!("what an earlier daemon began is not completed: {error}");
+        }
         for live in self.live_sessions() {
             self.watch(live);
         }
         Ok(())
     }
 
-    fn adopt_one(self: &Arc<Self>, row: SessionRow) {
-        let live = self.live(row);
-        tracing::info!("session {} goes on", live.row.name);
-        self.sessions().insert(Arc::new(live));
+    /// Completes what an earlier daemon was doing when it died: tagging, or untagging.
+    async fn complete(self: &Arc<Self>) -> Result<(), RequestError> {
+        for live in self.live_sessions() {
+            if live.released.load(Relaxed) {
+                self.release(&live).await?;
+                self.end(&live, EndCause::Untagged).await;
+            } else if live.cgroup.exists() {
+                self.kernel().tag_cgroup(live.cgroup.id(), live.label())?;
+            }
+        }
+        let labels = self
+            .live_sessions()
+            .iter()
+            .map(|live| live.label())
+            .collect::<Vec<_>>();
+        {
+            let mut kernel = self.kernel();
+            for (cgroup, label) in kernel.tagged_cgroups()? {
+                if !labels.contains(&label) {
+                    kernel.untag_cgroup(cgroup)?;
+                }
+            }
+        }
+        let settled = self.blocking(Daemon::settle_labels).await?;
+        if settled > 0 {
+            tracing::warn!(
+                "{settled} processes were labelled that an earlier daemon had not reached"
+            );
+        }
+        Ok(())
     }
 
-    fn live(self: &Arc<Self>, row: SessionRow) -> Live {
+    /// A session that is in force and that the store does not know: somebody replaced the store. It
+    /// goes on under what the kernel holds, and can be stopped like any other.
+    fn stranger(&self, slot: u32, header: &ImageHeader) -> SessionRow {
+        let label = Label {
+            slot,
+            generation: header.generation,
+        };
+        let tagged = self.kernel().tagged_cgroups().unwrap_or_default();
+        let id = tagged
+            .iter()
+            .find(|(_, tag)| *tag == label)
+            .map_or(0, |(id, _)| *id);
+        let cgroup = self
+            .hierarchy
+            .by_id(id)
+            .unwrap_or_else(|_| Cgroup::removed("?".into(), id));
+        let row = SessionRow {
+            number: header.generation,
+            name: format!("session-{}", header.generation),
+            slot,
+            own_cgroup: cgroup.path().starts_with(self.hierarchy.own()),
+            cgroup: cgroup.path().into(),
+            cgroup_id: id,
+            grant: "?".into(),
+            mode: if header.audit == 0 {
+                "enforce"
+            } else {
+                "audit"
+            }
+            .into(),
+            source: GrantSource {
+                main: SourceFile {
+                    name: "?".into(),
+                    origin: "?".into(),
+                    text: String::new(),
+                    file: None,
+                },
+                includes: Vec::new(),
+            },
+            inputs: Inputs::default(),
+            resolutions: Resolutions::default(),
+            rules: Vec::new(),
+            command: Vec::new(),
+            uid: 0,
+            boot_id: self.boot_id.clone(),
+            started: Timestamp::now(),
+            ended: None,
+            end_cause: None,
+            counts: None,
+            sight: Sight::default(),
+        };
+        tracing::warn!(
+            "slot {slot} holds session {}, which is not in the store: it is called {} and goes on under \
+             the limits that the kernel has; `bailiff stop {}` ends it",
+            row.number,
+            row.name,
+            row.name
+        );
+        if let Err(error) = self.store.insert_session(&row) {
+            tracing::warn!("{} is not in the store: {error}", row.name);
+        }
+        row
+    }
+
+    fn live(self: &Arc<Self>, row: SessionRow, released: bool) -> Live {
         let cgroup = match self.hierarchy.open(&row.cgroup) {
             Ok(cgroup) if cgroup.id() == row.cgroup_id => cgroup,
             // The watching task sees that it is gone, and ends the session.
@@ -104,7 +193,9 @@ impl Daemon {
         let populated = cgroup.populated().unwrap_or(false);
         let running = populated || !row.own_cgroup || !cgroup.exists();
         let sight = row.sight.clone();
-        Live::new(row, cgroup, compiled, mounts, sight, running)
+        let live = Live::new(row, cgroup, compiled, mounts, sight, running);
+        live.released.store(released, Relaxed);
+        live
     }
 
     /// Where a session's mounts were seen so far. Not where just any process of it is: one that could

@@ -1,6 +1,9 @@
 //! What the daemon says of sessions and of itself.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::{error::RequestError, sessions::Live, state::Daemon};
 use crate::{
@@ -19,17 +22,22 @@ const FIRST_REFUSALS: u32 = 10;
 impl Daemon {
     /// A session in force, as it is now.
     pub(super) fn describe(&self, live: &Live) -> Session {
+        self.describe_among(live, &self.populations())
+    }
+
+    /// [`Self::describe`] with the number of processes of each session.
+    pub(super) fn describe_among(&self, live: &Live, populations: &BTreeMap<u32, u32>) -> Session {
         let ended = *live.ended.borrow();
         if !ended {
             self.counts(live);
         }
         let state = match () {
-            () if ended => SessionState::Ended,
+            () if ended || !live.cgroup.exists() => SessionState::Ended,
             () if !live.running.load(Relaxed) => SessionState::Starting,
             () if live.cgroup.frozen() => SessionState::Frozen,
             () => SessionState::Running,
         };
-        let processes = live.cgroup.processes().map_or(0, |pids| pids.len() as u32);
+        let processes = populations.get(&live.row.number).copied().unwrap_or(0);
         Session {
             state,
             processes,

@@ -211,7 +211,7 @@ impl Daemon {
         let Some(compiled) = &live.compiled else {
             return Ok(());
         };
-        if live.ending.load(Relaxed) {
+        if live.ending.load(Relaxed) || live.released.load(Relaxed) {
             return Ok(());
         }
         let epoch = self.next_epoch();

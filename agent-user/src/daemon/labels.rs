@@ -1,82 +1,75 @@
-//! Labels of running processes, set and cleared until nothing is left to do.
+//! Labels of running processes, given and taken until nothing is left to do.
 
-use agent_abi::Label;
+use std::sync::PoisonError;
+
+use agent_abi::{Label, census::Settling};
 
 use super::{error::RequestError, state::Daemon};
-use crate::{
-    cgroup::Cgroup,
-    kernel::Kernel,
-    process::{self, ProcessHandle},
-};
+use crate::kernel::{Kernel, KernelError, Outcome};
 
-/// Passes after which something must be wrong: every pass but the first sees only what was
-/// forked by a process that had no label yet.
-const MAX_PASSES: usize = 1000;
+/// Passes after which something must be wrong. What is born or moved after a tag is in force is
+/// labelled by the kernel side, so the first pass finds all that was there before, but for a thread
+/// that changes places with its leader in an `execve` while it is looked for.
+const MAX_PASSES: usize = 100;
+
+/// Passes in a row that must find nothing.
+const QUIET: usize = 2;
 
 impl Daemon {
-    /// Labels every process in `cgroup` and below. Those that fork meanwhile are found by the
-    /// next pass; those that a labelled process forks have the label from birth.
-    pub(super) fn label_all(&self, cgroup: &Cgroup, label: Label) -> Result<usize, RequestError> {
-        let failed = |error| RequestError::failed("cannot list the cgroup's processes", error);
-        self.until_none_new(
-            label,
-            || cgroup.processes().map_err(failed),
-            |kernel, process| {
-                if kernel.label(process.fd())? == Some(label) {
-                    return Ok(false);
-                }
-                kernel.set_label(process.fd(), label)?;
-                Ok(true)
-            },
-        )
+    /// Puts `label` on a cgroup: on every process in it and below, and on all that are born there or
+    /// come there from now on. Counts those that were there.
+    pub(super) fn tag(&self, cgroup: u64, label: Label) -> Result<u64, RequestError> {
+        let _alone = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut kernel = self.kernel();
+            let failed = kernel.settling()?.failed;
+            kernel.set_settling(Settling { tagging: 1, failed })?;
+            kernel.tag_cgroup(cgroup, label)?;
+        }
+        self.settle_all()
     }
 
-    /// Takes the label from every process of this host that has it, wherever it went.
-    pub(super) fn clear_all(&self, label: Label) -> Result<usize, RequestError> {
-        let failed = |error| RequestError::failed("cannot list processes", error);
-        self.until_none_new(
-            label,
-            || process::all().map_err(failed),
-            |kernel, process| {
-                if kernel.label(process.fd())? != Some(label) {
-                    return Ok(false);
-                }
-                kernel.clear_label(process.fd())?;
-                Ok(true)
-            },
-        )
+    /// Labels every process that is in a tagged cgroup and has no label, if there may be any.
+    pub(super) fn settle_labels(&self) -> Result<u64, RequestError> {
+        let _alone = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settle_all()
     }
 
-    fn until_none_new(
+    fn settle_all(&self) -> Result<u64, RequestError> {
+        let before = self.kernel().settling()?;
+        let settled = self.until_quiet(Kernel::settle_labels)?;
+        let mut kernel = self.kernel();
+        if kernel.settling()? == before {
+            kernel.set_settling(Settling::default())?;
+        }
+        Ok(settled)
+    }
+
+    /// Takes a label that is released from every process of this host that has it.
+    pub(super) fn clear(&self, label: Label) -> Result<u64, RequestError> {
+        self.until_quiet(|kernel| kernel.clear_labels(label))
+    }
+
+    fn until_quiet(
         &self,
-        label: Label,
-        list: impl Fn() -> Result<Vec<u32>, RequestError>,
-        change: impl Fn(&mut Kernel, &ProcessHandle) -> Result<bool, crate::kernel::KernelError>,
-    ) -> Result<usize, RequestError> {
+        pass: impl Fn(&mut Kernel) -> Result<Outcome, KernelError>,
+    ) -> Result<u64, RequestError> {
         let mut changed = 0;
+        let mut quiet = 0;
         for _ in 0..MAX_PASSES {
-            let mut new = 0;
-            for pid in list()? {
-                // Not there any more: nothing to do.
-                let Ok(process) = ProcessHandle::open(pid) else {
-                    continue;
-                };
-                match change(&mut self.kernel(), &process) {
-                    Ok(true) => new += 1,
-                    Ok(false) => {}
-                    Err(_) if !process.alive() => {}
-                    Err(error) => return Err(error.into()),
-                }
+            let outcome = pass(&mut self.kernel())?;
+            changed += outcome.changed;
+            if outcome.changed + outcome.failed > 0 {
+                quiet = 0;
+                continue;
             }
-            if new == 0 {
+            quiet += 1;
+            if quiet == QUIET {
                 return Ok(changed);
             }
-            changed += new;
         }
-        Err(RequestError::Failed(format!(
-            "processes of session {} fork faster than they can be labelled: freeze the cgroup \
-             (`echo 1 > cgroup.freeze`) and try again",
-            label.generation
-        )))
+        Err(RequestError::Failed(
+            "the kernel has no memory for labels: free some and try again".into(),
+        ))
     }
 }

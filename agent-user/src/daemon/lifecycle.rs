@@ -1,15 +1,21 @@
 //! What happens to a session after its start: processes come, it is halted, it ends.
 
 use std::{
+    path::Path,
     sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use agent_abi::ledger::Count;
+use agent_abi::{Label, ledger::Count};
 use jiff::Timestamp;
 
 use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
-use crate::api::{EndCause, RuleCount};
+use crate::{
+    api::{EndCause, RuleCount},
+    cgroup::gone,
+    process::ProcessHandle,
+    store::ended_row,
+};
 
 /// The end of a session, for the store.
 pub(super) struct Ending {
@@ -21,6 +27,8 @@ pub(super) struct Ending {
 
 /// How long a killed session's processes may take to be gone.
 const DEATH: Duration = Duration::from_secs(10);
+/// Looks for processes to kill.
+const KILL_PASSES: usize = 200;
 
 impl Daemon {
     /// Puts the calling process into a session. It is labelled when this returns.
@@ -70,9 +78,16 @@ impl Daemon {
     /// Kills every process of a session, and waits for its end.
     pub(super) async fn stop(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
         live.stopping.store(true, Relaxed);
-        live.cgroup
-            .kill()
-            .map_err(|error| RequestError::failed("cannot kill the session's processes", error))?;
+        match live.cgroup.kill() {
+            Err(error) if !gone(&error) => {
+                return Err(RequestError::failed(
+                    "cannot kill the session's processes",
+                    error,
+                ));
+            }
+            _ => {}
+        }
+        self.kill_labelled(live.label()).await?;
         let mut ended = live.ended.subscribe();
         let deadline = tokio::time::Instant::now() + DEATH;
         loop {
@@ -80,6 +95,8 @@ impl Daemon {
                 self.end(live, EndCause::Stopped).await;
             }
             if *ended.borrow_and_update() {
+                // What was born in between outside its cgroup.
+                self.kill_labelled(live.label()).await?;
                 return Ok(());
             }
             if tokio::time::Instant::now() > deadline {
@@ -92,6 +109,66 @@ impl Daemon {
         }
     }
 
+    /// Kills every process that has this label, wherever it was moved; how many.
+    pub(super) async fn kill_labelled(
+        self: &Arc<Self>,
+        label: Label,
+    ) -> Result<usize, RequestError> {
+        let mut killed = 0;
+        for _ in 0..KILL_PASSES {
+            let found = self.blocking(move |daemon| daemon.kill_once(label)).await?;
+            if found == 0 {
+                return Ok(killed);
+            }
+            killed = killed.max(found);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(RequestError::Failed(format!(
+            "processes of session {} are killed and come again: freeze their cgroup \
+             (`echo 1 > cgroup.freeze`) and stop the session again",
+            label.generation
+        )))
+    }
+
+    fn kill_once(&self, label: Label) -> Result<usize, RequestError> {
+        let mut found = 0;
+        for pid in self.processes_of(label)? {
+            let Ok(process) = ProcessHandle::open(pid) else {
+                continue;
+            };
+            // The pid may be another's by now; the handle's label tells.
+            if self.kernel().label(process.fd())? != Some(label) {
+                continue;
+            }
+            found += 1;
+            if let Err(error) = process.kill()
+                && process.alive()
+            {
+                return Err(RequestError::failed(
+                    format!("cannot kill process {pid}"),
+                    error,
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Kills what is left of a session that is not in force, by its label. `None`: nobody has it.
+    pub(super) async fn stop_remains(
+        self: &Arc<Self>,
+        number: u32,
+    ) -> Result<Option<usize>, RequestError> {
+        let members = self.blocking(|daemon| daemon.kernel().members()).await?;
+        let label = members
+            .iter()
+            .map(|member| member.process)
+            .find(|label| label.generation == number);
+        match label {
+            Some(label) => self.kill_labelled(label).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Frees the processes of a tagged cgroup.
     pub(super) async fn untag(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
         if live.row.own_cgroup {
@@ -100,11 +177,23 @@ impl Daemon {
                 live.row.name, live.row.name
             )));
         }
-        self.kernel().untag_cgroup(live.cgroup.id())?;
-        let daemon = Arc::clone(self);
-        let label = live.label();
-        self.blocking(move |_| daemon.clear_all(label)).await?;
+        self.release(live).await?;
         self.end(live, EndCause::Untagged).await;
+        Ok(())
+    }
+
+    /// Sets every process of a session free. Doing it again finishes what was begun.
+    pub(super) async fn release(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
+        {
+            // No image of it is put in force any more.
+            let _table = self.superblocks.lock().await;
+            live.released.store(true, Relaxed);
+            let mut kernel = self.kernel();
+            kernel.untag_cgroup(live.cgroup.id())?;
+            kernel.release(live.label())?;
+        }
+        let (daemon, label) = (Arc::clone(self), live.label());
+        self.blocking(move |_| daemon.clear(label)).await?;
         Ok(())
     }
 
@@ -146,6 +235,19 @@ impl Daemon {
         self.sessions().retire(number);
         live.ended.send_replace(true);
         tracing::info!("session {} ended ({})", live.row.name, cause.name());
+        if matches!(cause, EndCause::CgroupRemoved) {
+            self.report_end(&live.row.name, cause, live.cgroup.path());
+        }
+    }
+
+    /// Tells operators of an end that nobody asked for.
+    pub(super) fn report_end(&self, session: &str, cause: EndCause, cgroup: &Path) {
+        let cgroup = cgroup.display().to_string();
+        tracing::warn!(
+            "session {session} ended ({}): a cgroup that is made at {cgroup} now is in no session",
+            cause.name()
+        );
+        self.writer.write(vec![ended_row(session, cause, &cgroup)]);
     }
 
     /// Writes down the ends that are not in the store yet. What fails is tried again later.

@@ -8,6 +8,7 @@ mod follow;
 mod images;
 mod labels;
 mod lifecycle;
+mod members;
 mod patient;
 mod peer;
 mod pump;

@@ -97,6 +97,17 @@ impl Pump {
                 if let Err(error) = self.daemon.forget_superblock(dev, instance).await {
                     tracing::warn!("a filesystem that is gone keeps its number: {error}");
                 }
+            } else if kind == EventKind::CgroupGone as u8 {
+                let live = self.daemon.sessions().by_cgroup_id(event.event.cgroup);
+                if let Some(live) = live {
+                    live.stirred.notify_one();
+                }
+            } else if kind == EventKind::Unsettled as u8 {
+                tracing::warn!("a process could not be labelled when it came: all are looked at");
+                let settled = self.daemon.blocking(Daemon::settle_labels).await;
+                if let Err(error) = settled {
+                    tracing::error!("processes may lack labels: {error}");
+                }
             } else if kind == EventKind::Enrolled as u8 {
                 tracing::debug!("process {} enrolled", event.event.pid);
             }

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     api::{
-        Event, EventFilter, Page, Session, SessionReport, StartSession, Status, Summary, Why,
-        WhyQuery,
+        Event, EventFilter, Member, Page, Session, SessionReport, StartSession, Status, Summary,
+        Why, WhyQuery,
     },
     kernel::HookCoverage,
 };
@@ -36,6 +36,7 @@ pub(super) fn router(daemon: Arc<Daemon>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/coverage", get(coverage))
+        .route("/v1/tasks", get(tasks))
         .route("/v1/sessions", get(list).post(start))
         .route("/v1/sessions/{session}", get(session))
         .route("/v1/sessions/{session}/enrol", post(enrol))
@@ -103,13 +104,20 @@ async fn list(
             .await?;
         items.extend(rows.iter().rev().map(of_row));
     }
+    let populations = daemon.populations();
     items.extend(
         daemon
             .live_sessions()
             .iter()
-            .map(|live| daemon.describe(live)),
+            .map(|live| daemon.describe_among(live, &populations)),
     );
     Ok(Json(Page::new(items)))
+}
+
+async fn tasks(State(daemon): App, Extension(caller): Who) -> Answer<Page<Member>> {
+    caller.operator()?;
+    let members = daemon.blocking(Daemon::members).await?;
+    Ok(Json(Page::new(members)))
 }
 
 async fn start(
@@ -170,8 +178,19 @@ async fn stop(
     Path(key): Path<String>,
 ) -> Answer<Session> {
     caller.operator()?;
-    let live = in_force(&daemon, &key).await?;
-    daemon.stop(&live).await?;
+    match in_force(&daemon, &key).await {
+        Ok(live) => daemon.stop(&live).await?,
+        // Processes that it left behind, and that are refused everything, can be ended all the same.
+        Err(error) => {
+            let number = match daemon.row(&key).await {
+                Ok(row) => row.number,
+                Err(_) => key.trim_start_matches("session-").parse().unwrap_or(0),
+            };
+            if daemon.stop_remains(number).await?.is_none() {
+                return Err(error);
+            }
+        }
+    }
     Ok(Json(daemon.session(&key).await?))
 }
 

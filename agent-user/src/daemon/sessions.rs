@@ -34,9 +34,13 @@ pub(super) struct Live {
     pub(super) running: AtomicBool,
     /// What its end will be put down to, once somebody asked for it.
     pub(super) stopping: AtomicBool,
+    /// Its processes were set free.
+    pub(super) released: AtomicBool,
     /// Ending has begun.
     pub(super) ending: AtomicBool,
     pub(super) started: Notify,
+    /// Something happened to its cgroup.
+    pub(super) stirred: Notify,
     /// Becomes true when it has ended, and is in the store as such.
     pub(super) ended: watch::Sender<bool>,
     /// The ledger's last word.
@@ -61,8 +65,10 @@ impl Live {
             sight: RwLock::new(Arc::new(sight)),
             running: AtomicBool::new(running),
             stopping: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             started: Notify::new(),
+            stirred: Notify::new(),
             ended: watch::channel(false).0,
             allowed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -127,8 +133,6 @@ pub(super) struct Sessions {
 struct Tables {
     live: BTreeMap<u32, Arc<Live>>,
     past: VecDeque<Arc<Live>>,
-    /// Slots whose image an earlier daemon left and whose session the store does not know.
-    orphans: Vec<u32>,
     /// Slots that a starting session has taken.
     taken: Vec<u32>,
 }
@@ -170,6 +174,12 @@ impl Sessions {
         live.find(|live| live.cgroup.path() == path).cloned()
     }
 
+    pub(super) fn by_cgroup_id(&self, id: u64) -> Option<Arc<Live>> {
+        let tables = self.tables();
+        let mut live = tables.live.values();
+        live.find(|live| live.cgroup.id() == id).cloned()
+    }
+
     /// A slot that no session holds; it is the caller's until `release_slot` or `insert`.
     pub(super) fn take_slot(&self) -> Option<u32> {
         let mut tables = self.tables();
@@ -187,10 +197,6 @@ impl Sessions {
         let mut tables = self.tables();
         tables.taken.retain(|taken| *taken != live.row.slot);
         tables.live.insert(live.row.number, live);
-    }
-
-    pub(super) fn orphan(&self, slot: u32) {
-        self.tables().orphans.push(slot);
     }
 
     /// It has ended: its slot is free.
@@ -222,7 +228,6 @@ impl Tables {
 
     fn uses(&self, slot: u32) -> bool {
         self.live.values().any(|live| live.row.slot == slot)
-            || self.orphans.contains(&slot)
             || self.taken.contains(&slot)
     }
 }

@@ -240,13 +240,16 @@ impl Daemon {
         ));
         if let Err(error) = self.put_in_kernel(&live).await {
             self.sessions().insert(Arc::clone(&live));
+            if !own_cgroup && let Err(error) = self.release(&live).await {
+                tracing::error!("processes of {} stay limited: {error}", live.row.name);
+            }
             self.end(&live, EndCause::NeverStarted).await;
             return Err(error);
         }
         Ok(live)
     }
 
-    async fn put_in_kernel(&self, live: &Arc<Live>) -> Result<(), RequestError> {
+    async fn put_in_kernel(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
         let entries = live
             .compiled
             .as_ref()
@@ -262,10 +265,8 @@ impl Daemon {
             // From here on every rebuild includes it.
             self.sessions().insert(Arc::clone(live));
         }
-        self.kernel().tag_cgroup(live.cgroup.id(), live.label())?;
-        if !live.row.own_cgroup {
-            self.label_all(&live.cgroup, live.label())?;
-        }
+        let (daemon, cgroup, label) = (Arc::clone(self), live.cgroup.id(), live.label());
+        self.blocking(move |_| daemon.tag(cgroup, label)).await?;
         Ok(())
     }
 }

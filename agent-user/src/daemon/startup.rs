@@ -153,6 +153,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         store,
         hierarchy,
         sessions: Sessions::default(),
+        tagging: Mutex::default(),
         superblocks: AsyncMutex::new(superblocks),
         namespaces: Mutex::default(),
         next_epoch: AtomicU32::new(epoch),

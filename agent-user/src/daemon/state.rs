@@ -31,6 +31,8 @@ pub(super) struct Daemon {
     pub(super) sessions: Sessions,
     /// What sessions can make, and could.
     pub(super) reaches: Mutex<Reaches>,
+    /// Held while labels are given: one at a time.
+    pub(super) tagging: Mutex<()>,
     /// Held while an image is built and put in force: one at a time.
     pub(super) superblocks: AsyncMutex<Superblocks>,
     /// Mount namespaces that sessions are in.

@@ -63,9 +63,10 @@ impl Daemon {
                 Ok(_) | Err(_) => {}
             }
             match &population {
-                Ok(population) => {
-                    let _ = tokio::time::timeout(GLANCE, population.changed()).await;
-                }
+                Ok(population) => tokio::select! {
+                    () = live.stirred.notified() => {}
+                    _ = tokio::time::timeout(GLANCE, population.changed()) => {}
+                },
                 Err(_) => sleep(GLANCE / 10).await,
             }
         }
@@ -84,7 +85,9 @@ struct Population {
 
 impl Population {
     fn open(live: &Live) -> io::Result<Self> {
-        let file = File::open(live.cgroup.path().join("cgroup.events"))?;
+        let file = live
+            .cgroup
+            .open_file("cgroup.events", File::options().read(true))?;
         // SAFETY: the file owns its descriptor, and nothing replaces it.
         let file = unsafe { AsyncFd::register_with_interest(file, Interest::PRIORITY) };
         Ok(Self {

@@ -262,6 +262,7 @@ mod tests {
             root: root.into(),
             point: point.into(),
             fstype: fstype.into(),
+            source: String::new(),
         }
     }
 

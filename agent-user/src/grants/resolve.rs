@@ -515,6 +515,7 @@ mod tests {
             root: b"/".into(),
             point: b"/".into(),
             fstype: "ext4".into(),
+            source: String::new(),
         }]);
         let nobody = |_: &Spot, _: Option<Timestamp>| None;
         let somebody = |_: &Spot, _: Option<Timestamp>| Some("agent-1".to_owned());

@@ -11,6 +11,8 @@ pub(super) enum Attach {
     Tracepoint,
     /// `fexit/NAME`, of a function of the kernel: observes.
     Exit,
+    /// `iter/task`: looks at every task when the daemon asks.
+    TaskIterator,
 }
 
 /// One program.
@@ -64,6 +66,27 @@ pub(super) const HOOKS: &[Hook] = &[
         attach: Attach::Tracepoint,
         family: LABELS,
         arguments: &["dst_cgrp", "_", "task"],
+        optional: None,
+    },
+    Hook {
+        name: "task_newtask",
+        attach: Attach::Tracepoint,
+        family: LABELS,
+        arguments: &["task", "clone_flags"],
+        optional: None,
+    },
+    Hook {
+        name: "cgroup_rmdir",
+        attach: Attach::Tracepoint,
+        family: LABELS,
+        arguments: &["cgrp"],
+        optional: None,
+    },
+    Hook {
+        name: "census",
+        attach: Attach::TaskIterator,
+        family: LABELS,
+        arguments: &["meta", "task"],
         optional: None,
     },
     lsm(LABELS, "sb_delete", &["sb"]),

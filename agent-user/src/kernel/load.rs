@@ -13,7 +13,7 @@ use agent_abi::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::MapData,
-    programs::{BtfTracePoint, FExit, Lsm, ProgramInfo, links::FdLink},
+    programs::{BtfTracePoint, FExit, Iter, Lsm, ProgramInfo, links::FdLink},
 };
 
 use super::{
@@ -39,6 +39,8 @@ pub(super) const MAPS: &[&str] = &[
     names::CGROUPS,
     names::OBJECTS,
     names::QUEUES,
+    names::SETTLING,
+    names::CENSUS,
     names::SUPERBLOCKS,
     names::OWN,
     names::NET,
@@ -50,6 +52,11 @@ pub(super) const MAPS: &[&str] = &[
 /// Where a map is pinned.
 pub(super) fn map_pin(name: &str) -> PathBuf {
     Path::new(names::PIN_ROOT).join("maps").join(name)
+}
+
+/// Where the link of this build's iterator over tasks is pinned.
+pub(super) fn census_pin() -> PathBuf {
+    build_directory().join("census")
 }
 
 /// Directory of this build's links and programs: another build's are replaced only once its own
@@ -112,6 +119,7 @@ fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
                 .ok_or_else(missing)?,
         ),
         Attach::Exit => Some(btf.parameters_of(hook.name).ok_or_else(missing)?),
+        Attach::TaskIterator => Some(btf.parameters_of("bpf_iter_task").ok_or_else(missing)?),
         // BTF has no names for a probe's arguments.
         Attach::Tracepoint => None,
     };
@@ -284,6 +292,10 @@ fn load_program(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), Stri
             let program: &mut FExit = program.try_into().map_err(|error| chain(&error))?;
             program.load(hook.name, btf)
         }
+        Attach::TaskIterator => {
+            let program: &mut Iter = program.try_into().map_err(|error| chain(&error))?;
+            program.load("task", btf)
+        }
     }
     .map_err(|error| chain(&error))
 }
@@ -320,6 +332,12 @@ fn attach_program(ebpf: &mut Ebpf, hook: &Hook, directory: &Path) -> Result<(), 
                 .map_err(|error| chain(&error))?
                 .into()
         }
+        Attach::TaskIterator => {
+            let program: &mut Iter = program.try_into().map_err(|error| chain(&error))?;
+            let link = program.attach().map_err(|error| chain(&error))?;
+            let link = program.take_link(link).map_err(|error| chain(&error))?;
+            link.try_into().map_err(|error| chain(&error))?
+        }
     };
     link.pin(directory.join(hook.name))
         .map(drop)
@@ -334,6 +352,7 @@ fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage 
             Attach::Lsm => format!("lsm/{}", hook.name),
             Attach::Tracepoint => format!("tp_btf/{}", hook.name),
             Attach::Exit => format!("fexit/{}", hook.name),
+            Attach::TaskIterator => "iter/task".into(),
         },
         family: hook.family,
         attached,

@@ -3,6 +3,7 @@
 //! Nothing above this module knows of BPF.
 
 mod btf;
+mod census;
 mod diagnose;
 mod error;
 mod events;
@@ -20,7 +21,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use agent_abi::{
     Image, ImageHeader, Label,
-    image::IMAGE_MAGIC,
+    census::{Member, Settling},
+    image::{IMAGE_MAGIC, RELEASED_MAGIC},
     ledger::{Count, NO_RULE, ledger_index},
     limits::{MAX_RULES, MAX_SESSIONS, MAX_SUPERBLOCKS},
     names,
@@ -29,11 +31,12 @@ use agent_abi::{
 };
 use aya::maps::{MapData, PerCpuArray};
 
+pub use census::Outcome;
 pub use diagnose::{Check, diagnose};
 pub use error::KernelError;
 pub use events::{EventStream, OwnedEvent};
 pub use labels::Labels;
-use load::map_pin;
+use load::{census_pin, map_pin};
 use sys::{Map, PrefixKey, array_of_one};
 pub use unattached::{OtherHooks, UnattachedHook};
 
@@ -87,6 +90,7 @@ pub struct Kernel {
     labels: Map<i32, Label>,
     images: Map<u32, u32>,
     cgroups: Map<u64, Label>,
+    census: census::Iterator,
     superblocks: Map<u32, Superblock>,
     net: Map<PrefixKey, NetEntries>,
     ledger: Map<u32, Count>,
@@ -113,6 +117,7 @@ impl Kernel {
             labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
             cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
+            census: census::Iterator::open(census_pin())?,
             superblocks: Map::open(names::SUPERBLOCKS, &map_pin(names::SUPERBLOCKS))?,
             net: Map::open(names::NET, &map_pin(names::NET))?,
             ledger: Map::open(names::LEDGER, &map_pin(names::LEDGER))?,
@@ -139,7 +144,21 @@ impl Kernel {
         self.images.delete(&slot).map(drop)
     }
 
-    /// Slots with an image in force, and the header of each: what a new daemon takes over.
+    /// Sets every process of a session free at once, wherever it went and whatever it is forking: its
+    /// label counts for nothing from here on. The labels can be taken away at leisure
+    /// ([`Self::clear_labels`]), then the slot emptied.
+    ///
+    /// When this returns, no program that saw the session in force still runs: the kernel waits for
+    /// them (`maybe_wait_bpf_programs()`).
+    pub fn release(&mut self, label: Label) -> Result<(), KernelError> {
+        // SAFETY: an image is integers only; all zeroes refuse everything.
+        let mut image = unsafe { Box::<Image>::new_zeroed().assume_init() };
+        image.header.magic = RELEASED_MAGIC;
+        image.header.generation = label.generation;
+        self.install(label.slot, &image)
+    }
+
+    /// Slots with an image in force or released, and the header of each: what a new daemon takes over.
     pub fn installed(&self) -> Result<Vec<(u32, ImageHeader)>, KernelError> {
         let mut installed = Vec::new();
         for slot in 1..MAX_SESSIONS as u32 {
@@ -148,7 +167,7 @@ impl Kernel {
             };
             if let Some(header) = self
                 .header(id)?
-                .filter(|header| header.magic == IMAGE_MAGIC)
+                .filter(|header| [IMAGE_MAGIC, RELEASED_MAGIC].contains(&header.magic))
             {
                 installed.push((slot, header));
             }
@@ -237,6 +256,32 @@ impl Kernel {
             }
         }
         Ok(tagged)
+    }
+
+    /// Whether tasks may lack labels that their cgroups give.
+    pub fn settling(&self) -> Result<Settling, KernelError> {
+        self.census.settling()
+    }
+
+    /// Tells the kernel side so, or that it is over.
+    pub fn set_settling(&mut self, settling: Settling) -> Result<(), KernelError> {
+        self.census.set_settling(settling)
+    }
+
+    /// Gives the label of its cgroup to every process that has none and is in a tagged one, and the
+    /// label of its process to every thread. Counts the processes.
+    pub fn settle_labels(&mut self) -> Result<Outcome, KernelError> {
+        self.census.settle()
+    }
+
+    /// Takes `label` from every thread of the host.
+    pub fn clear_labels(&mut self, label: Label) -> Result<Outcome, KernelError> {
+        self.census.clear(label)
+    }
+
+    /// Every live thread that has a label or is where it should have one.
+    pub fn members(&mut self) -> Result<Vec<Member>, KernelError> {
+        self.census.members()
     }
 
     /// Labels a process, all its threads, by the pidfd of its leader.

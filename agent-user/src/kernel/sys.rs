@@ -2,11 +2,14 @@
 //! to pass by value.
 
 use std::{
-    ffi::c_long,
+    ffi::{CString, c_long},
     io,
     marker::PhantomData,
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::Path,
 };
 
@@ -19,7 +22,9 @@ const BPF_MAP_LOOKUP_ELEM: i64 = 1;
 const BPF_MAP_UPDATE_ELEM: i64 = 2;
 const BPF_MAP_DELETE_ELEM: i64 = 3;
 const BPF_MAP_GET_NEXT_KEY: i64 = 4;
+const BPF_OBJ_GET: i64 = 7;
 const BPF_BTF_LOAD: i64 = 18;
+const BPF_ITER_CREATE: i64 = 33;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_TASK_STORAGE: u32 = 29;
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -44,7 +49,9 @@ plain!(
     agent_abi::Label,
     agent_abi::Image,
     agent_abi::ledger::Count,
-    agent_abi::superblock::Superblock,
+    agent_abi::census::Census,
+    agent_abi::census::Settling,
+    agent_abi::superblock::Superblock
 );
 plain!(
     agent_abi::net::NetKey,
@@ -105,6 +112,20 @@ struct BtfAttr {
     log_level: u32,
     /// Zero: 6.1 refuses what it does not know, be it padding.
     reserved: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct PinAttr {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct IterAttr {
+    link: u32,
+    flags: u32,
 }
 
 impl<K: Plain, V: Plain> Map<K, V> {
@@ -338,6 +359,22 @@ fn load_types(size: u32) -> io::Result<OwnedFd> {
         ..BtfAttr::default()
     };
     bpf(BPF_BTF_LOAD, &attr).and_then(owned)
+}
+
+/// Opens a new pass of the iterator whose link is pinned at `path`; reading it to the end runs it.
+/// Minimum kernel: 5.8.
+pub(super) fn iterate(path: &Path) -> io::Result<OwnedFd> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let pin = PinAttr {
+        path: name.as_ptr() as u64,
+        ..PinAttr::default()
+    };
+    let link = bpf(BPF_OBJ_GET, &pin).and_then(owned)?;
+    let pass = IterAttr {
+        link: link.as_raw_fd().unsigned_abs(),
+        flags: 0,
+    };
+    bpf(BPF_ITER_CREATE, &pass).and_then(owned)
 }
 
 fn owned(fd: c_long) -> io::Result<OwnedFd> {

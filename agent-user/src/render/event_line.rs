@@ -59,6 +59,15 @@ impl EventLines {
             );
             return vec![id, time, "-".into(), verdict, Cell::styled(text, colour)];
         }
+        if event.ended() {
+            let text = format!(
+                "the session ended ({}): {}",
+                escape(&event.reason),
+                escape(&event.object)
+            );
+            let session = Cell::styled(escape(&event.session), NAME);
+            return vec![id, time, session, verdict, Cell::styled(text, colour)];
+        }
         let rule = event
             .rule
             .as_ref()

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{Store, StoreError, sessions::time};
-use crate::api::{Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA};
+use crate::api::{EndCause, Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA};
 
 /// Writes all of them, or none.
 pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite::Result<()> {
@@ -65,6 +65,19 @@ pub fn lost_row(count: u64, why: &str) -> Event {
         inode: None,
         process: EventProcess::default(),
         count,
+    }
+}
+
+/// The row that tells the end of a session that nobody asked for.
+#[must_use]
+pub fn ended_row(session: &str, cause: EndCause, cgroup: &str) -> Event {
+    Event {
+        session: session.into(),
+        verdict: Event::ENDED.into(),
+        reason: cause.name().into(),
+        object: cgroup.into(),
+        count: 1,
+        ..lost_row(1, "")
     }
 }
 

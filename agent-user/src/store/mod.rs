@@ -19,7 +19,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 
 pub use counters::Counter;
-pub use events::{Stats, lost_row};
+pub use events::{Stats, ended_row, lost_row};
 pub use reach::KeptReach;
 pub use retention::Retention;
 pub use sessions::SessionRow;

@@ -77,7 +77,7 @@ pub(super) struct Scene {
     pub(super) world: World,
     pub(super) launch: Launch,
     /// A file that no session may read.
-    secret: String,
+    pub(super) secret: String,
 }
 
 pub(super) fn scene(name: &str) -> Check<Scene> {
@@ -159,15 +159,15 @@ fn second_daemon(_: &mut Context) -> Check {
 }
 
 /// A process with threads that try to read a file whenever they are asked.
-struct Toiler {
-    process: Background,
+pub(super) struct Toiler {
+    pub(super) process: Background,
     answers: std::io::BufReader<std::process::ChildStdout>,
 }
 
 const THREADS: u32 = 6;
 
 impl Toiler {
-    fn start(secret: &str) -> Check<Self> {
+    pub(super) fn start(secret: &str) -> Check<Self> {
         let mut command = std::process::Command::new("/proc/self/exe");
         command
             .args(["toil", secret, &THREADS.to_string()])
@@ -181,7 +181,7 @@ impl Toiler {
     }
 
     /// How many of its threads could read the file.
-    fn ask(&mut self) -> Check<u32> {
+    pub(super) fn ask(&mut self) -> Check<u32> {
         use std::io::BufRead;
         self.process.tell("")?;
         let mut line = String::new();

@@ -30,6 +30,8 @@ pub(crate) mod storm;
 pub(crate) mod stress;
 pub(crate) mod supervised;
 pub(crate) mod surface;
+pub(crate) mod turmoil;
+pub(crate) mod who;
 
 use crate::harness::{Check, daemon::Daemon};
 
@@ -104,6 +106,8 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(jobs::scenarios());
     singles.extend(locks::scenarios());
     singles.extend(quiet::scenarios());
+    singles.extend(who::scenarios());
+    singles.extend(turmoil::scenarios());
     singles.extend(descriptors::scenarios());
     singles.extend(supervised::scenarios());
     singles.extend(rings::scenarios());

@@ -1,0 +1,217 @@
+//! Who belongs to a session: the label of a process, given where its cgroup is settled.
+//!
+//! A process gets the label of the nearest tagged cgroup on the way up when it is born
+//! (`task_newtask`), when it is moved (`cgroup_attach_task`), when the daemon looks at everybody
+//! after it tagged a cgroup (`iter/task`), and when it acts in doubt ([`settle_acting`]). One that
+//! has a label keeps it: no session takes a task from another.
+//!
+//! The label of a process is its leader's. Threads carry copies, because any of them becomes the
+//! leader when it calls `execve` (`de_thread()`).
+
+use core::ffi::c_void;
+
+use agent_abi::{
+    Event, EventKind, Image, Label,
+    image::{IMAGE_MAGIC, RELEASED_MAGIC},
+    ledger::NO_RULE,
+    limits::MAX_SESSIONS,
+};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_ringbuf_output};
+
+use crate::{
+    event::count_drop,
+    kernel::{
+        CGROUP_KERNFS, CGROUP_LEVEL, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup,
+        Css, CssSet, KERNFS_ID, KernfsNode, TASK_CGROUPS, Task, load,
+    },
+    maps::{CGROUPS, EVENTS, IMAGES, LABELS, SCRATCH, SETTLING},
+};
+
+/// What a label is worth now.
+pub enum Standing {
+    InForce(&'static Image),
+    /// The session set its processes free: the label is none.
+    Released,
+    /// The session has ended, or there is doubt: everything is refused.
+    Ended,
+}
+
+/// What `label`, which names a session, is worth now.
+#[inline(always)]
+pub fn standing(label: Label) -> Standing {
+    let Some(image) = IMAGES.get_value(label.slot & (MAX_SESSIONS as u32 - 1), &0) else {
+        return Standing::Ended;
+    };
+    let header = &image.header;
+    if header.generation != label.generation {
+        return Standing::Ended;
+    }
+    match header.magic {
+        IMAGE_MAGIC => Standing::InForce(image),
+        RELEASED_MAGIC => Standing::Released,
+        _ => Standing::Ended,
+    }
+}
+
+/// The label of a task, unless its session was released.
+#[inline(always)]
+pub fn held_by(task: *const Task) -> Label {
+    let label = LABELS.label(task);
+    if label.is_some() && !matches!(standing(label), Standing::Released) {
+        return label;
+    }
+    Label::NONE
+}
+
+/// The cgroup that a task is in.
+#[inline(always)]
+pub fn cgroup_of(task: *const Task) -> *const Cgroup {
+    // SAFETY: a live task; its css_set lives as long as it, or as the RCU section.
+    unsafe {
+        let set: *const CssSet = load(task, &TASK_CGROUPS);
+        load(set, &CSS_SET_DEFAULT_CGROUP)
+    }
+}
+
+#[inline(always)]
+pub fn id_of(cgroup: *const Cgroup) -> u64 {
+    // SAFETY: a live cgroup.
+    unsafe {
+        let node: *const KernfsNode = load(cgroup, &CGROUP_KERNFS);
+        load(node, &KERNFS_ID)
+    }
+}
+
+#[repr(C)]
+struct Ancestry {
+    cgroup: *const Cgroup,
+    label: Label,
+}
+
+/// The label that the nearest tagged cgroup on the way up gives, however far that is.
+#[inline(always)]
+pub fn tag_of(cgroup: *const Cgroup) -> Label {
+    let mut ancestry = Ancestry {
+        cgroup,
+        label: Label::NONE,
+    };
+    // SAFETY: a live cgroup; the callback has the signature that bpf_loop expects, and its context
+    // outlives it.
+    unsafe {
+        let level: u32 = load(cgroup, &CGROUP_LEVEL);
+        bpf_loop(
+            level.wrapping_add(1),
+            ascend as *mut c_void,
+            (&raw mut ancestry).cast(),
+            0,
+        );
+    }
+    ancestry.label
+}
+
+unsafe extern "C" fn ascend(_step: u32, ancestry: *mut Ancestry) -> i64 {
+    // SAFETY: `ancestry` is `tag_of`'s; the cgroup was loaded from a live one.
+    unsafe {
+        let cgroup = (*ancestry).cgroup;
+        if let Some(label) = CGROUPS.get(&id_of(cgroup)) {
+            (*ancestry).label = *label;
+            return 1;
+        }
+        let parent: *const Css = load(cgroup, &CGROUP_PARENT_CSS);
+        if parent.is_null() {
+            return 1;
+        }
+        (*ancestry).cgroup = load(parent, &CSS_CGROUP);
+    }
+    0
+}
+
+/// Whether somebody may lack a label that its cgroup gives.
+#[inline(always)]
+pub fn is_unsettled() -> bool {
+    match SETTLING.get_ptr(0) {
+        // SAFETY: a live map value of this size, aligned to it.
+        Some(settling) => unsafe { settling.cast::<u64>().read_volatile() != 0 },
+        None => true,
+    }
+}
+
+/// A label could not be given: from here on every birth is looked at in full, and the daemon, which
+/// is told, looks at everybody.
+#[inline(never)]
+pub fn unsettle() -> i32 {
+    if let Some(settling) = SETTLING.get_ptr_mut(0) {
+        // SAFETY: a live map value. A lost increment leaves it above zero all the same.
+        unsafe { (*settling).failed = (*settling).failed.wrapping_add(1) };
+    }
+    tell(EventKind::Unsettled, 0);
+    0
+}
+
+/// Tells the daemon of something that no process is to blame for.
+#[inline(never)]
+pub fn tell(kind: EventKind, cgroup: u64) -> i32 {
+    let event = Event {
+        // SAFETY: a helper without preconditions.
+        time: unsafe { bpf_ktime_get_boot_ns() },
+        cgroup,
+        rule: NO_RULE,
+        kind: kind as u8,
+        ..Event::default()
+    };
+    // SAFETY: the map and a live local of that size.
+    let sent = unsafe {
+        bpf_ringbuf_output(
+            (&raw const EVENTS).cast_mut().cast(),
+            (&raw const event).cast_mut().cast(),
+            size_of::<Event>() as u64,
+            0,
+        )
+    };
+    if sent != 0 {
+        count_drop();
+    }
+    0
+}
+
+/// The label of a process that acts and has storage but no label that holds: another program's
+/// storage, a label of a released session, a thread that became the leader in an `execve` during which
+/// its process was labelled, or (before 6.2, on preemptible kernels) the helper found its per-CPU lock
+/// taken (`bpf_task_storage_trylock()`). Its cgroup tells; where that is tagged and no label can be
+/// given, the answer names no session in force, so everything is refused.
+///
+/// Both halves of the label in one number, because a function of BPF returns one.
+#[inline(never)]
+pub fn settle_acting(task: *const Task, leader: *const Task) -> u64 {
+    let tag = tag_of(cgroup_of(task));
+    if tag.is_some() {
+        return give_acting(leader, tag);
+    }
+    let label = LABELS.label(leader);
+    let holds = label.is_some() && !matches!(standing(label), Standing::Released);
+    if holds {
+        return label.bits();
+    }
+    // Back to the price of a process that no session ever had.
+    LABELS.delete(leader);
+    SCRATCH.delete(leader);
+    // Unless it was moved meanwhile, and lost the label of the move.
+    let tag = tag_of(cgroup_of(task));
+    if tag.is_some() {
+        return give_acting(leader, tag);
+    }
+    0
+}
+
+#[inline(always)]
+fn give_acting(leader: *const Task, tag: Label) -> u64 {
+    let held = held_by(leader);
+    if held.is_some() {
+        return held.bits();
+    }
+    if LABELS.give(leader, tag) {
+        return tag.bits();
+    }
+    // Slot 0 is no session's.
+    Label { slot: 0, ..tag }.bits()
+}

@@ -1,0 +1,125 @@
+//! Who is in which session, as the kernel has it: by label, never by the path of a cgroup.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agent_abi::{
+    Label,
+    census::Member as Record,
+    image::{IMAGE_MAGIC, RELEASED_MAGIC},
+};
+
+use super::{error::RequestError, state::Daemon};
+use crate::{
+    api::{Member, Standing},
+    process,
+};
+
+impl Daemon {
+    /// Every live thread that belongs to a session, or is where it should.
+    pub(super) fn members(&self) -> Result<Vec<Member>, RequestError> {
+        let (records, installed) = {
+            let mut kernel = self.kernel();
+            (kernel.members()?, kernel.installed()?)
+        };
+        let magics = installed
+            .iter()
+            .map(|(slot, header)| ((*slot, header.generation), header.magic))
+            .collect::<BTreeMap<_, _>>();
+        let magic = |label: Label| magics.get(&(label.slot, label.generation)).copied();
+        let name = |label: Label| label.is_some().then(|| self.name_of(label.generation));
+        let members = records.into_iter().map(|record| Member {
+            session: name(record.process),
+            pid: record.pid,
+            tid: record.tid,
+            command: process::comm(record.tid).unwrap_or_else(|| "?".into()),
+            cgroup: record.cgroup,
+            place: name(record.place),
+            standing: standing(&record, magic),
+        });
+        Ok(members.collect())
+    }
+
+    /// How many processes each session has, by its number.
+    pub(super) fn populations(&self) -> BTreeMap<u32, u32> {
+        let members = self.kernel().members().unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            Vec::new()
+        });
+        let processes = members
+            .iter()
+            .filter(|member| member.process.is_some())
+            .map(|member| (member.process.generation, member.pid))
+            .collect::<BTreeSet<_>>();
+        let mut populations = BTreeMap::new();
+        for (number, _) in processes {
+            *populations.entry(number).or_default() += 1;
+        }
+        populations
+    }
+
+    /// The processes of a session.
+    pub(super) fn processes_of(&self, label: Label) -> Result<BTreeSet<u32>, RequestError> {
+        let members = self.kernel().members()?;
+        let own = members.iter().filter(|member| member.process == label);
+        Ok(own.map(|member| member.pid).collect())
+    }
+
+    fn name_of(&self, number: u32) -> String {
+        let live = self.sessions().by_number(number);
+        live.map_or_else(|| format!("session-{number}"), |live| live.row.name.clone())
+    }
+}
+
+fn standing(record: &Record, magic: impl Fn(Label) -> Option<u32>) -> Standing {
+    let process = record.process;
+    let is_torn = record.own.is_some() && record.own != process;
+    match magic(process) {
+        _ if !process.is_some() && record.place.is_some() => Standing::Free,
+        Some(RELEASED_MAGIC) if record.place.is_some() && record.place != process => Standing::Free,
+        Some(RELEASED_MAGIC) => Standing::Leaving,
+        _ if is_torn => Standing::Torn,
+        Some(IMAGE_MAGIC) if record.place == process => Standing::Inside,
+        Some(IMAGE_MAGIC) => Standing::Moved,
+        _ => Standing::Ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_and_a_place_agree_or_not() {
+        let [none, one, other] = [0, 7, 8].map(|generation| Label {
+            slot: generation,
+            generation,
+        });
+        let judge = |own, process, place, magic| {
+            let record = Record {
+                own,
+                process,
+                place,
+                ..Record::default()
+            };
+            standing(&record, |label: Label| magic_of(label, magic))
+        };
+        let live = Some(IMAGE_MAGIC);
+        assert_eq!(judge(one, one, one, live), Standing::Inside);
+        assert_eq!(judge(none, one, one, live), Standing::Inside);
+        assert_eq!(judge(one, one, none, live), Standing::Moved);
+        assert_eq!(judge(one, one, other, live), Standing::Moved);
+        assert_eq!(judge(one, one, one, None), Standing::Ended);
+        assert_eq!(judge(none, none, one, live), Standing::Free);
+        assert_eq!(judge(other, one, one, live), Standing::Torn);
+        assert_eq!(judge(one, none, none, live), Standing::Torn);
+        assert_eq!(
+            judge(one, one, none, Some(RELEASED_MAGIC)),
+            Standing::Leaving
+        );
+        assert_eq!(judge(one, one, other, Some(RELEASED_MAGIC)), Standing::Free);
+    }
+
+    fn magic_of(label: Label, magic: Option<u32>) -> Option<u32> {
+        magic.filter(|_| label.is_some())
+    }
+}

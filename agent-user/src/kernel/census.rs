@@ -1,0 +1,114 @@
+//! The census: the iterator over every task, asked to label, to free or to list them.
+//!
+//! Minimum kernel: 5.12 (an iterator with task storage). It sees the tasks of the pid namespace of the
+//! process that reads it, which the daemon makes sure is the host's.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use agent_abi::{
+    Label,
+    census::{Act, Census, Member, Settling},
+    names,
+};
+
+use super::{
+    error::KernelError,
+    load::map_pin,
+    sys::{self, Map},
+};
+
+/// What a census did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Labels given or taken.
+    pub changed: u64,
+    /// Labels for which the kernel had no memory.
+    pub failed: u64,
+}
+
+/// The pinned iterator, and the maps by which it is told what to do.
+pub(super) struct Iterator {
+    link: PathBuf,
+    orders: Map<u32, Census>,
+    settling: Map<u32, Settling>,
+}
+
+impl Iterator {
+    pub(super) fn open(link: PathBuf) -> Result<Self, KernelError> {
+        Ok(Self {
+            link,
+            orders: Map::open(names::CENSUS, &map_pin(names::CENSUS))?,
+            settling: Map::open(names::SETTLING, &map_pin(names::SETTLING))?,
+        })
+    }
+
+    /// Gives labels to those who should have one.
+    pub(super) fn settle(&self) -> Result<Outcome, KernelError> {
+        self.take(Act::Settle, Label::NONE)
+            .map(|(outcome, _)| outcome)
+    }
+
+    /// Takes `label` from all who have it.
+    pub(super) fn clear(&self, label: Label) -> Result<Outcome, KernelError> {
+        self.take(Act::Clear, label).map(|(outcome, _)| outcome)
+    }
+
+    /// Every thread that has a label, or is where it should have one, and is not about to end.
+    pub(super) fn members(&self) -> Result<Vec<Member>, KernelError> {
+        let (_, bytes) = self.take(Act::List, Label::NONE)?;
+        let records = bytes.chunks_exact(size_of::<Member>());
+        Ok(records
+            // SAFETY: as many bytes as a `Member` has, which is integers only.
+            .map(|record| unsafe { record.as_ptr().cast::<Member>().read_unaligned() })
+            .collect())
+    }
+
+    fn take(&self, act: Act, label: Label) -> Result<(Outcome, Vec<u8>), KernelError> {
+        let order = Census {
+            act: act as u32,
+            label,
+            ..Census::default()
+        };
+        self.orders.set(&0, &order)?;
+        let bytes = read_all(&self.link).map_err(|error| KernelError::Pin {
+            path: self.link.clone(),
+            reason: format!("the tasks cannot be looked at: {error}"),
+        })?;
+        let done = self.orders.get(&0)?.unwrap_or_default();
+        let outcome = Outcome {
+            changed: done.changed,
+            failed: done.failed,
+        };
+        Ok((outcome, bytes))
+    }
+
+    /// What the kernel side is told of labels that may be missing.
+    pub(super) fn settling(&self) -> Result<Settling, KernelError> {
+        Ok(self.settling.get(&0)?.unwrap_or_default())
+    }
+
+    pub(super) fn set_settling(&self, settling: Settling) -> Result<(), KernelError> {
+        self.settling.set(&0, &settling)
+    }
+}
+
+/// Runs the iterator that is pinned at `link` to its end.
+fn read_all(link: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::from(sys::iterate(link)?);
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(bytes),
+            Ok(count) => bytes.extend_from_slice(&chunk[..count]),
+            // After a million tasks that had nothing to say (`bpf_seq_read()`).
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What `bailiff ps --tasks --json` says: who is in, as the kernel has it.
+
+use std::{collections::BTreeSet, os::unix::fs::MetadataExt, thread, time::Duration};
+
+use serde::Deserialize;
+
+use super::{Check, Doing, daemon::BAILIFF, ensure, process};
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) session: Option<String>,
+    pub(crate) pid: i32,
+    pub(crate) tid: i32,
+    pub(crate) command: String,
+    pub(crate) cgroup: u64,
+    pub(crate) place: Option<String>,
+    pub(crate) standing: String,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Member>,
+}
+
+pub(crate) fn all() -> Check<Vec<Member>> {
+    let ended = process::must(&[BAILIFF, "ps", "--tasks", "--json"])?;
+    let page: Page = serde_json::from_str(&ended.stdout).doing("read `bailiff ps --tasks`")?;
+    Ok(page.items)
+}
+
+/// No thread's label and place disagree. One that is just being born, and can be seen before it is
+/// settled, is not so any more when it is looked at again.
+pub(crate) fn agree(when: &str) -> Check {
+    let disagreeing = || -> Check<BTreeSet<Member>> {
+        let mut all = all()?;
+        all.retain(|member| member.standing == "free" || member.standing == "torn");
+        Ok(all.into_iter().collect())
+    };
+    let mut astray = disagreeing()?;
+    for _ in 0..2 {
+        if astray.is_empty() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
+        let again = disagreeing()?;
+        astray.retain(|member| again.contains(member));
+    }
+    ensure(astray.is_empty(), || {
+        format!("{when}, label and place of tasks disagree: {astray:?}")
+    })
+}
+
+/// Nobody in this cgroup has a label.
+pub(crate) fn none_in(cgroup: &str) -> Check {
+    let id = std::fs::metadata(cgroup).doing("look at a cgroup")?.ino();
+    let mut all = all()?;
+    all.retain(|member| member.cgroup == id);
+    ensure(all.is_empty(), || {
+        format!("expected nobody in {cgroup} to have a label, saw {all:?}")
+    })
+}
