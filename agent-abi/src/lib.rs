@@ -18,6 +18,7 @@ pub mod names;
 pub mod net;
 pub mod relocation;
 pub mod right;
+pub mod socket_option;
 pub mod superblock;
 pub mod surface;
 pub mod verdict;

@@ -12,6 +12,8 @@ pub const CONNECTIONS: &str = "CONNECTIONS";
 pub const SCRATCH: &str = "SCRATCH";
 /// Inode storage: the automaton's state after a directory's path, remembered.
 pub const DIRECTORIES: &str = "DIRECTORIES";
+/// Socket storage: whose a socket is, and what was done to its own address.
+pub const SOCKETS: &str = "SOCKETS";
 /// Array of maps: slot to the one-element array that holds the session's [`Image`](crate::Image).
 pub const IMAGES: &str = "IMAGES";
 /// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.

@@ -34,6 +34,8 @@ pub enum Right {
     NetSocket = 17,
     /// Connect or send to an abstract Unix socket.
     UnixConnect = 18,
+    /// Set a socket option, or send a control message, that changes where packets go or come from.
+    NetOption = 19,
 
     /// Signal another process.
     ProcessSignal = 24,
@@ -72,7 +74,7 @@ pub enum Right {
 
 impl Right {
     /// Every right with the name that grants and events use.
-    pub const ALL: [(Right, &'static str); 28] = [
+    pub const ALL: [(Right, &'static str); 29] = [
         (Right::FileRead, "file.read"),
         (Right::FileWrite, "file.write"),
         (Right::FileCreate, "file.create"),
@@ -85,6 +87,7 @@ impl Right {
         (Right::NetConnect, "net.connect"),
         (Right::NetSocket, "net.socket"),
         (Right::UnixConnect, "unix.connect"),
+        (Right::NetOption, "net.option"),
         (Right::ProcessSignal, "process.signal"),
         (Right::ProcessPtrace, "process.ptrace"),
         (Right::ProcessControl, "process.control"),

@@ -67,6 +67,12 @@ opaque! {
     Sock;
     /// `struct unix_sock`
     UnixSock;
+    /// `struct net`
+    Net;
+    /// `struct inet_hashinfo`
+    HashInfo;
+    /// `struct pt_regs`
+    Registers;
     /// `struct sockaddr`, any family
     SockAddr;
     /// `struct msghdr`

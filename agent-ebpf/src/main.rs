@@ -24,6 +24,7 @@ mod event;
 mod groups;
 mod hooks;
 mod kernel;
+mod listeners;
 mod maps;
 mod membership;
 mod name;
@@ -31,6 +32,7 @@ mod place;
 mod refer;
 mod scratch;
 mod short_walk;
+mod sockets;
 mod subject;
 mod walk;
 

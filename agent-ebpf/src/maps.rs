@@ -34,6 +34,7 @@ use crate::{
         load, member, number_at, numbers_are_cheap, opaque,
     },
     scratch::Scratch,
+    sockets::State,
 };
 
 /// Storage that belongs to a kernel object of type `O` and is freed with it, which aya does not
@@ -101,6 +102,14 @@ impl<O, T, const MAP_TYPE: usize> Storage<O, T, MAP_TYPE> {
             }
         };
         (!value.is_null()).then_some(value.cast())
+    }
+}
+
+impl<T> SocketStorage<T> {
+    /// The address of the kernel's map.
+    #[inline(always)]
+    pub fn address(&self) -> u64 {
+        self.as_ptr() as u64
     }
 }
 
@@ -220,6 +229,9 @@ pub static OBJECTS: HashMap<u64, Label, MAX_IPC_OBJECTS, { BPF_F_NO_PREALLOC as 
 
 #[btf_map]
 pub static QUEUES: InodeStorage<Label> = InodeStorage::new();
+
+#[btf_map]
+pub static SOCKETS: SocketStorage<State> = SocketStorage::new();
 
 #[btf_map]
 pub static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();

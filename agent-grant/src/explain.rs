@@ -118,6 +118,8 @@ pub fn explain(grant: &Compiled, path: &[u8], right: Right) -> Option<Explanatio
 /// no `except`.
 #[must_use]
 pub fn explain_net(grant: &Compiled, to: Endpoint) -> NetExplanation {
+    let asked = to;
+    let to = asked.reached();
     let (allowed, number) = grant.decide_net(to);
     let mut matches = Vec::new();
     for (source, info) in grant.source.iter().zip(&grant.info) {
@@ -139,9 +141,14 @@ pub fn explain_net(grant: &Compiled, to: Endpoint) -> NetExplanation {
             });
         }
     }
-    let change = change_net(to, allowed, &matches);
+    let mut change = change_net(to, allowed, &matches);
+    if asked.is_unspecified() {
+        change = format!(
+            "{asked} leads to {to}, or to the address that the socket is bound to; {change}"
+        );
+    }
     NetExplanation {
-        to,
+        to: asked,
         allowed,
         rule: grant.rule(number).cloned(),
         matches,

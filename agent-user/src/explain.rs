@@ -33,7 +33,7 @@ pub fn short(reason: &str) -> &'static str {
         Some(Reason::NoMemory) => "the kernel was short of memory",
         Some(Reason::NotGranted) => "not in the grant's [process] or [kernel] table",
         Some(Reason::PrivilegeGain) => "the program would gain privileges",
-        Some(Reason::Ambiguous) => "its directory ignores case, and a rule depends on the name",
+        Some(Reason::Ambiguous) => "its name or address can mean several things",
         _ => "",
     }
 }
@@ -105,6 +105,11 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
             "Its path is too deep, too long, or leads to no root, so no rule can be found for it."
                 .into()
         }
+        Some(Reason::Ambiguous) if event.right == Right::NetConnect.name() => {
+            "It leads to the socket's own address, which may change before the kernel looks. Name the \
+             address that is meant, such as 127.0.0.1, or bind the socket before anything else."
+                .into()
+        }
         Some(Reason::Ambiguous) => {
             "Its directory takes several spellings for one name (it ignores case), so a rule that \
              names files there cannot be trusted. Grant the whole directory with `/**`, and deny \
@@ -131,6 +136,9 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
             "It would let the session change its own limits, which no grant can allow.".into()
         }
         Some(Reason::NoMemory) => "The kernel had no memory for the decision.".into(),
+        Some(Reason::NotGranted) if has_no_word(&event.right) => {
+            format!("No grant can open `{}`.", event.right)
+        }
         Some(Reason::NotGranted) => {
             format!("The grant does not open `{}`.", event.right)
         }
@@ -141,6 +149,13 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
         }
         _ => format!("Reason: {}.", escape(&event.reason)),
     }
+}
+
+/// Whether grants have no word for a right, so that it is always refused.
+fn has_no_word(right: &str) -> bool {
+    [Right::NetSocket, Right::NetOption]
+        .map(Right::name)
+        .contains(&right)
 }
 
 /// What the operator could write; `None` where nothing can be asked for.
@@ -166,6 +181,7 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
             rule(event, right?)
         )),
         Reason::OutsideSession if event.right == Right::KernelMount.name() => None,
+        Reason::NotGranted if has_no_word(&event.right) => None,
         Reason::NotGranted | Reason::OutsideSession => {
             Some(format!("Ask the operator to grant `{}`.", event.right))
         }

@@ -12,6 +12,8 @@ mod locks;
 mod mounts;
 mod network;
 mod process;
+mod socket_options;
+mod sockets;
 mod surface;
 mod unix;
 

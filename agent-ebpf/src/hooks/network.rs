@@ -3,8 +3,9 @@
 //! | hook | right |
 //! |---|---|
 //! | `socket_create` | `net.socket`: families, types and protocols that the other hooks can judge |
-//! | `socket_connect` | `net.connect` (TCP and UDP) |
-//! | `socket_sendmsg` with an address | `net.connect` (UDP, TCP Fast Open) |
+//! | `socket_connect` | `net.connect` (TCP and UDP); nothing for TCP to a loopback address at which the session listens itself |
+//! | `socket_sendmsg` with an address | the same (UDP, TCP Fast Open) |
+//! | `socket_sendmsg` with control messages | `net.option`, see [`super::socket_options`] |
 
 use core::mem::offset_of;
 
@@ -13,27 +14,33 @@ use agent_abi::{
     event::Detail,
     ledger::NO_RULE,
     limits::MAX_NET_ENTRIES,
-    net::{NetEntry, NetKey, POLICY_BITS},
+    net::{Address, NetEntry, NetKey, POLICY_BITS},
 };
 use aya_ebpf::{
     btf_maps::lpm_trie::Key, helpers::generated::bpf_probe_read_kernel, macros::lsm,
     programs::LsmContext,
 };
 
+use super::socket_options::{is_batch, judge_control, refuse_batch};
 use crate::{
     decide::{EACCES, count_allowed, refuse},
     kernel::{
-        MSG_NAME, MSG_NAMELEN, MsgHdr, SOCK_FAMILY, SOCK_PROTOCOL, SOCKET_SK, Sock, SockAddr,
-        Socket, load, number_at, numbers_are_cheap,
+        INET_SOURCE, MSG_CONTROL, MSG_CONTROL_LENGTH, MSG_NAME, MSG_NAMELEN, MsgHdr,
+        SOCK_ADDRESS_V6, SOCK_FAMILY, SOCK_PROTOCOL, SOCKET_SK, Sock, SockAddr, Socket, load,
+        member, number_at, numbers_are_cheap,
     },
-    maps::NET,
+    listeners::reaches_own,
+    maps::{NET, SOCKETS},
+    sockets::{BOUND, CONNECTED, UNSPECIFIED, set_flag},
     subject::{Subject, guard, guard_unless},
 };
 
 const AF_UNSPEC: u16 = 0;
-const AF_UNIX: u64 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+pub(super) const AF_UNIX: u64 = 1;
+pub(super) const AF_INET: u16 = 2;
+pub(super) const AF_INET6: u16 = 10;
+/// `SIN6_LEN_RFC2133`: an IPv6 address without its scope.
+const SIN6_LENGTH: i32 = 24;
 const AF_NETLINK: u64 = 16;
 const SOCK_STREAM: u64 = 1;
 const SOCK_DGRAM: u64 = 2;
@@ -110,20 +117,33 @@ fn is_ordinary(ctx: &LsmContext) -> bool {
 #[lsm(hook = "socket_connect")]
 fn socket_connect(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
-        destination(subject, ctx.arg(0), ctx.arg(1), ctx.arg(2), true)
+        destination(subject, ctx.arg(0), ctx.arg(1), ctx.arg(2), Act::Connect)
     })
 }
 
 /// `int socket_sendmsg(struct socket *, struct msghdr *, int size)`. Without an address the
-/// message goes where `connect` was judged to go.
+/// message goes where `connect` was judged to go, unless a control message says otherwise.
 #[lsm(hook = "socket_sendmsg")]
 fn socket_sendmsg(ctx: LsmContext) -> i32 {
     guard_unless(
         &ctx,
-        |ctx| address_of(ctx).0.is_null(),
+        |ctx| address_of(ctx).0.is_null() && control_of(ctx).1 == 0,
         |subject, ctx| {
-            let (address, length) = address_of(ctx);
-            destination(subject, ctx.arg(0), address, length, false)
+            let (control, length) = control_of(ctx);
+            if length != 0 {
+                let result = judge_control(subject, ctx.arg(0), control, length);
+                if result != 0 {
+                    return result;
+                }
+            }
+            let (address, name_length) = address_of(ctx);
+            if address.is_null() {
+                return 0;
+            }
+            let act = Act::Send {
+                has_control: length != 0,
+            };
+            destination(subject, ctx.arg(0), address, name_length, act)
         },
     )
 }
@@ -136,13 +156,33 @@ fn address_of(ctx: &LsmContext) -> (*const SockAddr, i32) {
     unsafe { (load(message, &MSG_NAME), load(message, &MSG_NAMELEN)) }
 }
 
+/// Its control messages, and how many bytes those are.
+#[inline(always)]
+fn control_of(ctx: &LsmContext) -> (u64, u64) {
+    let message: *const MsgHdr = ctx.arg(1);
+    // SAFETY: the hook's argument.
+    unsafe {
+        (
+            load(message, &MSG_CONTROL),
+            load(message, &MSG_CONTROL_LENGTH),
+        )
+    }
+}
+
+/// What is done with a destination.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Connect,
+    Send { has_control: bool },
+}
+
 #[inline(always)]
 fn destination(
     subject: &Subject,
     socket: *const Socket,
     address: *const SockAddr,
     length: i32,
-    connecting: bool,
+    act: Act,
 ) -> i32 {
     // SAFETY: the hook's argument.
     let sock: *const Sock = unsafe { load(socket, &SOCKET_SK) };
@@ -156,22 +196,100 @@ fn destination(
         return 0;
     }
     let given = Given::read(address, family);
-    // AF_UNSPEC disconnects; in a message on an IPv6 socket it means the connected peer. On an
-    // IPv4 socket a message with it is sent as AF_INET.
-    if given.family() == AF_UNSPEC && (connecting || family == AF_INET6) {
+    // AF_UNSPEC disconnects. In a message an IPv4 socket takes it for AF_INET, and an IPv6 one for its
+    // peer; it is judged as IPv4 on both, since whoever else has the socket may change its family before
+    // the protocol looks (`IPV6_ADDRFORM`).
+    if given.family() == AF_UNSPEC && act == Act::Connect {
         return 0;
     }
-    let is_v6 = family == AF_INET6 && given.family() != AF_INET;
-    if length < if is_v6 { 24 } else { 8 } {
+    let is_v6 = family == AF_INET6 && given.family() != AF_INET && given.family() != AF_UNSPEC;
+    if length < if is_v6 { SIN6_LENGTH } else { 8 } {
         return 0; // too short: the protocol answers EINVAL
     }
     let address = if is_v6 { given.v6() } else { given.v4() };
-    judge(subject, address.reached(), given.port(), protocol as u8)
+    let mut to = Destination {
+        sock,
+        address,
+        port: given.port(),
+        protocol: protocol as u8,
+    };
+    if protocol == IPPROTO_UDP as u16 {
+        let result = match act {
+            Act::Connect if address.is_unspecified() => 0,
+            Act::Connect => note_connect(subject, &to),
+            Act::Send { .. } if is_batch(subject) => refuse_batch(subject),
+            Act::Send { .. } => 0,
+        };
+        if result != 0 {
+            return result;
+        }
+    }
+    if address.is_unspecified() {
+        let result = resolve(subject, &mut to, act);
+        if result != 0 {
+            return result;
+        }
+    }
+    judge(subject, &to)
+}
+
+/// Where a message or connection goes, and by which socket.
+struct Destination {
+    sock: *const Sock,
+    address: Address,
+    port: u16,
+    protocol: u8,
+}
+
+/// A UDP socket that connects gets an address of its own, so that `0.0.0.0` leads elsewhere.
+#[inline(always)]
+fn note_connect(subject: &Subject, to: &Destination) -> i32 {
+    match SOCKETS.get_or_create(to.sock) {
+        Some(state) if set_flag(state, CONNECTED) & UNSPECIFIED == 0 => 0,
+        Some(_) => refuse_destination(subject, to, Reason::Ambiguous, NO_RULE),
+        None => refuse_destination(subject, to, Reason::NoMemory, NO_RULE),
+    }
+}
+
+/// Puts in the place of `0.0.0.0` or `::` what the kernel will make of it, which depends on the socket's own
+/// address. That cannot change any more afterwards: [`BOUND`] and [`CONNECTED`] are set before it
+/// does, and refused once [`UNSPECIFIED`] is. Returns what the hook returns, 0 to go on.
+#[inline(never)]
+fn resolve(subject: &Subject, to: &mut Destination, act: Act) -> i32 {
+    let Some(state) = SOCKETS.get_or_create(to.sock) else {
+        return refuse_destination(subject, to, Reason::NoMemory, NO_RULE);
+    };
+    // Connecting gives a UDP socket an address, here too.
+    let (flags, excluded) = if act == Act::Connect && u64::from(to.protocol) == IPPROTO_UDP {
+        (UNSPECIFIED | CONNECTED, UNSPECIFIED | CONNECTED)
+    } else {
+        (UNSPECIFIED, CONNECTED)
+    };
+    let before = set_flag(state, flags);
+    let source = if to.address.is_v4() {
+        let [.., a, b, c, d] = (number_at(member(to.sock, &INET_SOURCE)) << 32).to_ne_bytes();
+        Address::v4([a, b, c, d])
+    } else {
+        let place = member(to.sock, &SOCK_ADDRESS_V6);
+        Address {
+            high: number_at(place),
+            low: number_at(place.wrapping_byte_add(8)),
+        }
+    };
+    // Binding may be under way, or a control message may name the source.
+    let is_doubtful = before & excluded != 0
+        || (before & BOUND != 0 && source.is_unspecified())
+        || act == (Act::Send { has_control: true });
+    if is_doubtful {
+        return refuse_destination(subject, to, Reason::Ambiguous, NO_RULE);
+    }
+    to.address = to.address.reached(source);
+    0
 }
 
 /// The beginning of a `sockaddr_in` (family, port, address) or `sockaddr_in6` (family, port, flow,
 /// and the address from the second word on), as it is in memory.
-struct Given {
+pub(super) struct Given {
     words: [u64; 3],
 }
 
@@ -179,7 +297,7 @@ impl Given {
     /// Reads a kernel address that holds a `sockaddr_storage`, larger than what is read, for a socket of
     /// this family.
     #[inline(always)]
-    fn read(address: *const SockAddr, family: u16) -> Self {
+    pub(super) fn read(address: *const SockAddr, family: u16) -> Self {
         let mut words = [0; 3];
         if numbers_are_cheap() {
             let at = |offset| number_at(address.wrapping_byte_add(offset).cast());
@@ -200,7 +318,7 @@ impl Given {
     }
 
     #[inline(always)]
-    fn port(&self) -> u16 {
+    pub(super) fn port(&self) -> u16 {
         u16::from_be((self.words[0] >> 16) as u16)
     }
 
@@ -208,7 +326,7 @@ impl Given {
     fn v4(&self) -> Address {
         Address {
             high: 0,
-            low: MAPPED | self.words[0] >> 32 << 32,
+            low: Address::UNSPECIFIED_V4.low | self.words[0] >> 32 << 32,
         }
     }
 
@@ -217,32 +335,15 @@ impl Given {
         let [_, high, low] = self.words;
         Address { high, low }
     }
-}
 
-/// The lower half of `::ffff:0.0.0.0`
-const MAPPED: u64 = u64::from_ne_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]);
-/// What `::1` and `127.0.0.1` have in their last four bytes more than the unspecified addresses.
-const LOOPBACK: u64 = u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, 1]);
-const LOOPBACK_V4: u64 = u64::from_ne_bytes([0, 0, 0, 0, 127, 0, 0, 1]);
-
-/// An IPv6 address, or an IPv4 one mapped, in the order that it has in memory.
-struct Address {
-    high: u64,
-    low: u64,
-}
-
-impl Address {
-    /// Where a connection to it leads: the unspecified addresses connect to the loopback.
+    /// The address, for a socket of this family.
     #[inline(always)]
-    fn reached(mut self) -> Self {
-        if self.high == 0 {
-            if self.low == 0 {
-                self.low = LOOPBACK;
-            } else if self.low == MAPPED {
-                self.low |= LOOPBACK_V4;
-            }
+    pub(super) fn address(&self, family: u16) -> Address {
+        if family == AF_INET6 {
+            self.v6()
+        } else {
+            self.v4()
         }
-        self
     }
 }
 
@@ -259,16 +360,16 @@ const _: () = assert!(size_of::<KeyWords>() == size_of::<Key<NetKey>>());
 const _: () = assert!(offset_of!(KeyWords, high) == 4 + offset_of!(NetKey, address));
 
 #[inline(always)]
-fn judge(subject: &Subject, address: Address, port: u16, protocol: u8) -> i32 {
+fn judge(subject: &Subject, to: &Destination) -> i32 {
     let matched = subject.image.and_then(|image| {
         let key = KeyWords {
             bits: POLICY_BITS + 128,
             policy: image.header.policy.to_be(),
-            high: address.high,
-            low: address.low,
+            high: to.address.high,
+            low: to.address.low,
         };
         // SAFETY: the same bytes, as asserted above, and better aligned.
-        lookup(unsafe { &*(&raw const key).cast() }, port, protocol)
+        lookup(unsafe { &*(&raw const key).cast() }, to.port, to.protocol)
     });
     let rule = match matched {
         Some(entry) if entry.allow == 1 => {
@@ -278,14 +379,29 @@ fn judge(subject: &Subject, address: Address, port: u16, protocol: u8) -> i32 {
         Some(entry) => entry.rule,
         None => NO_RULE,
     };
+    not_granted(subject, to, rule)
+}
+
+/// What no rule allows is refused, unless the session listens there itself.
+#[inline(never)]
+fn not_granted(subject: &Subject, to: &Destination, rule: u16) -> i32 {
+    let is_tcp = u64::from(to.protocol) == IPPROTO_TCP;
+    if is_tcp && reaches_own(subject, to.sock, to.address, to.port) {
+        return 0;
+    }
     let reason = if rule == NO_RULE {
         Reason::NoRule
     } else {
         Reason::Rule
     };
+    refuse_destination(subject, to, reason, rule)
+}
+
+#[inline(always)]
+fn refuse_destination(subject: &Subject, to: &Destination, reason: Reason, rule: u16) -> i32 {
     let detail = Detail {
-        words: [address.high, address.low],
-        extra: u64::from(port) | u64::from(protocol) << 16,
+        words: [to.address.high, to.address.low],
+        extra: u64::from(to.port) | u64::from(to.protocol) << 16,
     };
     refuse(subject, Right::NetConnect, reason, rule, detail, EACCES)
 }

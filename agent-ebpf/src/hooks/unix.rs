@@ -2,7 +2,7 @@
 //!
 //! | hook | right |
 //! |---|---|
-//! | `unix_stream_connect`, `unix_may_send` | `file.connect` at the socket's path; abstract names: `unix.connect` |
+//! | `unix_stream_connect`, `unix_may_send` | `file.connect` at the socket's path; abstract names: `unix.connect`; nothing for a socket that the session bound itself ([`super::sockets`]) |
 //!
 //! A connection keeps the label of the task that made it, on the end that is accepted
 //! (`CONNECTIONS`): whoever accepts can ask whose it is when that task is gone.
@@ -16,6 +16,7 @@ use crate::{
     decide::{EACCES, ENOMEM, file, refuse},
     kernel::{Dentry, SOCKET_SK, Sock, Socket, UNIX_ADDRESS, UNIX_DENTRY, UnixSock, load},
     maps::CONNECTIONS,
+    sockets::is_own,
     subject::{Subject, guard},
 };
 
@@ -55,6 +56,9 @@ fn unix_may_send(ctx: LsmContext) -> i32 {
 
 #[inline(always)]
 fn peer(subject: &Subject, other: *const Sock) -> i32 {
+    if is_own(subject, other) {
+        return 0;
+    }
     // SAFETY: the helper checks that the socket is a Unix one.
     let other: *const UnixSock = unsafe { bpf_skc_to_unix_sock(other.cast_mut().cast()) }
         .cast_const()

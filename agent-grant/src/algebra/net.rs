@@ -55,10 +55,26 @@ fn prefixes(a: &NetTable, b: &NetTable) -> Vec<Prefix> {
     all
 }
 
-/// An address in a prefix and in none of the longer ones.
+/// The unspecified addresses: what a table says of them decides nothing, see [`Endpoint::reached`].
+const UNSPECIFIED: [Prefix; 2] = [
+    Prefix {
+        bits: 0,
+        length: 128,
+    },
+    Prefix {
+        bits: Prefix::V4.bits,
+        length: 128,
+    },
+];
+
+/// An address in a prefix and in none of the longer ones, which is a destination of its own.
 pub(super) fn free_address(prefix: Prefix, all: &[Prefix]) -> Option<u128> {
+    if UNSPECIFIED.contains(&prefix) {
+        return None;
+    }
     let inside: Vec<Prefix> = all
         .iter()
+        .chain(&UNSPECIFIED)
         .copied()
         .filter(|p| p.length > prefix.length && prefix.covers(*p))
         .collect();

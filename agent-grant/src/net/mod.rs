@@ -8,6 +8,8 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
+use agent_abi::net::Address;
+
 pub use parse::{DestinationError, parse_destination, parse_endpoint};
 pub(crate) use table::first_match;
 pub use table::{NetTable, NetTableError, Node};
@@ -110,6 +112,26 @@ pub struct Endpoint {
     pub address: u128,
     pub port: u16,
     pub protocol: u8,
+}
+
+impl Endpoint {
+    /// Where a socket without an address of its own gets by connecting here: the kernel side decides on
+    /// that.
+    #[must_use]
+    pub fn reached(self) -> Self {
+        let address = Address::from_bytes(self.address.to_be_bytes());
+        let reached = address.reached(Address::UNSPECIFIED);
+        Self {
+            address: u128::from_be_bytes(reached.to_bytes()),
+            ..self
+        }
+    }
+
+    /// Whether it is `0.0.0.0` or `::`, which are no destinations of their own.
+    #[must_use]
+    pub fn is_unspecified(self) -> bool {
+        Address::from_bytes(self.address.to_be_bytes()).is_unspecified()
+    }
 }
 
 impl fmt::Display for Endpoint {

@@ -77,6 +77,7 @@ impl NetTable {
     /// Whether a destination is allowed, and the rule that says so ([`NO_RULE`] if none does).
     #[must_use]
     pub fn decide(&self, to: Endpoint) -> (bool, u16) {
+        let to = to.reached();
         first_match(self.lookup(to.address), to.port, to.protocol)
     }
 

@@ -227,7 +227,6 @@ impl Tables {
     }
 
     fn uses(&self, slot: u32) -> bool {
-        self.live.values().any(|live| live.row.slot == slot)
-            || self.taken.contains(&slot)
+        self.live.values().any(|live| live.row.slot == slot) || self.taken.contains(&slot)
     }
 }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use agent_abi::{
-    Event as KernelEvent, Reason, Right, Verdict, ledger::NO_RULE, right::FILE_RIGHTS,
+    Event as KernelEvent, Reason, Right, Verdict, event::Detail, ledger::NO_RULE,
+    right::FILE_RIGHTS, socket_option,
 };
 
 use agent_grant::syntax::capabilities;
@@ -108,6 +109,7 @@ fn object(event: &KernelEvent, path: &[u8], right: Right) -> String {
             "socket family {} type {} protocol {}",
             detail.words[0], detail.words[1], detail.extra
         ),
+        Right::NetOption => option(detail),
         Right::UnixConnect => format!("@{}", String::from_utf8_lossy(path)),
         Right::ProcessSignal => {
             format!(
@@ -133,6 +135,21 @@ fn capability(number: u64) -> String {
         .ok()
         .and_then(|number| capabilities::NAMES.get(number));
     name.map_or_else(|| format!("capability {number}"), |name| (*name).into())
+}
+
+/// `IPV6_RTHDR`, or by numbers what has no name here.
+fn option(detail: &Detail) -> String {
+    let [level, number] = detail.words.map(|word| word as u32);
+    let kind = match detail.extra {
+        0 => "option",
+        1 => "control message",
+        _ => return "several datagrams to addresses in one sendmmsg".into(),
+    };
+    let level_name =
+        socket_option::level_name(level).map_or_else(|| format!("level {level}"), str::to_owned);
+    let name = socket_option::refused_name(level, number)
+        .map_or_else(|| number.to_string(), str::to_owned);
+    format!("{kind} {name} of {level_name}")
 }
 
 /// As a grant writes it: `10.0.0.1:443/tcp`.

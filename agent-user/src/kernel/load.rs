@@ -35,6 +35,7 @@ pub(super) const MAPS: &[&str] = &[
     names::CONNECTIONS,
     names::SCRATCH,
     names::DIRECTORIES,
+    names::SOCKETS,
     names::IMAGES,
     names::CGROUPS,
     names::OBJECTS,

@@ -529,7 +529,12 @@ fn datagram(address: &str, port: u16, by: SendBy) -> Done {
             // SAFETY: a message that describes live memory.
             check(unsafe { libc::sendmsg(fd, &raw const message.msg_hdr, 0) } as i64).map(drop)
         }
-        SendBy::SendMmsg => {
+        SendBy::SendMmsg | SendBy::SendMmsgConnected => {
+            if by == SendBy::SendMmsgConnected {
+                connect(&socket, &to)?;
+                message.msg_hdr.msg_name = ptr::null_mut();
+                message.msg_hdr.msg_namelen = 0;
+            }
             let mut twice = [message, message];
             // SAFETY: two messages that describe live memory.
             check(unsafe { libc::sendmmsg(fd, twice.as_mut_ptr(), 2, 0) }).map(drop)

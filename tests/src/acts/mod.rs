@@ -122,6 +122,8 @@ pub(crate) enum SendBy {
     SendTo,
     SendMsg,
     SendMmsg,
+    /// Without addresses, on a connected socket.
+    SendMmsgConnected,
     /// An address of family `AF_UNSPEC`, which an IPv4 socket takes for `AF_INET`.
     Unspecified,
     /// An IPv4 address on an IPv6 socket.

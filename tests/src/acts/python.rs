@@ -194,7 +194,10 @@ impl Act {
                             "inet({a}, socket.SOCK_DGRAM).sendmsg([b'x'], [], 0, ({a}, {port}))"
                         )
                     }
-                    SendBy::SendMmsg | SendBy::Unspecified | SendBy::V4OnV6 => return None,
+                    SendBy::SendMmsg
+                    | SendBy::SendMmsgConnected
+                    | SendBy::Unspecified
+                    | SendBy::V4OnV6 => return None,
                 }
             }
             Self::Socket {

@@ -26,6 +26,7 @@ pub(crate) mod patterns;
 pub(crate) mod processes;
 pub(crate) mod quiet;
 pub(crate) mod rings;
+pub(crate) mod sockets;
 pub(crate) mod storm;
 pub(crate) mod stress;
 pub(crate) mod supervised;
@@ -114,6 +115,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(callers::scenarios());
     singles.extend(environment::scenarios());
     singles.extend(mounts::scenarios());
+    singles.extend(sockets::scenarios());
     singles.extend(failures::scenarios());
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());

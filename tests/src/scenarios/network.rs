@@ -125,7 +125,7 @@ pub(crate) fn cases() -> Vec<Case> {
             udp(g, LOCAL, false, SendBy::SendMmsg)
         })
         .ways(compiled)
-        .twin(|g| udp(g, LOCAL, true, SendBy::SendMmsg)),
+        .twin(|g| udp(g, LOCAL, true, SendBy::SendMmsgConnected)),
         case("sends to an address without a family", |g| {
             udp(g, LOCAL, false, SendBy::Unspecified)
         })
