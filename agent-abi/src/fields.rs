@@ -7,7 +7,8 @@
 /// Calls `$callback!` with rows `NAME = "struct" . "member" . …;`.
 ///
 /// The offset of the last member from the start of the first struct is what `NAME` stands for. A
-/// member that was renamed has both names, with `|` between them.
+/// member that was renamed has both names, with `|` between them; a name may be a way of its own, with
+/// dots between its members.
 #[macro_export]
 macro_rules! for_each_kernel_field {
     ($callback:ident) => {
@@ -24,6 +25,8 @@ macro_rules! for_each_kernel_field {
             STORAGE_DATA_VALUE = "bpf_local_storage_data", "data";
             TASK_PID = "task_struct", "pid";
             ITER_META_SEQ = "bpf_iter_meta", "seq";
+            TASK_SIGNAL = "task_struct", "signal";
+            SIGNAL_TTY = "signal_struct", "tty";
             TASK_TGID = "task_struct", "tgid";
             TASK_REAL_PARENT = "task_struct", "real_parent";
             TASK_ATOMIC_FLAGS = "task_struct", "atomic_flags";
@@ -51,6 +54,10 @@ macro_rules! for_each_kernel_field {
             FILE_INODE = "file", "f_inode";
             FILE_MODE = "file", "f_mode";
             FILE_FLAGS = "file", "f_flags";
+            FILE_PRIVATE = "file", "private_data";
+            TTY_FILE_TTY = "tty_file_private", "tty";
+            TTY_LINK = "tty_struct", "link";
+            TTY_DRIVER_DATA = "tty_struct", "driver_data";
             PATH_MOUNT = "path", "mnt";
             PATH_DENTRY = "path", "dentry";
             DENTRY_PARENT = "dentry", "d_parent";
@@ -60,10 +67,14 @@ macro_rules! for_each_kernel_field {
             DENTRY_SEQUENCE = "dentry", "d_seq";
             DENTRY_INODE = "dentry", "d_inode";
             DENTRY_FLAGS = "dentry", "d_flags";
+            DENTRY_PRIVATE = "dentry", "d_fsdata";
             DENTRY_SB = "dentry", "d_sb";
             INODE_INO = "inode", "i_ino";
             INODE_MODE = "inode", "i_mode";
             INODE_FLAGS = "inode", "i_flags";
+            INODE_RDEV = "inode", "i_rdev";
+            INODE_CHANGED = "inode", "i_ctime|__i_ctime|i_ctime_sec";
+            INODE_CHANGED_NS = "inode", "i_ctime.tv_nsec|__i_ctime.tv_nsec|i_ctime_nsec";
             SB_DEV = "super_block", "s_dev";
             SB_ROOT = "super_block", "s_root";
             SB_MAGIC = "super_block", "s_magic";
@@ -76,6 +87,13 @@ macro_rules! for_each_kernel_field {
             NAMESPACES_MOUNT = "nsproxy", "mnt_ns";
             MOUNT_NAMESPACE_OWNER = "mnt_namespace", "user_ns";
             USER_NAMESPACE_NUMBER = "user_namespace", "ns", "inum";
+            MAP_VALUE_SIZE = "bpf_map", "value_size";
+            PROGRAM_DETAILS = "bpf_prog", "aux";
+            PROGRAM_MAPS = "bpf_prog_aux", "used_maps";
+            PROGRAM_MAP_COUNT = "bpf_prog_aux", "used_map_cnt";
+            RING_COMMAND_FILE = "io_uring_cmd", "file";
+            REGISTERS_CALL = "pt_regs", "orig_ax";
+            TASK_STATUS = "task_struct", "thread_info", "status";
             BPRM_FILE = "linux_binprm", "file";
             VMA_FILE = "vm_area_struct", "vm_file";
             SOCKET_SK = "socket", "sk";

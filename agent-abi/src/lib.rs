@@ -21,6 +21,7 @@ pub mod right;
 pub mod socket_option;
 pub mod superblock;
 pub mod surface;
+pub mod terminal;
 pub mod verdict;
 
 pub use event::{Event, EventKind};

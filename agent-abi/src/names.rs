@@ -14,6 +14,10 @@ pub const SCRATCH: &str = "SCRATCH";
 pub const DIRECTORIES: &str = "DIRECTORIES";
 /// Socket storage: whose a socket is, and what was done to its own address.
 pub const SOCKETS: &str = "SOCKETS";
+/// Inode storage: the sessions that a terminal belongs to ([`Owners`](crate::terminal::Owners)).
+pub const TERMINALS: &str = "TERMINALS";
+/// Hash: address of a slave's inode to who unlocked it ([`Unlocked`](crate::terminal::Unlocked)).
+pub const UNLOCKED: &str = "UNLOCKED";
 /// Array of maps: slot to the one-element array that holds the session's [`Image`](crate::Image).
 pub const IMAGES: &str = "IMAGES";
 /// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.

@@ -53,7 +53,7 @@ pub enum Reason {
     Unstable = 5,
     /// The session that this process belongs to has ended.
     SessionEnded = 6,
-    /// The target process is outside the session.
+    /// The target process is outside the session, or the terminal is not the session's own.
     OutsideSession = 7,
     /// Never grantable: it would let the session change its own limits.
     SelfProtection = 8,

@@ -289,6 +289,20 @@ pub fn refuse_file(
     returned(verdict, errno)
 }
 
+/// Refuses a terminal of others, whatever its path.
+#[inline(always)]
+pub fn refuse_terminal(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
+    let Some(scratch) = SCRATCH.get_or_create(subject.task) else {
+        return out_of_memory(subject);
+    };
+    let reason = if subject.image.is_none() {
+        Reason::SessionEnded
+    } else {
+        Reason::OutsideSession
+    };
+    refuse_file(subject, scratch, dentry, wanted, reason, NO_RULE, EACCES)
+}
+
 /// The right to name in the event; the lowest of those missing.
 #[inline(always)]
 fn first_right(missing: FileRights) -> Right {

@@ -57,6 +57,18 @@ opaque! {
     MountNamespace;
     /// `struct user_namespace`
     UserNamespace;
+    /// `struct signal_struct`
+    Signals;
+    /// `struct pt_regs`
+    Registers;
+    /// `struct bpf_map`
+    BpfMap;
+    /// `struct bpf_prog`
+    BpfProgram;
+    /// `struct bpf_prog_aux`
+    BpfProgramDetails;
+    /// `struct io_uring_cmd`
+    RingCommand;
     /// `struct linux_binprm`
     Bprm;
     /// `struct vm_area_struct`

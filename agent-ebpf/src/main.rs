@@ -34,6 +34,7 @@ mod scratch;
 mod short_walk;
 mod sockets;
 mod subject;
+mod terminal;
 mod walk;
 
 #[cfg(not(test))]

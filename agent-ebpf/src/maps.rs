@@ -10,6 +10,7 @@ use agent_abi::{
     limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS},
     net::{NetEntries, NetKey},
     superblock::Superblock,
+    terminal::{Owners, Unlocked},
 };
 use aya_ebpf::{
     bindings::{
@@ -18,7 +19,7 @@ use aya_ebpf::{
             BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE,
         },
     },
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
     helpers::generated::{
         bpf_inode_storage_get, bpf_sk_storage_get, bpf_task_storage_delete, bpf_task_storage_get,
     },
@@ -234,6 +235,13 @@ pub static QUEUES: InodeStorage<Label> = InodeStorage::new();
 pub static SOCKETS: SocketStorage<State> = SocketStorage::new();
 
 #[btf_map]
+pub static TERMINALS: InodeStorage<Owners> = InodeStorage::new();
+
+/// The least recently used go first; more than any host has pseudo-terminals (4096).
+#[btf_map]
+pub static UNLOCKED: LruHashMap<u64, Unlocked, 8192> = LruHashMap::new();
+
+#[btf_map]
 pub static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();
 
 #[btf_map]
@@ -262,3 +270,26 @@ pub static EVENTS: RingBuf<EventRecord, { 4 << 20 }> = RingBuf::new();
 
 #[btf_map]
 pub static DROPS: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// Whether this is the address of one of the maps here, which is what a program has for a map. To add a map,
+/// add it here too, or sessions that may use `bpf(2)` reach it.
+#[inline(always)]
+pub fn is_own(map: u64) -> bool {
+    let map = opaque(map);
+    let is = |own: *const c_void| opaque(own as u64) == map;
+    is((&raw const LABELS).cast())
+        || is((&raw const CONNECTIONS).cast())
+        || is((&raw const SCRATCH).cast())
+        || is((&raw const DIRECTORIES).cast())
+        || is((&raw const OBJECTS).cast())
+        || is((&raw const QUEUES).cast())
+        || is((&raw const TERMINALS).cast())
+        || is((&raw const UNLOCKED).cast())
+        || is((&raw const IMAGES).cast())
+        || is((&raw const CGROUPS).cast())
+        || is((&raw const SUPERBLOCKS).cast())
+        || is((&raw const NET).cast())
+        || is((&raw const LEDGER).cast())
+        || is((&raw const EVENTS).cast())
+        || is((&raw const DROPS).cast())
+}

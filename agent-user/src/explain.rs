@@ -129,6 +129,11 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
              proc, sysfs, devpts, mqueue, cgroup2)."
                 .into()
         }
+        Some(Reason::OutsideSession) if event.right.starts_with("file.") => {
+            "It is a terminal that the session neither opened nor was started on. A session has its \
+             own terminals and no other, whatever a grant says."
+                .into()
+        }
         Some(Reason::OutsideSession) => {
             "The target process is outside the session, and the grant reaches no further.".into()
         }
@@ -182,6 +187,7 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
         )),
         Reason::OutsideSession if event.right == Right::KernelMount.name() => None,
         Reason::NotGranted if has_no_word(&event.right) => None,
+        Reason::OutsideSession if event.right.starts_with("file.") => None,
         Reason::NotGranted | Reason::OutsideSession => {
             Some(format!("Ask the operator to grant `{}`.", event.right))
         }

@@ -15,10 +15,11 @@ use agent_abi::FileRights;
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use crate::{
-    decide::{file, permits},
+    decide::{file, permits, refuse_terminal},
     kernel::{CHANGES_VALID, Changes, Dentry, SETATTR_CHANGES, SETATTR_DENTRY, argument, load},
     place::is_anonymous,
     subject::{Subject, guard, guard_unless},
+    terminal,
 };
 
 /// `ATTR_ATIME_SET`, `ATTR_MTIME_SET`, `ATTR_TIMES_SET`: times that the caller chose, or one of the two
@@ -100,6 +101,9 @@ fn inode_file_setattr(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn change(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
     let is_decided = subject.borrowed_credentials().is_some();
+    if !is_decided && terminal::is_of_others(subject, dentry) {
+        return refuse_terminal(subject, dentry, wanted);
+    }
     if is_decided || permits(subject, dentry, wanted) || is_anonymous(dentry) {
         return 0;
     }

@@ -14,11 +14,12 @@ use super::{
     surface::{self, IO_URING, USERFAULTFD},
 };
 use crate::{
-    decide::{opened, permits_opened},
+    decide::{opened, permits_opened, refuse_terminal},
     kernel::{Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, Path, load},
     name::Name,
     place::{Place, is_directory, place_of},
     subject::{Subject, guard},
+    terminal,
 };
 
 /// Opened by `O_PATH`, which nothing refuses: whatever is done with it is judged.
@@ -48,6 +49,9 @@ fn receive(subject: &Subject, file: *const File) -> i32 {
     // be executed may be mapped so (`mmap_file`).
     let executes = bit(u64::from(flags), OPEN_EXEC) * u64::from(FileRights::EXEC.0);
     let wanted = FileRights(wanted_by_open(file, mode, 0).0 | executes as u16);
+    if terminal::is_received_from_others(subject, file, dentry) {
+        return refuse_terminal(subject, dentry, wanted);
+    }
     if permits_opened(subject, dentry, wanted) {
         return 0;
     }

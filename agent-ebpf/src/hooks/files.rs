@@ -19,7 +19,7 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use super::ipc::is_usable_queue;
 use crate::{
-    decide::{file, opened, permits, permits_opened},
+    decide::{file, opened, permits, permits_opened, refuse_terminal},
     kernel::{
         DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, PATH_MOUNT,
         Path, VfsMount, load, member, number_at, opaque,
@@ -27,6 +27,7 @@ use crate::{
     place::{Place, other_than_directory, place, place_of},
     refer::{Move, moved, permits_move, refuse_move},
     subject::{Subject, guard},
+    terminal,
 };
 
 const FMODE_READ: u32 = 1;
@@ -56,6 +57,9 @@ fn file_open(ctx: LsmContext) -> i32 {
             )
         };
         let wanted = wanted_by_open(file, mode, flags);
+        if terminal::is_opened_by_others(subject, file, dentry) {
+            return refuse_terminal(subject, dentry, wanted);
+        }
         if permits_opened(subject, dentry, wanted) {
             return 0;
         }
@@ -253,6 +257,9 @@ pub(super) fn at_path(subject: &Subject, path: *const Path, wanted: FileRights) 
     // SAFETY: the hook's path.
     let (mount, dentry): (*const VfsMount, *const Dentry) =
         unsafe { (load(path, &PATH_MOUNT), load(path, &PATH_DENTRY)) };
+    if terminal::is_of_others(subject, dentry) {
+        return refuse_terminal(subject, dentry, wanted);
+    }
     if permits(subject, dentry, wanted) {
         return 0;
     }

@@ -47,6 +47,7 @@ impl Daemon {
         let process = peer.process.as_ref().ok_or_else(|| {
             RequestError::Denied("the calling process cannot be identified".into())
         })?;
+        self.own_standard_terminals(process, live.label());
         live.cgroup.admit(process.pid()).map_err(|error| {
             RequestError::failed("cannot move the process into its cgroup", error)
         })?;

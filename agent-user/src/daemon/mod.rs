@@ -20,6 +20,7 @@ mod start;
 mod startup;
 mod state;
 mod superblocks;
+mod terminals;
 mod translate;
 mod watch;
 

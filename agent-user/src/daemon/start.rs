@@ -265,8 +265,15 @@ impl Daemon {
             // From here on every rebuild includes it.
             self.sessions().insert(Arc::clone(live));
         }
+        // Before, so that nothing is refused meanwhile; and what was opened until the label was there.
+        if !live.row.own_cgroup {
+            self.own_open_terminals(&live.cgroup, live.label());
+        }
         let (daemon, cgroup, label) = (Arc::clone(self), live.cgroup.id(), live.label());
         self.blocking(move |_| daemon.tag(cgroup, label)).await?;
+        if !live.row.own_cgroup {
+            self.own_open_terminals(&live.cgroup, live.label());
+        }
         Ok(())
     }
 }

@@ -178,15 +178,24 @@ impl Btf {
         for member in members {
             let (offset, target) = member
                 .split('|')
-                .find_map(|name| self.find(number, name, 0))
+                .find_map(|way| self.follow(number, way))
                 .ok_or_else(missing)?;
             bits += offset;
-            number = self.resolve(target);
+            number = target;
         }
         if bits % 8 != 0 {
             return Err(missing());
         }
         Ok(bits / 8)
+    }
+
+    /// Bits from the start of a structure to the end of a way with dots between its members, and the type
+    /// there.
+    fn follow(&self, number: u32, way: &str) -> Option<(u32, u32)> {
+        way.split('.').try_fold((0, number), |(bits, at), name| {
+            let (offset, target) = self.find(at, name, 0)?;
+            Some((bits + offset, self.resolve(target)))
+        })
     }
 
     fn find(&self, number: u32, name: &str, depth: u32) -> Option<(u32, u32)> {

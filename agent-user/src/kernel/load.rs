@@ -36,6 +36,8 @@ pub(super) const MAPS: &[&str] = &[
     names::SCRATCH,
     names::DIRECTORIES,
     names::SOCKETS,
+    names::TERMINALS,
+    names::UNLOCKED,
     names::IMAGES,
     names::CGROUPS,
     names::OBJECTS,

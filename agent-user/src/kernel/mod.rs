@@ -28,6 +28,7 @@ use agent_abi::{
     names,
     net::{NetEntries, NetKey},
     superblock::Superblock,
+    terminal::Owners,
 };
 use aya::maps::{MapData, PerCpuArray};
 
@@ -88,6 +89,8 @@ pub struct Kernel {
     coverage: Vec<HookCoverage>,
     /// Keyed by pidfd. A thread group has the label of its leader.
     labels: Map<i32, Label>,
+    /// Keyed by a descriptor of the slave.
+    terminals: Map<i32, Owners>,
     images: Map<u32, u32>,
     cgroups: Map<u64, Label>,
     census: census::Iterator,
@@ -115,6 +118,7 @@ impl Kernel {
         let mut kernel = Self {
             coverage,
             labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
+            terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
             cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
             census: census::Iterator::open(census_pin())?,
@@ -287,6 +291,14 @@ impl Kernel {
     /// Labels a process, all its threads, by the pidfd of its leader.
     pub fn set_label(&mut self, pidfd: &OwnedFd, label: Label) -> Result<(), KernelError> {
         self.labels.set(&pidfd.as_raw_fd(), &label)
+    }
+
+    /// Makes the terminal with this slave the session's own. The descriptor may be one of `O_PATH`.
+    pub fn own_terminal(&mut self, slave: &OwnedFd, label: Label) -> Result<(), KernelError> {
+        let key = slave.as_raw_fd();
+        let mut owners = self.terminals.get(&key)?.unwrap_or_default();
+        owners.labels[Owners::place(label.generation)] = label;
+        self.terminals.set(&key, &owners)
     }
 
     /// The label of a process; `None` where it has none.

@@ -47,6 +47,7 @@ plain!(
     u32,
     u64,
     agent_abi::Label,
+    agent_abi::terminal::Owners,
     agent_abi::Image,
     agent_abi::ledger::Count,
     agent_abi::census::Census,

@@ -52,6 +52,13 @@ pub(super) fn main(launch: Launch<'_>, go: OwnedFd, report: OwnedFd) -> ! {
     std::process::exit(RUN_FAILED.into())
 }
 
+/// Tells the parent that the command could not be started. Never returns.
+pub(super) fn fail(error: &dyn std::fmt::Display, report: OwnedFd) -> ! {
+    let failure = ChildFailure::Start(format!("cannot give it a terminal: {error}"));
+    let _ = File::from(report).write_all(failure.write().as_bytes());
+    std::process::exit(RUN_FAILED.into())
+}
+
 fn become_command(launch: Launch<'_>, session: &str) -> Result<Infallible, ChildFailure> {
     let failed = |error: &dyn std::fmt::Display| ChildFailure::Start(error.to_string());
     block_on(

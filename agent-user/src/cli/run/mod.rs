@@ -7,9 +7,11 @@
 mod child;
 pub(super) mod environment;
 mod filter;
+mod monitor;
 mod program;
 mod signals;
 mod summary;
+mod terminal;
 
 use std::{
     ffi::OsString,
@@ -34,6 +36,7 @@ use crate::{
 
 use child::{ChildFailure, Launch};
 use environment::Handed;
+use terminal::Terminal;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -45,6 +48,9 @@ pub(super) struct RunArgs {
     /// Say what the command is not handed over: names of the environment.
     #[arg(short, long)]
     verbose: bool,
+    /// Hand the terminal itself to the command, instead of a pseudo-terminal of its own.
+    #[arg(long)]
+    no_pty: bool,
     /// The command and its arguments.
     #[arg(
         required = true,
@@ -86,12 +92,22 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
     if args.verbose {
         note(&environment.line());
     }
+    let terminal = if args.no_pty {
+        None
+    } else {
+        Terminal::for_command()?
+    };
     let (go_read, go_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let (report_read, report_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     // SAFETY: this process has one thread, so the child may do whatever it likes.
     match unsafe { fork() }? {
         ForkResult::Child => {
             drop((go_write, report_read));
+            if let Some(terminal) = terminal
+                && let Err(error) = monitor::split(terminal, &[&go_read, &report_write])
+            {
+                child::fail(&error, report_write);
+            }
             let launch = Launch {
                 client,
                 program: &program,
@@ -102,7 +118,15 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
         }
         ForkResult::Parent { child } => {
             drop((go_read, report_write));
-            match supervise(child, &start, go_write, report_read, client, args.quiet) {
+            match supervise(
+                child,
+                terminal,
+                &start,
+                go_write,
+                report_read,
+                client,
+                args.quiet,
+            ) {
                 Ok(outcome) => Ok(conclude(args, &outcome, client)),
                 Err(error) => Ok(failed(&error)),
             }
@@ -127,6 +151,7 @@ struct Outcome {
 /// Starts the session, lets the child go, and waits for its end.
 fn supervise(
     child: Pid,
+    terminal: Option<Terminal>,
     start: &StartSession,
     go: OwnedFd,
     report: OwnedFd,
@@ -150,7 +175,10 @@ fn supervise(
     let mut text = String::new();
     std::fs::File::from(report).read_to_string(&mut text)?;
     let failure = (!text.is_empty()).then(|| ChildFailure::read(&text));
-    let code = signals.wait_for(child)?;
+    let code = match terminal {
+        Some(terminal) => terminal.relay(child, &signals)?,
+        None => signals.wait_for(child)?,
+    };
     Ok(Outcome {
         session,
         code,

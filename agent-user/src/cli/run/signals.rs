@@ -1,5 +1,6 @@
 //! Waiting for the command, as if it had been started without us.
 //!
+//! Where the command has no terminal of its own ([`super::terminal`]):
 //! Parent and command share a process group, so what the terminal sends reaches both. What
 //! someone sends to the parent alone is passed on. When the command stops, the parent stops too,
 //! so that the shell sees its job stopped.
@@ -43,6 +44,11 @@ impl Blocked {
         Ok(Self { old, set })
     }
 
+    /// The signals that are held back.
+    pub(super) fn set(&self) -> &SigSet {
+        &self.set
+    }
+
     /// Waits for the end of `child`. Its exit code, or 128 and the signal that ended it.
     pub(super) fn wait_for(&self, child: Pid) -> io::Result<u8> {
         loop {
@@ -65,7 +71,7 @@ impl Blocked {
     }
 
     /// The next signal, and whether a process sent it to this one (not the terminal, to all).
-    fn next(&self) -> io::Result<(i32, bool)> {
+    pub(super) fn next(&self) -> io::Result<(i32, bool)> {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         loop {
             // SAFETY: both point to what the call reads and writes.

@@ -1,0 +1,94 @@
+//! Terminals that a session was started on are its own; what it opens itself, the kernel side sees.
+//!
+//! Said to the kernel by a descriptor of the terminal that was taken from the process, so by the inode and
+//! not by a number that comes round. What cannot be said is refused to the session later.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    os::{fd::OwnedFd, unix::fs::MetadataExt, unix::fs::OpenOptionsExt},
+    path::Path,
+};
+
+use agent_abi::Label;
+
+use super::state::Daemon;
+use crate::{cgroup::Cgroup, process::ProcessHandle};
+
+impl Daemon {
+    /// The terminals among the standard descriptors of a process that is about to enrol.
+    pub(super) fn own_standard_terminals(&self, process: &ProcessHandle, label: Label) {
+        for number in 0..=2 {
+            self.own_terminal(process, &number.to_string(), label);
+        }
+    }
+
+    /// The terminals that any process of `cgroup`, and below, has open.
+    pub(super) fn own_open_terminals(&self, cgroup: &Cgroup, label: Label) {
+        for pid in cgroup.processes().unwrap_or_default() {
+            let Ok(process) = ProcessHandle::open(pid) else {
+                continue;
+            };
+            let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+                continue;
+            };
+            for name in descriptors.filter_map(Result::ok) {
+                if let Some(name) = name.file_name().to_str() {
+                    self.own_terminal(&process, name, label);
+                }
+            }
+        }
+    }
+
+    fn own_terminal(&self, process: &ProcessHandle, descriptor: &str, label: Label) {
+        let path = format!("/proc/{}/fd/{descriptor}", process.pid());
+        let Some(terminal) = slave(Path::new(&path)) else {
+            return;
+        };
+        // While it is alive, its pid was its own.
+        if !process.alive() {
+            return;
+        }
+        if let Err(error) = self.kernel().own_terminal(&terminal, label) {
+            tracing::warn!(
+                "session {} will be refused the terminal that process {} has as descriptor \
+                 {descriptor}: {error}",
+                label.generation,
+                process.pid()
+            );
+        }
+    }
+}
+
+/// A descriptor of the slave of a pseudo-terminal that gives no access to it, if that is what is there.
+fn slave(path: &Path) -> Option<OwnedFd> {
+    let is_slave = |meta: &fs::Metadata| (136..144).contains(&nix::sys::stat::major(meta.rdev()));
+    if !fs::metadata(path).is_ok_and(|meta| is_slave(&meta)) {
+        return None;
+    }
+    let file: File = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(path)
+        .ok()?;
+    // The process may have put something else there meanwhile.
+    file.metadata()
+        .is_ok_and(|meta| is_slave(&meta))
+        .then(|| file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_slaves_are_taken_for_terminals() {
+        assert!(slave(Path::new("/dev/null")).is_none());
+        assert!(slave(Path::new("/nonexistent")).is_none());
+        if let Ok(pair) = nix::pty::openpty(None, None) {
+            use std::os::fd::AsRawFd;
+            let path = |fd: i32| format!("/proc/self/fd/{fd}");
+            assert!(slave(Path::new(&path(pair.slave.as_raw_fd()))).is_some());
+            assert!(slave(Path::new(&path(pair.master.as_raw_fd()))).is_none());
+        }
+    }
+}

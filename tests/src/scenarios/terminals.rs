@@ -1,0 +1,585 @@
+//! Terminals: a session has those that it opened or was started on, and no other.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    process::{ChildStdout, Command, Stdio},
+};
+
+use super::{Context, Single, lifecycle::tag_words};
+use crate::harness::{
+    Check, Doing, ensure, events,
+    matrix::fixture_grant,
+    process::{self, Background},
+    session::Launch,
+    world::{Place, World},
+};
+
+pub(crate) fn scenarios() -> Vec<Single> {
+    vec![
+        Single::new(
+            "terminals",
+            "a session opens its own terminals and nobody else's",
+            others,
+        ),
+        Single::new(
+            "terminals",
+            "a received terminal of others is no way in",
+            received,
+        ),
+        Single::new(
+            "terminals",
+            "a terminal with a number that was the session's is not its own",
+            numbers,
+        ),
+        Single::new(
+            "terminals",
+            "what a tagged process was started on stays its own",
+            started_on,
+        ),
+        Single::new(
+            "terminals",
+            "bailiff run on a terminal gives one of its own",
+            run_on_terminal,
+        ),
+    ]
+}
+
+/// Outside: has a terminal, and gives its slave, its master and its /dev/tty away by a socket at
+/// `argv[1]`, one for each who connects, in turns. For every line that it is told says how the terminal is.
+const HOST: &str = "import json, os, pty, select, socket, sys, termios, threading
+os.setsid()
+master, slave = pty.openpty()
+name = os.ttyname(slave)
+os.close(os.open(name, os.O_RDWR))
+tty = os.open('/dev/tty', os.O_RDWR)
+os.chmod(name, 0o600)
+os.write(master, b'typed secret\\n')
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+def give():
+    while True:
+        for gift in (slave, master, tty):
+            socket.send_fds(listener.accept()[0], [b'x'], [gift])
+threading.Thread(target=give, daemon=True).start()
+print(name, flush=True)
+for line in sys.stdin:
+    seen = b''
+    while select.select([master], [], [], 0.05)[0]:
+        seen += os.read(master, 4096)
+    status = os.stat(name)
+    print(json.dumps([oct(status.st_mode), status.st_uid, int(status.st_mtime) > 100,
+        termios.tcgetattr(slave)[3] & termios.ECHO, list(termios.tcgetwinsize(slave)),
+        seen.replace(b'typed secret\\r\\n', b'').decode()]), flush=True)
+";
+
+/// Tries everything with the terminal `argv[1]`, then the same with one of its own, and says what came of
+/// it: `NAME ERRNO` for each, 0 if it was done.
+const TRY: &str = "import ctypes, fcntl, os, pty, struct, sys, termios
+libc = ctypes.CDLL(None, use_errno=True)
+def watch(name):
+    if libc.inotify_add_watch(libc.inotify_init(), name.encode(), 2) < 0:
+        raise OSError(ctypes.get_errno(), '')
+def read(name):
+    fd = os.open(name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    os.read(fd, 100)
+def write(name):
+    os.write(os.open(name, os.O_WRONLY | os.O_NOCTTY), b'INJECTED')
+def quiet(name):
+    fd = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    a = termios.tcgetattr(fd)
+    a[3] &= ~termios.ECHO
+    termios.tcsetattr(fd, termios.TCSANOW, a)
+def resize(name):
+    fd = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 1, 1, 0, 0))
+def again(name):
+    fd = os.open(name, os.O_PATH)
+    os.open(f'/proc/self/fd/{fd}', os.O_RDWR | os.O_NOCTTY)
+def control(name):
+    if os.fork() == 0:
+        try:
+            os.setsid()
+            os.open(name, os.O_RDWR)
+            os.open('/dev/tty', os.O_RDWR)
+        except OSError as error:
+            os._exit(error.errno)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.wait()[1])
+    if code:
+        raise OSError(code, '')
+def old(name):
+    os.utime(name, (1, 1))
+acts = [read, write, quiet, resize, again, control, watch,
+    ('chmod', lambda name: os.chmod(name, 0o666)),
+    ('chown', lambda name: os.chown(name, os.getuid(), os.getgid())),
+    ('utime', old), ('touch', os.utime),
+    ('truncate', lambda name: os.close(os.open(name, os.O_WRONLY | os.O_NOCTTY | os.O_TRUNC)))]
+def attempt(kind, name):
+    for act in acts:
+        word, act = act if isinstance(act, tuple) else (act.__name__, act)
+        try:
+            act(name)
+            result = 0
+        except OSError as error:
+            result = error.errno
+        print(kind, word, result, flush=True)
+attempt('others', sys.argv[1])
+for way in ('open', 'peer'):
+    master = os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(master, 0x40045431, struct.pack('i', 0))
+    if way == 'peer':
+        name = os.ttyname(fcntl.ioctl(master, 0x5441, os.O_RDWR | os.O_NOCTTY))
+    else:
+        name = os.ptsname(master) if hasattr(os, 'ptsname') else '/dev/pts/%d' % struct.unpack('i',
+            fcntl.ioctl(master, 0x80045430, bytes(4)))
+    os.write(master, b'x\\n')
+    attempt('own-' + way, name)
+";
+
+/// What was tried, and the error number of each.
+fn told(said: &str) -> BTreeMap<String, i32> {
+    said.lines()
+        .filter_map(|line| {
+            let (name, number) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), number.parse().ok()?))
+        })
+        .collect()
+}
+
+/// A terminal outside.
+struct Host {
+    process: Background,
+    output: BufReader<ChildStdout>,
+    /// The slave's path.
+    name: String,
+    /// Where its descriptors are given away.
+    socket: String,
+}
+
+impl Host {
+    fn start(name: &str) -> Check<Self> {
+        fs::create_dir_all("/srv/givers").doing("make a directory")?;
+        let socket = format!("/srv/givers/{name}");
+        let mut command = Command::new("python3");
+        command.args(["-c", HOST, &socket]).stdout(Stdio::piped());
+        let mut process = Background::start(&mut command)?;
+        let output = process.child.stdout.take().ok_or("no output")?;
+        let mut host = Self {
+            process,
+            output: BufReader::new(output),
+            name: String::new(),
+            socket,
+        };
+        host.name = host.line()?;
+        Ok(host)
+    }
+
+    fn line(&mut self) -> Check<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).doing("read")?;
+        Ok(line.trim().into())
+    }
+
+    /// Mode, owner, whether its times are of this age, echo, size, and what was written to it.
+    fn state(&mut self) -> Check<String> {
+        self.process.tell("how")?;
+        self.line()
+    }
+}
+
+fn session() -> Check<(World, Launch)> {
+    let world = World::make(Place::Plain)?;
+    let launch = world.launch("fixture", &fixture_grant())?;
+    Ok((world, launch))
+}
+
+fn others(_: &mut Context) -> Check {
+    let (_world, launch) = session()?;
+    let mut host = Host::start("others")?;
+    let before = host.state()?;
+    let ended = launch.run(&["python3", "-c", TRY, &host.name])?;
+    let told_inside = told(&ended.stdout);
+    let own = told_inside
+        .keys()
+        .filter(|name| name.starts_with("own-"))
+        .count();
+    ensure(told_inside.len() == 36 && own == 24, || {
+        format!("expected 36 acts, saw {}", ended.tail())
+    })?;
+    for (name, errno) in &told_inside {
+        // Who may not change owners is told EPERM for its own terminal, too.
+        let is_owner = name.ends_with("chown");
+        let wanted = if name.starts_with("others") {
+            libc::EACCES
+        } else {
+            0
+        };
+        ensure(
+            *errno == wanted || (is_owner && wanted == 0 && *errno == libc::EPERM),
+            || format!("expected {wanted} of `{name}`, saw {errno}"),
+        )?;
+    }
+    let after = host.state()?;
+    ensure(after == before, || {
+        format!("the terminal was {before}, and is {after}")
+    })?;
+    let seen = events::query(&["--since", "60s", "--path", &host.name])?;
+    let rights = ["file.read", "file.write", "file.attr"];
+    for right in rights {
+        ensure(
+            seen.iter()
+                .any(|event| event.right == right && event.reason == "outside-session"),
+            || format!("no event of {right}"),
+        )?;
+    }
+    // The same in no session.
+    let ended = process::run(&["python3", "-c", TRY, &host.name])?;
+    let refused = told(&ended.stdout)
+        .into_iter()
+        // It is the controlling terminal of its host already, and so does not become another's.
+        .filter(|(name, errno)| *errno != 0 && (name != "others control" || *errno != libc::ENXIO))
+        .collect::<Vec<_>>();
+    ensure(refused.is_empty(), || {
+        format!("expected everything to be done outside, saw {refused:?}")
+    })?;
+    let after = host.state()?;
+    ensure(after.contains("INJECTED") && after != before, || {
+        format!("expected traces on the terminal, saw {after}")
+    })
+}
+
+/// Receives what is given three times, and says which came; then passes a terminal of its own, slave and
+/// master, and its /dev/tty.
+const RECEIVE: &str = "import os, pty, socket, sys
+for kind in ('slave', 'master', 'tty'):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    print('others', kind, 0 if socket.recv_fds(s, 1, 1)[1] else 13, flush=True)
+pid, master = pty.fork()
+if pid == 0:
+    os.read(0, 1)
+    os._exit(0)
+own = pty.openpty()
+a, b = socket.socketpair()
+for kind, fd in (('master', master), ('slave', own[1]), ('other-master', own[0])):
+    socket.send_fds(a, [b'x'], [fd])
+    print('own', kind, 0 if socket.recv_fds(b, 1, 1)[1] else 13, flush=True)
+";
+
+fn received(_: &mut Context) -> Check {
+    let (_world, launch) = session()?;
+    let host = Host::start("given")?;
+    let ended = launch.run(&["python3", "-c", RECEIVE, &host.socket])?;
+    let told_inside = told(&ended.stdout);
+    ensure(told_inside.len() == 6, || {
+        format!("expected six gifts, saw {}", ended.tail())
+    })?;
+    for (name, errno) in &told_inside {
+        let wanted = if name.starts_with("others") {
+            libc::EACCES
+        } else {
+            0
+        };
+        ensure(*errno == wanted, || {
+            format!("expected {wanted} of `{name}`, saw {errno}")
+        })?;
+    }
+    let ended = process::run(&["python3", "-c", RECEIVE, &host.socket])?;
+    ensure(
+        told(&ended.stdout).values().all(|errno| *errno == 0),
+        || format!("expected every gift to come outside, saw {}", ended.tail()),
+    )
+}
+
+/// Opens terminals and unlocks them; for every line that it is told closes them all at once, and says
+/// what opening the name that it is told gives.
+const REUSE: &str = "import fcntl, os, struct, sys
+masters = []
+def take():
+    for _ in range(8):
+        master = os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY)
+        fcntl.ioctl(master, 0x40045431, struct.pack('i', 0))
+        masters.append(master)
+take()
+print('ready', flush=True)
+for line in sys.stdin:
+    if line == 'close\\n':
+        while masters:
+            os.close(masters.pop())
+        print('closed', flush=True)
+        continue
+    refused = 0
+    for name in line.split():
+        try:
+            os.open(name, os.O_RDWR | os.O_NOCTTY)
+        except PermissionError:
+            refused += 1
+    take()
+    print(refused, flush=True)
+";
+
+fn numbers(_: &mut Context) -> Check {
+    let (_world, launch) = session()?;
+    let mut command = launch.command(&["python3", "-c", REUSE]);
+    let mut inside = Background::start(&mut command)?;
+    let output = inside.child.stdout.take().ok_or("no output")?;
+    let mut output = BufReader::new(output);
+    let mut line = || -> Check<String> {
+        let mut line = String::new();
+        output.read_line(&mut line).doing("read")?;
+        Ok(line.trim().into())
+    };
+    line()?;
+    for round in 0..50 {
+        inside.tell("close")?;
+        line()?;
+        // What was the session's a moment ago is given to us.
+        let masters = (0..8)
+            .map(|_| {
+                // SAFETY: no pointers but a static string.
+                let fd =
+                    unsafe { libc::open(c"/dev/ptmx".as_ptr(), libc::O_RDWR | libc::O_NOCTTY) };
+                crate::acts::raw::check(fd).map(crate::acts::raw::owned)
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|fault| format!("cannot open a terminal: {fault:?}"))?;
+        let mut names = Vec::new();
+        for master in &masters {
+            use std::os::fd::AsRawFd;
+            let (mut number, unlock) = (0_u32, 0_i32);
+            // SAFETY: live integers.
+            unsafe {
+                libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number);
+                libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock);
+            }
+            let name = format!("/dev/pts/{number}");
+            fs::set_permissions(&name, fs::Permissions::from_mode(0o666)).doing("chmod")?;
+            names.push(name);
+        }
+        inside.tell(&names.join(" "))?;
+        let refused = line()?;
+        ensure(refused == "8", || {
+            format!("in round {round} {refused} of 8 were refused")
+        })?;
+    }
+    Ok(())
+}
+
+/// Has a terminal as its input, which is its controlling one only if it is told so. Waits for a line from
+/// its tester, then does what programs do with their terminal.
+const STARTED: &str = "import os, pty, sys, termios, threading
+controlling = sys.argv[1] == 'controlling'
+master, slave = pty.openpty()
+pid = os.fork()
+if pid == 0:
+    os.close(master)
+    os.setsid()
+    if controlling:
+        os.close(os.open(os.ttyname(slave), os.O_RDWR))
+    print(os.getpid(), flush=True)
+    sys.stdin.readline()
+    failed = 0
+    for act in (lambda: termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(slave)),
+            lambda: os.isatty(slave) or 1 / 0,
+            lambda: os.write(slave, b'written'),
+            lambda: os.open(os.ttyname(slave), os.O_RDWR | os.O_NOCTTY),
+            lambda: os.open('/proc/self/fd/%d' % slave, os.O_RDWR | os.O_NOCTTY),
+            lambda: os.chmod(os.ttyname(slave), 0o622),
+            lambda: controlling and os.open('/dev/tty', os.O_RDWR),
+            lambda: controlling and os.tcsetpgrp(slave, os.getpgrp())):
+        failed <<= 1
+        try:
+            act()
+        except (OSError, ZeroDivisionError, termios.error) as error:
+            print(error, file=sys.stderr)
+            failed |= 1
+    print('failed', failed, flush=True)
+    try:
+        os.open(sys.argv[2], os.O_RDWR | os.O_NOCTTY)
+        print('others', 0, flush=True)
+    except OSError as error:
+        print('others', error.errno, flush=True)
+    os._exit(0)
+os.wait()
+";
+
+fn started_on(_: &mut Context) -> Check {
+    let (_world, launch) = session()?;
+    let host = Host::start("started")?;
+    for kind in ["controlling", "plain"] {
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", STARTED, kind, &host.name])
+            .stdout(Stdio::piped());
+        let mut process = Background::start(&mut command)?;
+        let output = process.child.stdout.take().ok_or("no output")?;
+        let mut output = BufReader::new(output);
+        let mut line = || -> Check<String> {
+            let mut line = String::new();
+            output.read_line(&mut line).doing("read")?;
+            Ok(line.trim().into())
+        };
+        let pid = line()?;
+        let cgroup = format!("/sys/fs/cgroup/scenario-terminal-{kind}");
+        fs::create_dir_all(&cgroup).doing("make a cgroup")?;
+        fs::write(format!("{cgroup}/cgroup.procs"), &pid).doing("move the process")?;
+        process::must(&tag_words(&launch, &cgroup))?;
+        process.tell("go")?;
+        let (own, others) = (line()?, line()?);
+        ensure(own == "failed 0" && others == "others 13", || {
+            format!("with a {kind} terminal: {own}, {others}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Plays a user at a terminal: starts `bailiff run` (`argv[1..]` up to the command), types, and looks.
+const USER: &str = r#"import fcntl, os, pty, re, select, signal, struct, sys, termios, time
+run = sys.argv[1:]
+def size(fd, rows, columns):
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+class User:
+    def __init__(self, words):
+        self.said = b''
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            size(0, 33, 91)
+            os.execvp(words[0], words)
+        self.before = termios.tcgetattr(self.master)
+    def look(self, wanted, seconds=20):
+        until = time.time() + seconds
+        while not re.search(wanted, self.said):
+            left = until - time.time()
+            if left < 0 or not select.select([self.master], [], [], left)[0]:
+                sys.exit(f'waited in vain for {wanted} in {self.said[-500:]}')
+            try:
+                part = os.read(self.master, 65536)
+            except OSError:
+                part = b''
+            if not part:
+                sys.exit(f'it ended without {wanted}: {self.said[-500:]}')
+            self.said += part
+        found = re.search(wanted, self.said)
+        self.said = self.said[found.end():]
+        return found
+    def type(self, keys):
+        os.write(self.master, keys)
+    def end(self):
+        rest = self.said
+        while True:
+            try:
+                part = os.read(self.master, 65536)
+            except OSError:
+                break
+            if not part:
+                break
+            rest += part
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return code, rest
+    def modes(self):
+        return termios.tcgetattr(self.master)
+def start(*words):
+    return User(run + ['--', *words])
+def same(what, seen, wanted):
+    if seen != wanted:
+        sys.exit(f'{what}: expected {wanted}, saw {seen}')
+
+user = start('bash', '-c', 'tty; stty size; echo end; read line; echo "line $line"; exit 3')
+user.look(rb'/dev/pts/\d+\r\n33 91\r\nend')
+same('echo of the raw terminal', user.modes()[3] & (termios.ECHO | termios.ICANON | termios.ISIG), 0)
+user.type(b'typed\r')
+user.look(rb'line typed')
+same('exit code', user.end()[0], 3)
+
+# The user's own terminal is nobody's but theirs.
+user = User(['bash', '--norc', '-c', 'echo at $(tty); exec "$@" $(tty)', 'x', *run, '--', 'bash', '-c',
+    'tty; echo INJECTED >$0; cat <$0; echo end'])
+outer, inner = user.look(rb'at (/dev/pts/\d+)\r\n(/dev/pts/\d+)').groups()
+same('a terminal of its own', outer != inner, True)
+code, rest = user.end()
+same('both refused', rest.count(b'Permission denied'), 2)
+same('nothing written', b'INJECTED\r' in rest, False)
+
+user = start('bash', '-c', 'trap "stty size; exit 4" WINCH; echo ready; while :; do sleep 0.05; done')
+user.look(rb'ready')
+size(user.master, 40, 100)
+user.look(rb'40 100')
+same('exit code after the new size', user.end()[0], 4)
+
+user = start('bash', '-c', 'trap "echo interrupted; exit 7" INT; echo ready; while :; do sleep 0.05; done')
+user.look(rb'ready')
+user.type(b'\x03')
+user.look(rb'interrupted')
+same('exit code after Ctrl-C', user.end()[0], 7)
+
+user = start('cat')
+user.type(b'one line\r')
+user.look(rb'one line\r\none line')
+user.type(b'\x04')
+same('exit code after Ctrl-D', user.end()[0], 0)
+
+user = start('seq', '1', '100000')
+code, rest = user.end()
+lines = rest.split(b'\r\n')
+same('a lot of output', [code, len(lines), lines[0], lines[-2]], [0, 100001, b'1', b'100000'])
+
+# Job control, by the user's shell.
+user = User(['bash', '--norc', '--noediting', '-i'])
+user.type(b'PS1=; ' + ' '.join(run).encode() + b' -- bash -c "echo rea""dy; sleep 1000; echo not-yet"\r')
+user.look(rb'ready\r\n')
+user.type(b'\x1a')
+user.look(rb'Stopped')
+same('modes while it is stopped', user.modes()[3] & (termios.ECHO | termios.ICANON | termios.ISIG) != 0, True)
+user.type(b'echo sh""ell\r')
+user.look(rb'\nshell|shell\r\n')
+user.type(b'fg\r')
+time.sleep(1)
+user.type(b'\x03')
+time.sleep(0.5)
+user.type(b'echo co""de $?\r')
+user.look(rb'code 130')
+user.type(b'exit\r')
+user.end()
+
+# The command is killed; then `bailiff run` itself is.
+user = start('bash', '-c', 'echo pid $$; sleep 1000')
+pid = int(user.look(rb'pid (\d+)')[1])
+os.kill(pid, signal.SIGKILL)
+same('exit code of a killed command', user.end()[0], 137)
+user = start('bash', '-c', 'trap "" HUP; echo pid $$; sleep 1000')
+pid = int(user.look(rb'pid (\d+)')[1])
+same('raw meanwhile', user.modes()[3] & termios.ICANON, 0)
+keep = os.open(os.ptsname(user.master), os.O_RDWR | os.O_NOCTTY)
+os.kill(user.pid, signal.SIGKILL)
+os.waitpid(user.pid, 0)
+until = time.time() + 10
+while user.modes() != user.before and time.time() < until:
+    time.sleep(0.05)
+same('modes after bailiff run was killed', user.modes() == user.before, True)
+os.kill(pid, signal.SIGKILL)
+
+# In and out of pipes nothing is between.
+user = User(['bash', '--norc', '-c', 'echo piped | "$@"', 'x', *run, '--', 'bash', '-c', 'cat; test -t 1 && test ! -t 0 && echo end'])
+user.look(rb'piped\r\nend')
+same('exit code behind a pipe', user.end()[0], 0)
+user = User(run + ['--no-pty', '--', 'bash', '-c', 'tty; stty size; stty -echo; stty echo'])
+name = user.look(rb'(/dev/pts/\d+)\r\n33 91')[1].decode()
+same('the terminal itself', [name, user.end()[0]], [name, 0])
+print('all done')
+"#;
+
+fn run_on_terminal(_: &mut Context) -> Check {
+    let (_world, launch) = session()?;
+    let mut words = vec!["python3".to_owned(), "-c".into(), USER.into()];
+    let run = launch.words::<&str>(&[]);
+    words.extend(run.into_iter().filter(|word| word != "--"));
+    let ended = process::run(&words)?;
+    ensure(
+        ended.code == 0 && ended.stdout.ends_with("all done\n"),
+        || ended.tail(),
+    )
+}
