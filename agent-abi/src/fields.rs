@@ -25,7 +25,6 @@ macro_rules! for_each_kernel_field {
             STORAGE_DATA_VALUE = "bpf_local_storage_data", "data";
             TASK_PID = "task_struct", "pid";
             ITER_META_SEQ = "bpf_iter_meta", "seq";
-            TASK_SIGNAL = "task_struct", "signal";
             SIGNAL_TTY = "signal_struct", "tty";
             TASK_TGID = "task_struct", "tgid";
             TASK_REAL_PARENT = "task_struct", "real_parent";

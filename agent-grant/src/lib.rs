@@ -17,6 +17,7 @@ pub mod model;
 pub mod moves;
 pub mod naive;
 pub mod net;
+pub mod opens;
 mod policies;
 pub mod syntax;
 pub mod unix;

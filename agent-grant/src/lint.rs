@@ -15,6 +15,7 @@ use crate::{
     diagnostic::{Diagnostic, Severity},
     glob::Glob,
     model::{FilePattern, Object},
+    opens::opens,
 };
 
 /// What kind of remark.
@@ -30,6 +31,8 @@ pub enum LintKind {
     InterpreterRunsWritable,
     /// A pattern that matches nothing now; [`matches_nothing`] makes these remarks.
     MatchesNothing,
+    /// A switch or a capability that opens more than its name says.
+    OpensMore,
     /// No relation for moves: directories move only between places with equal rights.
     CoarseMoves,
     /// A variable of the environment that is a secret by its name is kept.
@@ -50,6 +53,7 @@ impl LintKind {
             Self::DenialCanBeMovedAway => "denial-can-be-moved-away",
             Self::InterpreterRunsWritable => "interpreter-runs-writable",
             Self::MatchesNothing => "matches-nothing",
+            Self::OpensMore => "opens-more",
             Self::CoarseMoves => "coarse-moves",
             Self::KeepsSecret => "keeps-a-secret",
             Self::KeepsLoader => "keeps-a-loader-variable",
@@ -153,6 +157,13 @@ pub fn lint(grant: &Compiled) -> Vec<Lint> {
     lints.extend(denials_moved_away(grant));
     lints.extend(interpreters(grant));
     lints.extend(environment::lint(grant));
+    let opened = opens(grant.surface, grant.capabilities);
+    lints.extend(opened.iter().filter(|opens| opens.more).map(|opens| {
+        let message = format!("`{}` opens more than its name says", opens.setting);
+        let kind = LintKind::OpensMore;
+        let severity = Severity::Warning;
+        note(grant, kind, severity, vec![], None, message, opens.sentence)
+    }));
     if grant.refer.allowed.is_none() {
         let message = "too large for the relation of moves".to_owned();
         let help = "renames and links work only between places with equal rights";

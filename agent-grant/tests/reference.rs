@@ -56,6 +56,7 @@ fn every_remark_right_and_key_is_in_the_reference() {
         LintKind::DenialCanBeMovedAway,
         LintKind::InterpreterRunsWritable,
         LintKind::MatchesNothing,
+        LintKind::OpensMore,
         LintKind::CoarseMoves,
         LintKind::KeepsSecret,
         LintKind::KeepsLoader,

@@ -3,6 +3,7 @@
 //! | hook | right |
 //! |---|---|
 //! | `file_ioctl`, `file_ioctl_compat` | see below |
+//! | `uring_cmd` (6.0+) | of devices, files and directories `file.ioctl` |
 //!
 //! | command | on | right |
 //! |---|---|---|
@@ -28,15 +29,19 @@ use super::{
 use crate::{
     decide::{EPERM, refuse},
     groups,
-    kernel::{FILE_INODE, File, INODE_MODE, Inode, load},
+    kernel::{FILE_INODE, File, INODE_MODE, Inode, RING_COMMAND_FILE, RingCommand, load},
     place::{S_IFDIR, S_IFMT},
-    subject::{Subject, guard_unless},
+    subject::{Subject, guard, guard_unless},
+    terminal,
 };
 
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 
 const TIOCSPGRP: u32 = 0x5410;
+const TIOCGPTN: u32 = 0x8004_5430;
+const TIOCSPTLCK: u32 = 0x4004_5431;
+const TIOCGPTPEER: u32 = 0x5441;
 
 const FIOSETOWN: u32 = 0x8901;
 const SIOCSPGRP: u32 = 0x8902;
@@ -89,6 +94,22 @@ fn file_ioctl_compat(ctx: LsmContext) -> i32 {
     control(&ctx)
 }
 
+/// `int uring_cmd(struct io_uring_cmd *)`: commands to devices and files that a ring carries. They have
+/// numbers of their own, so every one needs what an unknown `ioctl` needs.
+#[lsm(hook = "uring_cmd")]
+fn uring_cmd(ctx: LsmContext) -> i32 {
+    guard(&ctx, |subject, ctx| {
+        let command: *const RingCommand = ctx.arg(0);
+        // SAFETY: the hook's argument.
+        let file: *const File = unsafe { load(command, &RING_COMMAND_FILE) };
+        if needs_control(file, 0) {
+            at_file(subject, file, FileRights::IOCTL)
+        } else {
+            0
+        }
+    })
+}
+
 #[inline(always)]
 fn control(ctx: &LsmContext) -> i32 {
     guard_unless(
@@ -113,6 +134,9 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
             return result;
         }
     }
+    if shows_slave(command) {
+        terminal::note_master(subject, file);
+    }
     let wanted = if changes_flags(command) {
         FileRights::ATTR
     } else if needs_control(file, command) {
@@ -121,6 +145,13 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
         return 0;
     };
     at_file(subject, file, wanted)
+}
+
+/// Whether a command to a master comes before the first open of its slave: it unlocks the slave, opens it
+/// or tells its number. A slave is born locked (`ptmx_open()`, drivers/tty/pty.c).
+#[inline(always)]
+fn shows_slave(command: u32) -> bool {
+    matches!(command, TIOCSPTLCK | TIOCGPTPEER | TIOCGPTN)
 }
 
 /// What Landlock permits on devices too (`is_masked_device_ioctl()`, security/landlock/fs.c), but for

@@ -1,6 +1,8 @@
 //! The hooks, one file per family. Each file's header lists its hooks and the rights they decide.
 
 mod attributes;
+mod bpf;
+mod call;
 mod crash;
 mod descriptors;
 mod exec;

@@ -14,6 +14,7 @@
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
+use super::call::used_for;
 use super::locks::{self, F_SETDELEG, F_SETLEASE};
 use crate::{
     decide::{EPERM, refuse, refuse_silently},
@@ -202,8 +203,11 @@ fn capable(ctx: LsmContext) -> i32 {
         let options: u32 = ctx.arg(3);
         // overlayfs asks on its own account.
         let asked: *const Credentials = ctx.arg(0);
-        if subject.borrowed_credentials() == Some(asked) || has_capability(subject, capability) {
+        if subject.borrowed_credentials() == Some(asked) {
             return 0;
+        }
+        if has_capability(subject, capability) {
+            return used_for(subject, capability);
         }
         if options & CAP_OPT_NOAUDIT != 0 {
             return refuse_silently(subject, EPERM);

@@ -3,9 +3,10 @@
 //! | hook | right |
 //! |---|---|
 //! | `userns_create` | `kernel.namespace` (other namespaces need a capability) |
-//! | `bpf` | `kernel.bpf` |
+//! | `bpf`, in [`super::bpf`] | `kernel.bpf` |
 //! | `perf_event_open` | `kernel.perf` |
 //! | `inode_init_security_anon` | `kernel.io_uring`, `kernel.userfaultfd` |
+//! | `uring_cmd` | what `ioctl` needs of a device or file |
 //! | `uring_override_creds` | `kernel.io_uring`: a ring that was made before the label |
 //! | `key_alloc`, `key_permission` | `kernel.keyring` |
 //! | `kernel_module_request`, `kernel_load_data`, `kernel_read_file`, `locked_down` | `kernel.load` |
@@ -47,7 +48,6 @@ macro_rules! surface_hooks {
 
 surface_hooks! {
     userns_create => Namespaces, KernelNamespace;
-    bpf => Bpf, KernelBpf;
     perf_event_open => Perf, KernelPerf;
     key_alloc => Keyrings, KernelKeyring;
     key_permission => Keyrings, KernelKeyring;

@@ -188,7 +188,9 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(SURFACE, "sb_pivotroot", &[]),
     lsm(SURFACE, "move_mount", &[]),
     lsm(SURFACE, "userns_create", &[]),
-    lsm(SURFACE, "bpf", &[]),
+    lsm(SURFACE, "bpf", &["cmd", "attr"]),
+    lsm(SURFACE, "bpf_map", &["map"]),
+    lsm(SURFACE, "bpf_prog", &["prog"]),
     lsm(SURFACE, "perf_event_open", &[]),
     lsm(SURFACE, "inode_init_security_anon", &["_", "name"]),
     lsm(SURFACE, "key_alloc", &[]),
@@ -198,6 +200,10 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(SURFACE, "kernel_read_file", &[]),
     lsm(SURFACE, "locked_down", &[]),
     lsm(SURFACE, "syslog", &[]),
+    since(
+        lsm(SURFACE, "uring_cmd", &["ioucmd"]),
+        "a kernel without io_uring has no rings",
+    ),
     since(
         lsm(SURFACE, "uring_override_creds", &[]),
         "a kernel without io_uring has no rings",

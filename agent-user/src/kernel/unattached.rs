@@ -51,12 +51,10 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("binder_transaction", Decided("file_ioctl")),
     ("binder_transfer_binder", Decided("file_ioctl")),
     ("binder_transfer_file", Decided("file_ioctl, file_receive")),
-    ("bpf_map", Decided("bpf")),
     ("bpf_map_alloc_security", Keeps),
     ("bpf_map_create", Decided("bpf")),
     ("bpf_map_free", Keeps),
     ("bpf_map_free_security", Keeps),
-    ("bpf_prog", Decided("bpf")),
     ("bpf_prog_alloc_security", Keeps),
     ("bpf_prog_free", Keeps),
     ("bpf_prog_free_security", Keeps),
@@ -267,10 +265,6 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("unix_find", Decided("unix_stream_connect, unix_may_send")),
     // Every ring is an anonymous inode first.
     ("uring_allowed", Decided("inode_init_security_anon")),
-    (
-        "uring_cmd",
-        Open("commands to devices through a ring, where rings are granted"),
-    ),
     ("uring_sqpoll", Decided("inode_init_security_anon")),
     ("verify_prog", NoHook),
     // How much memory there is, not whose.

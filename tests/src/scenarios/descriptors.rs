@@ -99,6 +99,20 @@ fn receiving() -> Vec<Case> {
             receive_directory(g, &path)
         })
         .places(),
+        untold("receives a performance counter", "kernel.perf", |g| {
+            Act::Receive {
+                from: g.giver(Box::new(counter)),
+                then: Received::Keep,
+            }
+        })
+        .reason("not-granted"),
+        untold("receives a userfaultfd", "kernel.userfaultfd", |g| {
+            Act::Receive {
+                from: g.giver(Box::new(faults)),
+                then: Received::Keep,
+            }
+        })
+        .reason("not-granted"),
         untold("receives a BPF map", "kernel.bpf", |g| Act::Receive {
             from: g.giver(Box::new(map)),
             then: Received::Keep,
@@ -129,6 +143,21 @@ fn map() -> io::Result<OwnedFd> {
             size_of_val(&attributes) as i64,
         ],
     ))
+}
+
+/// A counter of the processor's time, of this process.
+fn counter() -> io::Result<OwnedFd> {
+    // Type (software), size, event.
+    let mut attributes = [0_u64; 16];
+    attributes[0] = 1 | 112 << 32;
+    of_system(raw::syscall(
+        libc::SYS_perf_event_open,
+        &[attributes.as_ptr() as i64, 0, -1, -1, 0],
+    ))
+}
+
+fn faults() -> io::Result<OwnedFd> {
+    of_system(raw::syscall(libc::SYS_userfaultfd, &[0]))
 }
 
 fn pipe() -> io::Result<OwnedFd> {

@@ -31,6 +31,8 @@ pub(crate) mod storm;
 pub(crate) mod stress;
 pub(crate) mod supervised;
 pub(crate) mod surface;
+pub(crate) mod switches;
+pub(crate) mod terminals;
 pub(crate) mod turmoil;
 pub(crate) mod who;
 
@@ -116,6 +118,8 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(environment::scenarios());
     singles.extend(mounts::scenarios());
     singles.extend(sockets::scenarios());
+    singles.extend(switches::scenarios());
+    singles.extend(terminals::scenarios());
     singles.extend(failures::scenarios());
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());

@@ -8,15 +8,96 @@ use std::{
 use super::{Context, Single, lifecycle::tagged_shell};
 use crate::harness::{
     Check, Doing, ensure, events,
-    process::{Background, eventually},
+    matrix::fixture_grant,
+    process::{self, Background, eventually, shell},
+    world::{Place, World},
 };
 
 pub(crate) fn scenarios() -> Vec<Single> {
-    vec![Single::new(
-        "descriptors",
-        "a ring made before gives no other credentials",
-        personality,
-    )]
+    vec![
+        Single::new(
+            "descriptors",
+            "a ring made before gives no other credentials",
+            personality,
+        ),
+        Single::new(
+            "descriptors",
+            "a granted ring changes attributes and commands devices within the grant",
+            granted,
+        ),
+    ]
+}
+
+/// Sets an attribute (`IORING_OP_SETXATTR`) of each file, as itself, by a worker (`IOSQE_ASYNC`) and under a
+/// personality, and sends a command to each device (`IORING_OP_URING_CMD`, which /dev/null takes); says what
+/// came of each.
+const GRANTED: &str = "import ctypes, mmap, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+parameters = ctypes.create_string_buffer(120)
+ring = libc.syscall(425, 4, parameters)
+assert ring >= 0, os.strerror(ctypes.get_errno())
+entries = struct.unpack_from('I', parameters)[0]
+head, tail, mask, _, _, _, array = struct.unpack_from('7I', parameters, 40)
+done_head, done_tail, done_mask, _, _, done = struct.unpack_from('6I', parameters, 80)
+rings = mmap.mmap(ring, max(array + 4 * entries, done + 16 * entries * 2))
+requests = mmap.mmap(ring, 64 * entries, offset=0x10000000)
+personality = libc.syscall(427, ring, 9, None, 0)
+assert personality > 0, ctypes.get_errno()
+number = 0
+def ask(request):
+    global number
+    slot = number % entries
+    requests[64 * slot:64 * slot + 64] = request
+    struct.pack_into('I', rings, array + 4 * slot, slot)
+    number += 1
+    struct.pack_into('I', rings, tail, number)
+    libc.syscall(426, ring, 1, 1, 1, None, 0)
+    at = struct.unpack_from('I', rings, done_head)[0]
+    mask = struct.unpack_from('I', rings, done_mask)[0]
+    result = struct.unpack_from('Qi', rings, done + 16 * (at & mask))[1]
+    struct.pack_into('I', rings, done_head, at + 1)
+    return result
+name, value = ctypes.create_string_buffer(b'user.ring'), ctypes.create_string_buffer(b'set')
+def attribute(path, flags, under):
+    path = ctypes.create_string_buffer(path.encode())
+    return ask(struct.pack('=BBHiQQIIQHHiQQ', 42, flags, 0, 0, ctypes.addressof(value),
+        ctypes.addressof(name), 3, 0, 0, 0, under, 0, ctypes.addressof(path), 0))
+def command(path):
+    device = os.open(path, os.O_RDONLY)
+    return ask(struct.pack('=BBHiQQIIQHHiQQ', 46, 0, 0, device, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+for path in sys.argv[1:3]:
+    print(attribute(path, 0, 0), attribute(path, 16, 0), attribute(path, 0, personality))
+for path in sys.argv[3:5]:
+    print(command(path))
+";
+
+fn granted(_: &mut Context) -> Check {
+    let world = World::make(Place::Plain)?;
+    let dirs = [&world.workspace, &world.reference];
+    let mut words = vec!["python3".to_owned(), "-c".into(), GRANTED.into()];
+    for dir in dirs {
+        let dir = format!("{dir}/ring");
+        shell(&format!(
+            "mkdir -p {dir}; echo x >{dir}/file; rm -f {dir}/null; mknod -m 666 {dir}/null c 1 3"
+        ))?;
+        words.push(format!("{dir}/file"));
+    }
+    words.extend(dirs.map(|dir| format!("{dir}/ring/null")));
+    let text = format!("{}\n[kernel]\nio_uring = true\n", fixture_grant());
+    let ended = world.launch("rings", &text)?.run(&words)?;
+    let refused = libc::EACCES;
+    let wanted = format!("0 0 0\n-{refused} -{refused} -{refused}\n0\n-{refused}\n");
+    ensure(ended.stdout == wanted, || {
+        format!("expected {wanted:?}, saw {}", ended.tail())
+    })?;
+    let left = shell(&format!("getfattr -d {}/ring/file", world.reference))?;
+    ensure(left.stdout.is_empty(), || {
+        format!("the file has {}", left.stdout)
+    })?;
+    let ended = process::run(&words)?;
+    ensure(ended.stdout == "0 0 0\n0 0 0\n0\n0\n", || {
+        format!("expected everything outside, saw {}", ended.tail())
+    })
 }
 
 /// Makes a ring, registers its credentials as a personality, and for every line that it is told asks

@@ -24,11 +24,15 @@ pub(crate) fn scenarios() -> Vec<Single> {
 }
 
 /// Outside: answers one `getppid` with a descriptor of the file, or with the error of putting it there.
-const SUPERVISOR: &str = "import fcntl, os, socket, struct, sys
+const SUPERVISOR: &str = "import ctypes, fcntl, os, socket, struct, sys
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[1])
 listener.listen()
-file = os.open(sys.argv[2], os.O_RDONLY)
+if sys.argv[2] == 'a ring':
+    file = ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(120))
+    assert file >= 0
+else:
+    file = os.open(sys.argv[2], os.O_RDONLY)
 calls = socket.recv_fds(listener.accept()[0], 1, 1)[1][0]
 call = bytearray(80)
 fcntl.ioctl(calls, 0xc0502100, call)
@@ -91,6 +95,11 @@ fn supervised(_: &mut Context) -> Check {
     let said = given(&launch, "/srv/givers/supervisor-2", &outside)?;
     let refused = said.contains("getppid: Permission denied") && !said.contains(SECRET);
     ensure(refused, || format!("expected EACCES, saw {said}"))?;
+    // A socket carries none (`scm_fp_copy()`), a supervisor would.
+    let said = given(&launch, "/srv/givers/supervisor-3", "a ring")?;
+    ensure(said.contains("getppid: Operation not permitted"), || {
+        format!("expected EPERM, saw {said}")
+    })?;
     eventually("the refusal is an event", 10, || {
         let seen = events::query(&["--right", "file.read"]).unwrap_or_default();
         seen.iter().any(|event| event.names(&outside))

@@ -7,6 +7,7 @@ use agent_grant::{
     Effect, Grant, Mode, Rule,
     environment::Environment,
     model::{FilePattern, Object, right_names},
+    opens::opens,
     syntax::settings::settings,
 };
 use clap::Args;
@@ -50,11 +51,19 @@ struct Shown {
     settings: Vec<ShownSetting>,
     capabilities: Vec<&'static str>,
     environment: ShownEnvironment,
+    /// What switches and capabilities open, in words.
+    opens: Vec<ShownOpening>,
     limits: BTreeMap<&'static str, String>,
     /// Limits that this version does not enforce.
     unenforced: Vec<&'static str>,
     /// What is written and not granted on this host, since a link is not followed.
     remarks: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ShownOpening {
+    setting: String,
+    opens: &'static str,
 }
 
 #[derive(Serialize)]
@@ -138,6 +147,13 @@ fn shown(grant: &Grant, remarks: Vec<String>) -> Shown {
             .collect(),
         capabilities: grant.capability_names(),
         environment: environment(&grant.environment),
+        opens: opens(grant.surface, grant.capabilities)
+            .into_iter()
+            .map(|opens| ShownOpening {
+                setting: opens.setting,
+                opens: opens.sentence,
+            })
+            .collect(),
         limits: limits(grant),
         unenforced: grant.unenforced_limits(),
         remarks,
@@ -403,6 +419,12 @@ fn sentences(shown: &Shown) -> Vec<String> {
         format!("Capabilities: {}.", shown.capabilities.join(", "))
     });
     text.extend(environment_sentences(&shown.environment));
+    text.extend(
+        shown
+            .opens
+            .iter()
+            .map(|opening| format!("`{}`: {}", opening.setting, opening.opens)),
+    );
     text.push(if shown.limits.is_empty() {
         "There are no limits.".to_owned()
     } else {

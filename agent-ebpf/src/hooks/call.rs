@@ -1,0 +1,79 @@
+//! A capability that was granted, in calls that a switch of the grant leaves shut.
+//!
+//! New namespaces other than users', copies of mount trees, new mounts and their attributes have no hook but
+//! `capable`. So there a granted `sys_admin` (and `sys_module` for removing a module) is held against the
+//! system call under way, which the kernel keeps in the registers that it saved at the entry. It fails
+//! closed: calls by the numbers of other ABIs and calls that are newer than this table are taken for those
+//! that are shut. io_uring carries none of them.
+
+use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
+use aya_ebpf::helpers::generated::bpf_task_pt_regs;
+
+use crate::{
+    decide::{EPERM, refuse},
+    kernel::{REGISTERS_CALL, Registers, TASK_STATUS, load},
+    subject::Subject,
+};
+
+const CAP_SYS_MODULE: u32 = 16;
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// `TS_COMPAT` in `thread_info::status`: a call by a number of the 32-bit table.
+const COMPAT: u32 = 2;
+
+/// The last call that this table knows (`rseq_slice_yield`, 7.0). x32 numbers are above it too.
+const LAST: u64 = 471;
+
+/// Refuses a granted capability where it would do what another switch leaves shut.
+#[inline(always)]
+pub(super) fn used_for(subject: &Subject, capability: u32) -> i32 {
+    let (shut, right) = match capability {
+        CAP_SYS_ADMIN => {
+            let mount = subject.may(Surface::Mount);
+            let namespaces = subject.may(Surface::Namespaces);
+            if mount && namespaces {
+                return 0;
+            }
+            match number(subject) {
+                // clone, unshare, setns, clone3
+                56 | 272 | 308 | 435 => (!namespaces, Right::KernelNamespace),
+                // pivot_root, mount, umount2; open_tree to fspick; mount_setattr, open_tree_attr
+                155 | 165 | 166 | 428..=433 | 442 | 467 => (!mount, Right::KernelMount),
+                call => (call > LAST, Right::KernelMount),
+            }
+        }
+        CAP_SYS_MODULE => {
+            if subject.may(Surface::Load) {
+                return 0;
+            }
+            match number(subject) {
+                // delete_module
+                176 => (true, Right::KernelLoad),
+                call => (call > LAST, Right::KernelLoad),
+            }
+        }
+        _ => return 0,
+    };
+    if !shut {
+        return 0;
+    }
+    let detail = Detail {
+        words: [u64::from(capability), 0],
+        extra: 0,
+    };
+    refuse(subject, right, Reason::NotGranted, NO_RULE, detail, EPERM)
+}
+
+/// Number of the system call under way; above [`LAST`] where it is one of another ABI.
+#[inline(always)]
+fn number(subject: &Subject) -> u64 {
+    // SAFETY: `current` is a valid task; the helper returns its registers, never NULL.
+    unsafe {
+        let status: u32 = load(subject.task, &TASK_STATUS);
+        if status & COMPAT != 0 {
+            return u64::MAX;
+        }
+        let registers = bpf_task_pt_regs(subject.task.cast_mut().cast());
+        load(registers as *const Registers, &REGISTERS_CALL)
+    }
+}

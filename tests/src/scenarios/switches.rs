@@ -1,0 +1,489 @@
+//! What each switch and capability opens when it is granted alone, and what not: every one against
+//! everything that another would open.
+
+use std::{collections::BTreeSet, fs, sync::Mutex, thread};
+
+use super::{Context, Single};
+use crate::harness::{
+    Check, Doing, ensure,
+    process::{self, Background, Ended},
+    session::Launch,
+};
+
+pub(crate) fn scenarios() -> Vec<Single> {
+    vec![
+        Single::new(
+            "switches",
+            "a switch or a capability opens what it says and nothing else",
+            alone,
+        ),
+        Single::new(
+            "switches",
+            "bpf with every capability reaches nothing of Bailiff",
+            steal,
+        ),
+    ]
+}
+
+/// Tries everything that some switch or capability opens, each in a child, and says what was done. A call
+/// that gets past the check of who asks and fails for what it was given counts as done.
+const PROBE: &str = r#"import ctypes, fcntl, mmap, os, resource, socket, struct, sys, time
+victim, terminal = int(sys.argv[1]), sys.argv[2]
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments, passed=()):
+    arguments = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    value = libc.syscall(ctypes.c_long(number), *arguments)
+    if value < 0 and ctypes.get_errno() not in passed:
+        raise OSError(ctypes.get_errno(), '')
+    return value
+def unshare(flag):
+    return lambda: call(272, flag)
+def clone3():
+    arguments = ctypes.create_string_buffer(struct.pack('11Q', 0x20000, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0))
+    if call(435, arguments, 88) == 0:
+        os._exit(0)
+def fsmount():
+    fd = call(430, b'tmpfs', 0)
+    call(431, fd, 6, None, None, 0)
+    call(432, fd, 0, 0)
+def mount_setattr():
+    call(442, -100, b'/dev/shm', 0, ctypes.create_string_buffer(struct.pack('4Q', 2, 0, 0, 0)), 32)
+def bpf(command, *words, passed=()):
+    attributes = ctypes.create_string_buffer(struct.pack(f'{len(words)}I', *words), 72)
+    return call(321, command, attributes, 72, passed=passed)
+def trace():
+    call(101, 16, victim, 0, 0)
+    os.waitpid(victim, 0)
+    call(101, 17, victim, 0, 0)
+def code():
+    mmap.mmap(-1, 4096, prot=7)
+def own_uts():
+    call(308, os.open('/proc/self/ns/uts', os.O_RDONLY), 0)
+def read(path):
+    return lambda: os.read(os.open(path, os.O_RDONLY), 1)
+def raise_limit():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard + 1))
+EINVAL, ENOENT, ENOEXEC, EFAULT, ESRCH = 22, 2, 8, 14, 3
+probes = {
+    'userns': unshare(0x10000000), 'newns': unshare(0x20000), 'newuts': unshare(0x4000000),
+    'newipc': unshare(0x8000000), 'newnet': unshare(0x40000000), 'newpid': unshare(0x20000000),
+    'newcgroup': unshare(0x2000000), 'newtime': unshare(0x80), 'clone3': clone3, 'setns': own_uts,
+    'open_tree': lambda: call(428, -100, b'/usr', 1), 'fsmount': fsmount,
+    'mount_setattr': mount_setattr, 'bind': lambda: call(165, b'/usr', b'/mnt', None, 4096, None),
+    'umount': lambda: call(166, b'/mnt', 0, passed=(EINVAL,)),
+    'pivot_root': lambda: call(155, b'/', b'/', passed=(EINVAL, 16)),
+    'bpf_map': lambda: bpf(0, 2, 4, 4, 1), 'bpf_trace': lambda: bpf(5, 26, passed=(EINVAL, EFAULT, 7)),
+    'bpf_lsm': lambda: bpf(5, 29, passed=(EINVAL, EFAULT, 7)),
+    'bpf_kprobe': lambda: bpf(5, 2, passed=(EINVAL, EFAULT, 7)),
+    'perf': lambda: call(298, ctypes.create_string_buffer(struct.pack('IIQ', 1, 112, 0), 112), 0, -1, -1, 0),
+    'io_uring': lambda: call(425, 4, ctypes.create_string_buffer(120)),
+    'userfaultfd': lambda: call(323, 1), 'add_key': lambda: call(248, b'user', b'k', b'v', 1, -1),
+    'delete_module': lambda: call(176, b'nonexistent', 0x800, passed=(ENOENT,)),
+    'init_module': lambda: call(175, b'x' * 64, 64, b'', passed=(ENOEXEC, EINVAL)),
+    'kexec_load': lambda: call(246, 0, 0, None, 0), 'iopl': lambda: call(172, 3),
+    'hostname': lambda: call(170, socket.gethostname().encode(), len(socket.gethostname())),
+    'kill': lambda: os.kill(victim, 0), 'ptrace': trace,
+    'limit': lambda: resource.prlimit(victim, resource.RLIMIT_NOFILE, resource.prlimit(victim, resource.RLIMIT_NOFILE)),
+    'nice': lambda: os.setpriority(os.PRIO_PROCESS, victim, 1),
+    'shadow': read('/etc/shadow'), 'memory': read(f'/proc/{victim}/environ'),
+    'create': lambda: os.close(os.open('/etc/switch-probe', os.O_CREAT | os.O_WRONLY)),
+    'terminal': lambda: os.open(terminal, os.O_RDWR | os.O_NOCTTY),
+    'mknod': lambda: os.mknod(f'/w/node-{os.getpid()}', 0o20600, os.makedev(1, 3)),
+    'raw': lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
+    'packet': lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0),
+    'chown': lambda: os.chown('/w/probe.py', 1, 1) or os.chown('/w/probe.py', 0, 0),
+    'setuid': lambda: os.setuid(1), 'setgroups': lambda: os.setgroups([1]), 'chroot': lambda: os.chroot('/w'),
+    'time': lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()),
+    'syslog': lambda: call(103, 10, None, 0),
+    'realtime': lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)),
+    'raise_limit': raise_limit, 'jit': code,
+}
+for name, probe in probes.items():
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            probe()
+            os._exit(0)
+        except OSError as error:
+            os._exit(error.errno or 255)
+        except BaseException:
+            os._exit(254)
+    code_of = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    print(name, code_of)
+print('end 0')
+"#;
+
+/// A grant, what must be done under it, and what may be or not by kernel.
+struct Row {
+    process: &'static str,
+    kernel: &'static str,
+    must: &'static [&'static str],
+    may: &'static [&'static str],
+}
+
+const fn switch(
+    process: &'static str,
+    kernel: &'static str,
+    must: &'static [&'static str],
+    may: &'static [&'static str],
+) -> Row {
+    Row {
+        process,
+        kernel,
+        must,
+        may,
+    }
+}
+
+/// What a capability opens alone; those that are not listed open none of the probes.
+const CAPABILITIES: &[(&str, &[&str], &[&str])] = &[
+    ("chown", &["chown"], &[]),
+    ("setgid", &["setgroups"], &[]),
+    ("setuid", &["setuid"], &[]),
+    ("sys_chroot", &["chroot"], &[]),
+    ("sys_admin", &["hostname"], &["syslog"]),
+    ("sys_nice", &["realtime"], &[]),
+    ("sys_resource", &["raise_limit"], &[]),
+    ("sys_time", &["time"], &[]),
+    ("mknod", &["mknod"], &[]),
+    ("syslog", &["syslog"], &[]),
+    // Only `load` opens them, so nothing of theirs is here.
+    ("sys_module", &[], &[]),
+    ("sys_boot", &[], &[]),
+    ("sys_rawio", &[], &[]),
+];
+
+const NAMESPACES: &[&str] = &[
+    "userns",
+    "newns",
+    "newuts",
+    "newipc",
+    "newnet",
+    "newpid",
+    "newcgroup",
+    "newtime",
+    "clone3",
+    "hostname",
+];
+
+fn rows() -> Vec<(String, Row)> {
+    let mut rows = vec![
+        switch("", "", &[], &[]),
+        switch("signal = \"any\"", "", &["kill"], &[]),
+        switch("ptrace = \"session\"", "", &[], &[]),
+        switch("control = \"any\"", "", &["limit", "nice"], &[]),
+        switch("jit = true", "", &["jit"], &[]),
+        switch("core = true", "", &[], &[]),
+        switch("ipc = \"any\"", "", &[], &[]),
+        switch("", "mount = true", &[], &[]),
+        switch("", "namespaces = true", &["userns"], &[]),
+        switch("", "bpf = true", &[], &[]),
+        switch("", "perf = true", &[], &["perf"]),
+        switch("", "io_uring = true", &["io_uring"], &[]),
+        switch("", "userfaultfd = true", &["userfaultfd"], &[]),
+        switch("", "keyrings = true", &["add_key"], &[]),
+        switch("", "load = true", &[], &[]),
+        // With the capability, so that the switch alone decides.
+        switch(
+            "capabilities = [\"sys_admin\"]",
+            "namespaces = true",
+            NAMESPACES,
+            &["syslog", "setns"],
+        ),
+        switch(
+            "capabilities = [\"sys_module\"]",
+            "load = true",
+            &["delete_module"],
+            &["init_module"],
+        ),
+        switch(
+            "capabilities = [\"sys_boot\"]",
+            "load = true",
+            &["kexec_load"],
+            &[],
+        ),
+        switch("capabilities = [\"bpf\"]", "bpf = true", &["bpf_map"], &[]),
+        switch(
+            "capabilities = [\"bpf\", \"perfmon\"]",
+            "bpf = true\nperf = true",
+            &["bpf_map", "bpf_kprobe", "perf"],
+            &[],
+        ),
+    ];
+    let known = |name: &str| CAPABILITIES.iter().find(|(known, ..)| *known == name);
+    let names = agent_grant_names();
+    let mut named = rows
+        .drain(..)
+        .map(|row| (format!("{} {}", row.process, row.kernel), row))
+        .collect::<Vec<_>>();
+    for name in names {
+        let (must, may) = known(name).map_or((&[][..], &[][..]), |(_, must, may)| (*must, *may));
+        let process: &'static str = Box::leak(format!("capabilities = [\"{name}\"]").into());
+        named.push((process.into(), switch(process, "", must, may)));
+    }
+    // All that has no hook of its own, held against every switch that is off.
+    let every = agent_grant_names()
+        .iter()
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let every: &'static str = Box::leak(format!("capabilities = [{every}]").into());
+    let opened = &[
+        "chown",
+        "setgroups",
+        "setuid",
+        "chroot",
+        "hostname",
+        "realtime",
+        "raise_limit",
+        "time",
+        "mknod",
+        "syslog",
+    ];
+    named.push(("every capability".into(), switch(every, "", opened, &[])));
+    named
+}
+
+/// Capabilities as grants name them.
+fn agent_grant_names() -> &'static [&'static str] {
+    &[
+        "chown",
+        "dac_override",
+        "dac_read_search",
+        "fowner",
+        "fsetid",
+        "kill",
+        "setgid",
+        "setuid",
+        "setpcap",
+        "linux_immutable",
+        "net_bind_service",
+        "net_broadcast",
+        "net_admin",
+        "net_raw",
+        "ipc_lock",
+        "ipc_owner",
+        "sys_module",
+        "sys_rawio",
+        "sys_chroot",
+        "sys_ptrace",
+        "sys_pacct",
+        "sys_admin",
+        "sys_boot",
+        "sys_nice",
+        "sys_resource",
+        "sys_time",
+        "sys_tty_config",
+        "mknod",
+        "lease",
+        "audit_write",
+        "audit_control",
+        "setfcap",
+        "mac_override",
+        "mac_admin",
+        "syslog",
+        "wake_alarm",
+        "block_suspend",
+        "audit_read",
+        "perfmon",
+        "bpf",
+        "checkpoint_restore",
+    ]
+}
+
+/// A terminal that stays open outside; its name.
+fn terminal() -> Check<(std::os::fd::OwnedFd, String)> {
+    use std::os::fd::AsRawFd;
+    let master = crate::acts::raw::open("/dev/ptmx", libc::O_RDWR | libc::O_NOCTTY)
+        .map_err(|fault| format!("cannot open a terminal: {fault:?}"))?;
+    let (mut number, unlock) = (0_u32, 0_i32);
+    // SAFETY: live integers.
+    unsafe {
+        libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number);
+        libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock);
+    }
+    Ok((master, format!("/dev/pts/{number}")))
+}
+
+fn grant(process: &str, kernel: &str) -> String {
+    format!(
+        "version = 1\nname = \"switch\"\ninclude = [\"base\"]\n\n[[file]]\nid = \"workspace\"\n\
+         allow = [\"all\"]\npath = [\"/w/**\"]\n\n[process]\n{process}\n\n[kernel]\n{kernel}\n"
+    )
+}
+
+/// Names of the probes that were done.
+fn done(ended: &Ended) -> Check<BTreeSet<String>> {
+    ensure(ended.stdout.contains("end 0"), || {
+        format!("the probes did not end: {}", ended.tail())
+    })?;
+    Ok(ended
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_suffix(" 0"))
+        .filter(|name| *name != "end")
+        .map(str::to_owned)
+        .collect())
+}
+
+fn words(victim: i32, terminal: &str) -> Vec<String> {
+    ["python3", "/w/probe.py", &victim.to_string(), terminal]
+        .map(str::to_owned)
+        .into()
+}
+
+fn alone(_: &mut Context) -> Check {
+    fs::create_dir_all("/w").doing("make a directory")?;
+    fs::write("/w/probe.py", PROBE).doing("write the probes")?;
+    let victim = Background::victim("switches")?;
+    let (_master, terminal) = terminal()?;
+    let words = words(victim.pid(), &terminal);
+    // Everything is done by root in no session, in namespaces that nobody sees.
+    let mut free = vec!["unshare".to_owned(), "--mount".into(), "--uts".into()];
+    free.extend(words.clone());
+    let outside = done(&process::run(&free)?)?;
+    for name in [
+        "newns",
+        "open_tree",
+        "fsmount",
+        "mount_setattr",
+        "bpf_map",
+        "ptrace",
+        "terminal",
+    ] {
+        ensure(outside.contains(name), || {
+            format!("`{name}` is not done outside")
+        })?;
+    }
+    let work = Mutex::new(rows().into_iter().enumerate());
+    let failures = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let next = work.lock().ok().and_then(|mut work| work.next());
+                    let Some((number, (name, row))) = next else {
+                        break;
+                    };
+                    if let Err(error) = try_row(number, &row, &words, &outside)
+                        && let Ok(mut failures) = failures.lock()
+                    {
+                        failures.push(format!("{name}: {error}"));
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().map_err(|_| "a thread panicked")?;
+    let _ = fs::remove_file("/etc/switch-probe");
+    ensure(failures.is_empty(), || failures.join("; "))
+}
+
+fn try_row(number: usize, row: &Row, words: &[String], outside: &BTreeSet<String>) -> Check {
+    let path = format!("/grant-switch-{number}.toml");
+    fs::write(&path, grant(row.process, row.kernel)).doing("write the grant")?;
+    let seen = done(&Launch::grant(&path).run(words)?)?;
+    let must = row.must.iter().filter(|name| outside.contains(**name));
+    let missing = must
+        .filter(|name| !seen.contains(**name))
+        .collect::<Vec<_>>();
+    let excess = seen
+        .iter()
+        .filter(|name| !row.must.contains(&name.as_str()) && !row.may.contains(&name.as_str()))
+        .collect::<Vec<_>>();
+    ensure(missing.is_empty() && excess.is_empty(), || {
+        format!("opened {excess:?} as well, and did not open {missing:?}")
+    })
+}
+
+/// Looks for Bailiff's maps and programs in every way that `bpf(2)` has, and says how many it saw and how
+/// many it got.
+const STEAL: &str = r#"import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def bpf(command, *words, size=72):
+    attributes = ctypes.create_string_buffer(struct.pack(f'{len(words)}I', *words), size)
+    value = libc.syscall(ctypes.c_long(321), ctypes.c_long(command), attributes, ctypes.c_long(size))
+    return (value if value >= 0 else -ctypes.get_errno()), attributes
+def ids(command):
+    at = 0
+    while True:
+        value, attributes = bpf(command, at)
+        if value < 0:
+            return
+        at = struct.unpack_from('I', attributes, 4)[0]
+        yield at
+names = set(sys.argv[1].split(','))
+seen = got = own = 0
+for next_command, get, offset in ((12, 14, 24), (11, 13, 64)):
+    for number in ids(next_command):
+        seen += 1
+        fd, _ = bpf(get, number)
+        if fd < 0:
+            continue
+        info = ctypes.create_string_buffer(256)
+        attributes = ctypes.create_string_buffer(struct.pack('IIQ', fd, 256, ctypes.addressof(info)), 72)
+        libc.syscall(ctypes.c_long(321), ctypes.c_long(15), attributes, ctypes.c_long(72))
+        name = info.raw[offset:offset + 16].rstrip(b'\0').decode()
+        if name in names:
+            got += 1
+            print('got', name)
+        os.close(fd)
+for path in sys.argv[2:]:
+    path = ctypes.create_string_buffer(path.encode())
+    attributes = ctypes.create_string_buffer(struct.pack('Q', ctypes.addressof(path)), 72)
+    fd = libc.syscall(ctypes.c_long(321), ctypes.c_long(7), attributes, ctypes.c_long(72))
+    if fd >= 0:
+        got += 1
+        print('got', path.value)
+fd, _ = bpf(0, 2, 4, 4, 1)
+print('seen', seen > 20, 'got', got, 'own', fd >= 0)
+"#;
+
+fn steal(_: &mut Context) -> Check {
+    let pins = process::must(&["find", "/sys/fs/bpf/bailiff", "-type", "f", "-name", "*"])?;
+    let pins = pins
+        .stdout
+        .lines()
+        .filter(|path| path.contains("/maps/") || path.contains("program"))
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    ensure(pins.len() > 10, || format!("expected pins, saw {pins:?}"))?;
+    let maps = pins
+        .iter()
+        .filter_map(|path| path.split_once("/maps/"))
+        .map(|(_, name)| name)
+        .collect::<Vec<_>>()
+        .join(",");
+    let hooks = "file_open,capable,task_alloc,bpf,sb_delete,cgroup_attach_t";
+    let every = agent_grant_names()
+        .iter()
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let process = format!("capabilities = [{every}]");
+    fs::create_dir_all("/w").doing("make a directory")?;
+    fs::write(
+        "/grant-steal.toml",
+        grant(&process, "bpf = true\nperf = true\nload = true"),
+    )
+    .doing("write the grant")?;
+    let mut words = vec![
+        "python3".to_owned(),
+        "-c".into(),
+        STEAL.into(),
+        format!("{maps},{hooks}"),
+    ];
+    words.extend(pins);
+    let ended = Launch::grant("/grant-steal.toml").run(&words)?;
+    ensure(ended.stdout == "seen True got 0 own True\n", || {
+        format!("expected to see and to get none, saw {}", ended.tail())
+    })?;
+    // Outside all of it is there to be got.
+    let ended = process::run(&words)?;
+    ensure(
+        ended.stdout.contains("got LABELS") && ended.stdout.contains("got file_open"),
+        || format!("expected it outside, saw {}", ended.tail()),
+    )
+}
