@@ -113,7 +113,6 @@ macro_rules! for_each_kernel_field {
             BUCKET_HEAD = "inet_listen_hashbucket", "nulls_head";
             MSG_CONTROL = "msghdr", "msg_control";
             MSG_CONTROL_LENGTH = "msghdr", "msg_controllen";
-            REGISTERS_CALL = "pt_regs", "orig_ax";
             REGISTERS_FIRST = "pt_regs", "bx";
             REGISTERS_THIRD = "pt_regs", "dx";
             MSG_NAME = "msghdr", "msg_name";

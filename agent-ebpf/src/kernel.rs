@@ -83,8 +83,6 @@ opaque! {
     Net;
     /// `struct inet_hashinfo`
     HashInfo;
-    /// `struct pt_regs`
-    Registers;
     /// `struct sockaddr`, any family
     SockAddr;
     /// `struct msghdr`
