@@ -109,7 +109,7 @@ impl Daemon {
                     Ok(()) if has_new => changed.push((live, known)),
                     Ok(()) => {}
                     Err(error) => {
-                        tracing::error!("{} does not see what was mounted: {error}", live.row.name)
+                        tracing::error!("{} does not see what was mounted: {error}", live.row.name);
                     }
                 }
             }

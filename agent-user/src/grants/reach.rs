@@ -171,18 +171,25 @@ impl Reach {
         if spot.only_root && self.uid.is_some() {
             return false;
         }
-        self.mounts
+        let paths: Vec<_> = self
+            .mounts
             .iter()
             .filter(|shown| same_filesystem(shown, spot))
             .filter_map(|shown| seen_by(shown, &spot.inner))
-            .any(|path| self.could_at(rights, &path))
+            .collect();
+        // What it was kept from by one name it was kept from by all of them.
+        !paths.iter().any(|path| self.is_kept_from(path))
+            && paths.iter().any(|path| self.could_at(rights, path))
+    }
+
+    fn is_kept_from(&self, path: &[u8]) -> bool {
+        self.kept_from.iter().any(|kept| {
+            let rest = path.strip_prefix(kept.bytes().as_slice());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        })
     }
 
     fn could_at(&self, rights: FileRights, path: &[u8]) -> bool {
-        let kept_from = self.kept_from.iter().any(|kept| {
-            let rest = path.strip_prefix(kept.bytes().as_slice());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        });
         let any = |deny: bool, right: u16| {
             self.rules.iter().any(|rule| {
                 let matches = |patterns: &[Pattern]| patterns.iter().any(|p| p.0.matches(path));
@@ -195,10 +202,8 @@ impl Reach {
         let bits = (0..16)
             .map(|bit| 1 << bit)
             .filter(|bit| rights.0 & bit != 0);
-        !kept_from
-            && bits
-                .into_iter()
-                .any(|bit| any(false, bit) && !any(true, bit))
+        bits.into_iter()
+            .any(|bit| any(false, bit) && !any(true, bit))
     }
 }
 

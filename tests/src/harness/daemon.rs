@@ -36,7 +36,7 @@ impl Daemon {
             .process_group(0);
         let child = command.spawn().doing("start bailiff daemon")?;
         let mut daemon = Self { child };
-        let until = Instant::now() + Duration::from_secs(120);
+        let until = Instant::now() + Duration::from_secs(300);
         loop {
             if process::run(&[BAILIFF, "status", "--json"])?.code == 0 {
                 return Ok(daemon);

@@ -426,9 +426,11 @@ pub(crate) fn run_under_everything(world: &World, cases: &[&Case]) -> Vec<Check>
         let steps = steps(planned.iter());
         let grant = everything_grant();
         let words = write_plan(world, Way::Compiled, &steps)?;
-        let mut whole = vec!["unshare".to_owned(), "--mount".into(), "--uts".into()];
-        whole.extend(words);
-        let ended = world.launch("everything", &grant)?.run(&whole)?;
+        let mut launch = world.launch("everything", &grant)?;
+        // Before the session begins: in namespaces that it shares with others it mounts nothing.
+        let private = ["unshare", "--mount", "--uts"].map(str::to_owned);
+        launch.before.splice(0..0, private);
+        let ended = launch.run(&words)?;
         let transcript = Transcript::parse(&ended.stdout);
         let session = transcript
             .session

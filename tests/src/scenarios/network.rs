@@ -124,6 +124,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("sends by sendmmsg to what is not granted", |g| {
             udp(g, LOCAL, false, SendBy::SendMmsg)
         })
+        .or_right("net.option")
+        .or_reason("not-granted")
         .ways(compiled)
         .twin(|g| udp(g, LOCAL, true, SendBy::SendMmsgConnected)),
         case("sends to an address without a family", |g| {
