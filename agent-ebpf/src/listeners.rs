@@ -83,12 +83,9 @@ impl Search {
     #[inline(always)]
     fn bucket(&mut self, table: *const HashInfo, hash: u32) {
         // SAFETY: a typed pointer of the connecting socket's network namespace.
-        let (buckets, mask): (u64, u32) = unsafe {
-            (
-                load(table, &HASHINFO_LISTENERS),
-                load(table, &HASHINFO_LISTENERS_MASK),
-            )
-        };
+        let mask: u32 = unsafe { load(table, &HASHINFO_LISTENERS_MASK) };
+        // As a number: 6.1 lets nothing that is not constant be added to a typed pointer.
+        let buckets = number_at(member(table, &HASHINFO_LISTENERS));
         // The head of the list is the last member, so a bucket ends with it.
         let size = member(core::ptr::null::<Sock>(), &BUCKET_HEAD) as u64 + size_of::<u64>() as u64;
         let place = buckets.wrapping_add(u64::from(hash & mask).wrapping_mul(size));

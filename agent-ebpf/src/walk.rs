@@ -239,8 +239,9 @@ unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Den
 }
 
 /// The state at the root of a filesystem: by its number, or by its kind where it is the kernel's own,
-/// which have no number.
-#[inline(always)]
+/// which have no number. A frame of its own: inlined into a walk of two names it left none of the 512
+/// bytes that all frames together may take.
+#[inline(never)]
 unsafe fn root_state(image: *const Image, dev: u32, magic: u32) -> u32 {
     // SAFETY: the image is a map value; every index is masked to its array.
     unsafe {

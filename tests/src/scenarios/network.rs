@@ -126,6 +126,7 @@ pub(crate) fn cases() -> Vec<Case> {
         })
         .or_right("net.option")
         .or_reason("not-granted")
+        .never()
         .ways(compiled)
         .twin(|g| udp(g, LOCAL, true, SendBy::SendMmsgConnected)),
         case("sends to an address without a family", |g| {
