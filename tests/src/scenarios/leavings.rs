@@ -7,7 +7,7 @@ use crate::harness::{
     Check, Doing,
     daemon::{BAILIFF, Daemon},
     ensure,
-    process::{self, Ended, shell},
+    process::{self, Ended, eventually, shell},
     session::{Launch, Shell},
 };
 
@@ -135,6 +135,19 @@ fn planted_link(context: &mut Context) -> Check {
     })
 }
 
+/// Ends a session, and waits until what is written now is plainly of later.
+fn end(shell: Shell) -> Check {
+    let session = shell.session.clone();
+    drop(shell);
+    eventually("the session has ended", 30, || {
+        let listed = process::must(&[BAILIFF, "ps", "--json"]);
+        listed.is_ok_and(|listed| !listed.stdout.contains(&format!("\"{session}\"")))
+    })?;
+    // The clock of files moves by ticks.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    Ok(())
+}
+
 fn planted_include(context: &mut Context) -> Check {
     context.daemon()?;
     let top = ground("include")?;
@@ -146,7 +159,7 @@ fn planted_include(context: &mut Context) -> Check {
                 path = [\"/**\"]\n";
     let mut shell = Shell::start(&first)?;
     shell.may(&written(wide, &format!("{agent}/base.toml")))?;
-    drop(shell);
+    end(shell)?;
     let grant = format!("{agent}/first.toml");
     let read = format!("cat {secret}");
     fs::write(&grant, text("first", "")).doing("write a grant")?;
@@ -241,7 +254,7 @@ fn written_grant(context: &mut Context) -> Check {
     // Nor does a link to a grant that is as it was.
     session.may(&format!("ln -s {} {agent}/l.toml", first.grant))?;
     is_refused(&grant)?;
-    drop(session);
+    end(session)?;
     is_refused(&grant)?;
     is_refused(&format!("{agent}/l.toml"))?;
     context.daemon()?.kill()?;
