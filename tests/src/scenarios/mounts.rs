@@ -159,7 +159,7 @@ fn own_files(_: &mut Context) -> Check {
     ] {
         let shell = if jailed { &mut inside } else { &mut plain };
         shell.may_not(&format!("ls {at}/var/lib/bailiff"))?;
-        shell.may_not(&format!("cat {at}/var/lib/bailiff/*.db"))?;
+        shell.may_not(&format!("cat {at}/var/lib/bailiff/bailiff.db"))?;
         shell.may_not(&format!("mv {at}/var/lib/bailiff {at}/var/lib/moved"))?;
         shell.may_not(&format!("mkdir -p {at}/etc/bailiff/grants/x"))?;
         shell.may_not(&format!("touch {at}/usr/bin/bailiff"))?;
@@ -258,7 +258,7 @@ fn later_mounts(context: &mut Context) -> Check {
         "mount --bind /later/data /later/d/1
          mount --bind /later/shm /later/d/2; umount /later/shm
          mount --move /later/disk /later/d/3
-         mount -t overlay none -o lowerdir=/later/data /later/d/4
+         mount -t overlay none -o lowerdir=/later/data:/later/d/7 /later/d/4
          mount --bind /later/data/secret /later/d/5",
     )?;
     let at = [

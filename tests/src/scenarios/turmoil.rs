@@ -106,8 +106,9 @@ fn storm_mounted(seconds: u64) -> Check {
     fs::create_dir_all(BELOW).doing("make cgroups")?;
     fs::write(format!("{BASE}/secret"), "secret").doing("write")?;
     fs::copy("/proc/self/exe", format!("{BASE}/driver")).doing("copy the driver")?;
-    let grant = format!("{BASE}/grant.toml");
-    fs::write(&grant, GRANT).doing("write the grant")?;
+    let grant = "/etc/bailiff/grants/turmoil.toml";
+    fs::create_dir_all("/etc/bailiff/grants").doing("make a directory")?;
+    fs::write(grant, GRANT).doing("write the grant")?;
     let board = board().doing("map the board")?;
     let mut processes = Vec::new();
     for (kind, cgroup, count) in [
@@ -128,7 +129,7 @@ fn storm_mounted(seconds: u64) -> Check {
             processes.push((kind, process));
         }
     }
-    let rounds = rounds(board, &Launch::grant(&grant), &processes, seconds);
+    let rounds = rounds(board, &Launch::grant(grant), &processes, seconds);
     board.stop.store(1, SeqCst);
     drop(processes);
     let killed = process::shell(&format!(
