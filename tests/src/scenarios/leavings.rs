@@ -14,6 +14,11 @@ use crate::harness::{
 pub(crate) fn scenarios() -> Vec<Single> {
     let new = |name, run| Single::new("leavings", name, run);
     vec![
+        // Before any session here could make links of the system.
+        new(
+            "links of a home directory keep nobody from starting",
+            dotfiles,
+        ),
         new(
             "a link that a session made leads the next nowhere",
             planted_link,
@@ -29,10 +34,6 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "a grant that a session could have written is refused",
             written_grant,
-        ),
-        new(
-            "links of a home directory keep nobody from starting",
-            dotfiles,
         ),
     ]
 }
