@@ -162,7 +162,7 @@ fn own_files(_: &mut Context) -> Check {
         shell.may_not(&format!("cat {at}/var/lib/bailiff/bailiff.db"))?;
         shell.may_not(&format!("mv {at}/var/lib/bailiff {at}/var/lib/moved"))?;
         shell.may_not(&format!("mkdir -p {at}/etc/bailiff/grants/x"))?;
-        shell.may_not(&format!("touch {at}/usr/bin/bailiff"))?;
+        shell.may_not(&format!("chmod 755 {at}/usr/bin/bailiff"))?;
         shell
             .may(&format!("cat {at}/var/lib/twin/file"))
             .map_err(|error| format!("{error}{}", refusals(&shell.session)))?;
