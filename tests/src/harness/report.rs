@@ -1,6 +1,10 @@
 //! One line for each scenario, as it ends, and the totals.
 
-use std::io::Write;
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use super::Check;
 
@@ -31,16 +35,44 @@ pub(crate) fn skip<T>(why: &str) -> Check<T> {
     Err(format!("{SKIP}{why}"))
 }
 
-#[derive(Default)]
 pub(crate) struct Report {
     passed: usize,
     failed: usize,
     skipped: usize,
+    /// When the one before ended.
+    since: Instant,
+    /// What each family took.
+    spent: BTreeMap<String, Duration>,
 }
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+            since: Instant::now(),
+            spent: BTreeMap::new(),
+        }
+    }
+}
+
+/// A scenario that takes longer says so.
+const LONG: Duration = Duration::from_secs(5);
+/// A family that takes longer is named at the end.
+const DEAR: Duration = Duration::from_secs(15);
 
 impl Report {
     pub(crate) fn add(&mut self, name: &str, verdict: Verdict) {
+        let took = self.since.elapsed();
+        self.since = Instant::now();
+        let family = name.split_once(':').map_or(name, |(family, _)| family);
+        *self.spent.entry(family.to_owned()).or_default() += took;
         match verdict {
+            Verdict::Passed if took >= LONG => {
+                self.passed += 1;
+                println!("ok   {name} ({} s)", took.as_secs());
+            }
             Verdict::Passed => {
                 self.passed += 1;
                 println!("ok   {name}");
@@ -59,6 +91,18 @@ impl Report {
 
     /// The last line. Whether everything passed, and anything was tried.
     pub(crate) fn finish(&self) -> bool {
+        let mut dear = self
+            .spent
+            .iter()
+            .filter(|(_, took)| **took >= DEAR)
+            .collect::<Vec<_>>();
+        dear.sort_by_key(|(_, took)| std::cmp::Reverse(**took));
+        if !dear.is_empty() {
+            let named = dear
+                .iter()
+                .map(|(family, took)| format!("{family} {} s", took.as_secs()));
+            println!("long: {}", named.collect::<Vec<_>>().join(", "));
+        }
         println!(
             "{} passed, {} failed, {} skipped",
             self.passed, self.failed, self.skipped

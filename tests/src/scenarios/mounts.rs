@@ -532,7 +532,7 @@ namespaces = true
     for act in [
         "mount -t tmpfs none /own-m/x && echo mine > /own-m/x/f && grep mine /own-m/x/f && ls /own-m/x",
         "mount -t tmpfs none /own-m/x && mkdir /own-m/x/d && mv /own-m/x/d /own-m/x/e && rmdir /own-m/x/e",
-        "mount -t tmpfs none /own-m/x && mount --move /own-m/x /own-m/y && touch /own-m/y/f && umount /own-m/y",
+        "mount -t tmpfs none /own-m/x && mount -n --move /own-m/x /own-m/y && touch /own-m/y/f && umount /own-m/y",
         "mount -t proc proc /own-m/p && cat /own-m/p/self/status >/dev/null",
         "mount --bind /own-m/w /own-m/b && /own-m/b/true",
     ] {

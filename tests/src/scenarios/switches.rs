@@ -384,7 +384,8 @@ fn alone(_: &mut Context) -> Check {
 fn try_row(number: usize, row: &Row, words: &[String], outside: &BTreeSet<String>) -> Check {
     let path = format!("/grant-switch-{number}.toml");
     fs::write(&path, grant(row.process, row.kernel)).doing("write the grant")?;
-    let seen = done(&Launch::grant(&path).run(words)?)?;
+    let ended = Launch::grant(&path).run(words)?;
+    let seen = done(&ended)?;
     let must = row.must.iter().filter(|name| outside.contains(**name));
     let missing = must
         .filter(|name| !seen.contains(**name))
@@ -394,7 +395,12 @@ fn try_row(number: usize, row: &Row, words: &[String], outside: &BTreeSet<String
         .filter(|name| !row.must.contains(&name.as_str()) && !row.may.contains(&name.as_str()))
         .collect::<Vec<_>>();
     ensure(missing.is_empty() && excess.is_empty(), || {
-        format!("opened {excess:?} as well, and did not open {missing:?}")
+        let said = ended.stdout.lines();
+        let said = said.filter(|line| missing.iter().any(|name| line.starts_with(**name)));
+        format!(
+            "opened {excess:?} as well, and did not open {missing:?} ({})",
+            said.collect::<Vec<_>>().join(", ")
+        )
     })
 }
 

@@ -73,6 +73,11 @@ fn start(job: &Job) -> Result<(Pid, Streams)> {
         Some(size) => on_terminal(&mut command, size)?,
         None => on_pipes(&mut command)?,
     };
+    // SAFETY: sigprocmask(2) is async-signal-safe.
+    unsafe {
+        // With SIGCHLD held back, as here, some programs never learn that a child ended.
+        command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?));
+    }
     let child = command
         .spawn()
         .with_context(|| format!("start {}", argv[0].display()))?;
