@@ -15,7 +15,10 @@ use agent_grant::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{api::PathText, mounts::MountView};
+use crate::{
+    api::PathText,
+    mounts::{MountView, Uuid},
+};
 
 /// What a session could make and write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +77,8 @@ impl From<Pattern> for PathText {
 struct Shown {
     fstype: String,
     dev: u32,
+    #[serde(default)]
+    uuid: Option<Uuid>,
     root: PathBytes,
     at: PathBytes,
 }
@@ -86,6 +91,7 @@ type PathBytes = Vec<u8>;
 pub struct Spot {
     fstype: String,
     dev: u32,
+    uuid: Option<Uuid>,
     /// From the root of its filesystem.
     inner: Vec<u8>,
     /// Nobody but root can change it and the directories above it.
@@ -108,6 +114,7 @@ impl Spot {
         Some(Self {
             fstype: mount.fstype.clone(),
             dev: mount.dev,
+            uuid: view.uuid(mount.dev),
             inner,
             only_root,
         })
@@ -229,15 +236,19 @@ fn shown(view: &MountView) -> BTreeSet<Shown> {
         .map(|mount| Shown {
             fstype: mount.fstype.clone(),
             dev: mount.dev,
+            uuid: view.uuid(mount.dev),
             root: mount.root.clone(),
             at: mount.point.clone(),
         })
         .collect()
 }
 
-/// What is in memory goes with its number; for what is on a disk the number may be another after a
-/// restart, and other disks of its type are taken for it.
+/// What is in memory goes with its number. What is on a disk says who it is; where it does not, other
+/// disks of its type are taken for it, since the number may be another after a restart.
 fn same_filesystem(shown: &Shown, spot: &Spot) -> bool {
+    if let (Some(shown), Some(spot)) = (shown.uuid, spot.uuid) {
+        return shown == spot;
+    }
     let in_memory = ["tmpfs", "ramfs", "rootfs", "devtmpfs", "proc", "sysfs"];
     shown.fstype == spot.fstype
         && (shown.dev == spot.dev || !in_memory.contains(&shown.fstype.as_str()))
@@ -272,11 +283,15 @@ mod tests {
     }
 
     fn reach(rules: &str, mounts: &[Mount], uid: Option<u32>) -> Reach {
+        reach_of(rules, &MountView::new(mounts), uid)
+    }
+
+    fn reach_of(rules: &str, view: &MountView, uid: Option<u32>) -> Reach {
         let text = format!("version = 1\nname = \"x\"\n{rules}");
         let source = Source::new("x", text);
         let grant = load(source, &Inputs::default(), &shipped_includes).unwrap();
         let kept_from = [b"/srv/agent/g.toml".to_vec()];
-        Reach::of(&grant, &kept_from, &MountView::new(mounts), uid)
+        Reach::of(&grant, &kept_from, view, uid)
     }
 
     const AGENT: &str = "[[file]]\nallow = [\"create\", \"read\"]\npath = [\"/srv/agent/**\"]\n\
@@ -301,6 +316,29 @@ mod tests {
         let later = MountView::new(&[mount(1, 7, "ext4", "/", "/")]);
         let spot = Spot::at(&later, b"/srv/agent", false).unwrap();
         assert!(reach.could(FileRights::CREATE, &spot));
+    }
+
+    #[test]
+    fn a_disk_in_a_workspace_is_no_other_disk() {
+        let disks = [
+            mount(1, 1, "ext4", "/", "/"),
+            mount(2, 2, "ext4", "/", "/srv/agent"),
+        ];
+        let uuids = [(1, [1; 16].into()), (2, [2; 16].into())];
+        let view = MountView::new(&disks).with_uuids(uuids.into());
+        let reach = reach_of(AGENT, &view, None);
+        // Known again by what they say, whatever their numbers are now.
+        let uuids = [(1, [2; 16].into()), (2, [1; 16].into())];
+        let later = MountView::new(&disks).with_uuids(uuids.into());
+        let could = |view: &MountView, path: &str| {
+            let spot = Spot::at(view, path.as_bytes(), false).unwrap();
+            reach.could(FileRights::CREATE, &spot)
+        };
+        assert!(could(&view, "/srv/agent/bin") && !could(&view, "/bin"));
+        assert!(could(&later, "/bin") && !could(&later, "/srv/agent/bin"));
+        // One that does not say it may be any.
+        let silent = MountView::new(&[mount(1, 1, "ext4", "/", "/")]);
+        assert!(could(&silent, "/bin"));
     }
 
     #[test]

@@ -6,10 +6,12 @@ pub mod namespace;
 pub mod parse;
 mod path;
 pub mod sight;
+pub mod uuid;
 pub mod view;
 
 pub use names::{Names, Shown};
 pub use namespace::MountNamespace;
 pub use parse::{Mount, MountParseError, parse};
 pub use sight::{Sight, Vantage};
+pub use uuid::Uuid;
 pub use view::MountView;

@@ -13,7 +13,7 @@ use std::{
 use nix::sys::stat::fstat;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::{Mount, MountView, Vantage, parse};
+use super::{Mount, MountView, Vantage, parse, uuid};
 
 /// How often a process is looked at that is moving.
 const LOOKS: usize = 16;
@@ -90,7 +90,8 @@ impl MountNamespace {
         if !mounts.iter().any(|mount| mount.point == b"/") {
             mounts.insert(0, self.root_of_chroot()?);
         }
-        Ok(MountView::new(&mounts))
+        let uuids = uuid::of(&mounts, self.root());
+        Ok(MountView::new(&mounts).with_uuids(uuids))
     }
 
     fn read(&self) -> io::Result<Vec<Mount>> {

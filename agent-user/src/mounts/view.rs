@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Mount, Names, path::below, path::join};
+use super::{Mount, Names, Uuid, path::below, path::join};
 
 /// The mounts that path look-up can reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct MountView {
     /// Reached or not.
     all: Vec<Mount>,
     names: Names,
+    /// By device.
+    uuids: HashMap<u32, Uuid>,
 }
 
 impl MountView {
@@ -24,7 +26,20 @@ impl MountView {
             mounts,
             all: all.iter().filter(told_by_device).cloned().collect(),
             names,
+            uuids: HashMap::new(),
         }
+    }
+
+    /// The same, and what its filesystems say of themselves, by device.
+    #[must_use]
+    pub fn with_uuids(self, uuids: HashMap<u32, Uuid>) -> Self {
+        Self { uuids, ..self }
+    }
+
+    /// The identifier of the filesystem of this device, where that is known.
+    #[must_use]
+    pub fn uuid(&self, dev: u32) -> Option<Uuid> {
+        self.uuids.get(&dev).copied()
     }
 
     /// All mounts of filesystems that are told by their device, also those that no look-up reaches.
