@@ -10,13 +10,14 @@ use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 
 use crate::{
-    decide::{EPERM, refuse},
+    decide::{EPERM, refuse, refuse_silently},
     kernel::{REGISTERS_CALL, Registers, TASK_STATUS, load},
     subject::Subject,
 };
 
 const CAP_SYS_MODULE: u32 = 16;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 
 /// `TS_COMPAT` in `thread_info::status`: a call by a number of the 32-bit table.
 const COMPAT: u32 = 2;
@@ -29,12 +30,13 @@ const LAST: u64 = 471;
 pub(super) fn used_for(subject: &Subject, capability: u32) -> i32 {
     let (shut, right) = match capability {
         CAP_SYS_ADMIN => {
+            let call = number(subject);
+            if looks_up_a_path(call) {
+                return refuse_silently(subject, EPERM);
+            }
             let mount = subject.may(Surface::Mount);
             let namespaces = subject.may(Surface::Namespaces);
-            if mount && namespaces {
-                return 0;
-            }
-            match number(subject) {
+            match call {
                 // clone, unshare, setns, clone3
                 56 | 272 | 308 | 435 => (!namespaces, Right::KernelNamespace),
                 // pivot_root, mount, umount2; open_tree to fspick; mount_setattr, open_tree_attr
@@ -42,6 +44,11 @@ pub(super) fn used_for(subject: &Subject, capability: u32) -> i32 {
                 call => (call > LAST, Right::KernelMount),
             }
         }
+        // ioctl, perf_event_open, bpf
+        CAP_PERFMON => match number(subject) {
+            16 | 298 | 321 => return 0,
+            _ => return refuse_silently(subject, EPERM),
+        },
         CAP_SYS_MODULE => {
             if subject.may(Surface::Load) {
                 return 0;
@@ -62,6 +69,18 @@ pub(super) fn used_for(subject: &Subject, capability: u32) -> i32 {
         extra: 0,
     };
     refuse(subject, right, Reason::NotGranted, NO_RULE, detail, EPERM)
+}
+
+/// Calls by which a file of `/proc/PID` is opened, listed or followed, or another's memory advised on. None of
+/// them needs `sys_admin` for anything that a grant means by it.
+#[inline(always)]
+fn looks_up_a_path(call: u64) -> bool {
+    // open, stat, lstat, access, getdents, creat, readlink; getdents64; openat, newfstatat, readlinkat,
+    // faccessat; statx; io_uring_enter; openat2, faccessat2, process_madvise
+    matches!(
+        call,
+        2 | 4 | 6 | 21 | 78 | 85 | 89 | 217 | 257 | 262 | 267 | 269 | 332 | 426 | 437 | 439 | 440
+    )
 }
 
 /// Number of the system call under way; above [`LAST`] where it is one of another ABI.
