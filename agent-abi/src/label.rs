@@ -32,14 +32,37 @@ impl Label {
         self.generation != 0
     }
 
-    /// What [`Self::bits`] made.
+    /// What [`Self::bits`] or [`Self::newborn_bits`] made.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self {
-            slot: bits as u32,
+            slot: (bits & !NEWBORN) as u32,
             generation: (bits >> 32) as u32,
         }
     }
+
+    /// The label of a parent, for a child whose own is settled when everybody can see it.
+    #[must_use]
+    pub const fn newborn_bits(self) -> u64 {
+        self.bits() | NEWBORN
+    }
+
+    /// The same as it was before [`Self::newborn_bits`], for a value that was read as it is kept.
+    #[must_use]
+    pub const fn settled(self) -> Self {
+        Self::from_bits(self.bits())
+    }
+
+    /// Whether [`Self::newborn_bits`] made this, and the child has not been settled since.
+    #[must_use]
+    pub const fn is_newborn(bits: u64) -> bool {
+        bits & NEWBORN != 0
+    }
 }
+
+/// Above every slot.
+const NEWBORN: u64 = 1 << 31;
+
+const _: () = assert!((crate::limits::MAX_SESSIONS as u64) < NEWBORN);
 
 const _: () = assert!(size_of::<Label>() == 8);

@@ -145,6 +145,9 @@ impl TaskStorage<Label> {
     }
 }
 
+/// How often a label is given in vain.
+const TRIES: u32 = 4;
+
 /// Values of other programs that are passed by in search of a label.
 const MAX_STORAGES: usize = 8;
 
@@ -170,7 +173,7 @@ impl TaskStorage<Label> {
                 .container(&STORAGE_ELEMENT_NODE)
                 .member(&STORAGE_ELEMENT_DATA);
             if data.member(&STORAGE_DATA_MAP).read() == opaque(self.as_ptr() as u64) {
-                return data.member(&STORAGE_DATA_VALUE).read();
+                return Label::from_bits(data.member(&STORAGE_DATA_VALUE).read()).bits();
             }
             node = node.follow();
             passed += 1;
@@ -183,22 +186,45 @@ impl TaskStorage<Label> {
     /// The label of `task`; that of no session where it has none.
     #[inline(always)]
     pub fn label(&self, task: *const Task) -> Label {
+        Label::from_bits(self.bits(task))
+    }
+
+    /// The same as it is kept, which tells whether it is a newborn's.
+    #[inline(always)]
+    pub fn bits(&self, task: *const Task) -> u64 {
         let Some(value) = self.get(task) else {
-            return Label::NONE;
+            return Label::NONE.bits();
         };
         // SAFETY: a live map value of this size, aligned to it; it lives as long as the program runs
         // (RCU).
-        Label::from_bits(unsafe { value.cast::<u64>().read_volatile() })
+        unsafe { value.cast::<u64>().read_volatile() }
     }
 
     /// Gives `task` a label; false: no memory.
     #[inline(always)]
     pub fn give(&self, task: *const Task, label: Label) -> bool {
+        self.give_bits(task, label.bits())
+    }
+
+    /// The same for one that is being born. Tried again where the allocator has nothing at hand: it raises
+    /// an interrupt for more itself (`irq_work_raise()` in kernel/bpf/memalloc.c), or waits for nobody's lock.
+    #[inline(always)]
+    pub fn give_newborn(&self, task: *const Task, bits: u64) -> bool {
+        for _ in 0..TRIES {
+            if self.give_bits(task, bits) {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn give_bits(&self, task: *const Task, bits: u64) -> bool {
         let Some(value) = self.get_or_create(task) else {
             return false;
         };
         // SAFETY: as above. In one store: who reads meanwhile sees the old label or the new one.
-        unsafe { value.cast::<u64>().write_volatile(label.bits()) };
+        unsafe { value.cast::<u64>().write_volatile(bits) };
         true
     }
 }

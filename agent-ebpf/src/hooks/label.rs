@@ -44,10 +44,18 @@ const EXITING: u32 = 4;
 
 /// The child's cgroup is not to be trusted here: it is still the initial one. Nor is its parent's label:
 /// between here and [`task_newtask`], where it gets its own, the parent's memory is copied, and the parent
-/// may be set free, its session's slot even be used again. What is made here is the room, so that
-/// nobody is born unlabelled for want of memory.
+/// may be set free, its session's slot even be used again. So what is given here is provisional. But a
+/// hook of the LSM is never left out, and a tracepoint is where another task was preempted in the same
+/// program (from 7.0 on tracepoints are preemptible, and `__bpf_trace_run()` takes it for recursion). Who
+/// misses it keeps the parent's label; who is born into a cgroup from outside is looked at when it acts.
 #[lsm(hook = "task_alloc")]
 fn task_alloc(ctx: LsmContext) -> i32 {
+    let child: *const Task = ctx.arg(0);
+    let flags: u64 = ctx.arg(1);
+    if flags & CLONE_INTO_CGROUP != 0 {
+        // One of a session's is refused below; for want of room there is the tracepoint.
+        LABELS.give_newborn(child, Label::NONE.bits());
+    }
     guard(&ctx, |subject, ctx| {
         let child: *const Task = ctx.arg(0);
         let flags: u64 = ctx.arg(1);
@@ -62,7 +70,7 @@ fn task_alloc(ctx: LsmContext) -> i32 {
                 return result;
             }
         }
-        if LABELS.give(child, Label::NONE) {
+        if LABELS.give_newborn(child, subject.label.newborn_bits()) {
             0
         } else {
             -ENOMEM
@@ -113,10 +121,12 @@ fn has_storage(storage: *const LocalStorage) -> bool {
 fn settle_child(child: *const Task, parent: *const Task) -> i32 {
     // SAFETY: a live task. A process leads itself; a thread belongs to its parent's process.
     let leader: *const Task = unsafe { load(child, &TASK_GROUP_LEADER) };
-    let held = held_by(leader);
-    if held.is_some() {
-        // A process: it was moved, or looked at, since it can be seen. A thread: its process's.
-        return carry(child, held);
+    if !Label::is_newborn(LABELS.bits(leader)) {
+        let held = held_by(leader);
+        if held.is_some() {
+            // A process: it was moved, or looked at, since it can be seen. A thread: its process's.
+            return carry(child, held);
+        }
     }
     let mut label = held_by(parent);
     if !label.is_some() {
@@ -132,7 +142,7 @@ fn settle_child(child: *const Task, parent: *const Task) -> i32 {
 
 #[inline(always)]
 fn carry(task: *const Task, label: Label) -> i32 {
-    if !LABELS.give(task, label) {
+    if !LABELS.give_newborn(task, label.bits()) {
         unsettle();
     }
     0

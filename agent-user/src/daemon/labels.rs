@@ -15,33 +15,50 @@ const MAX_PASSES: usize = 100;
 /// Passes in a row that must find nothing.
 const QUIET: usize = 2;
 
+/// How many births had gone unseen when everybody was last looked at.
+#[derive(Default)]
+pub(super) struct UnseenBirths(u64);
+
 impl Daemon {
     /// Puts `label` on a cgroup: on every process in it and below, and on all that are born there or
     /// come there from now on. Counts those that were there.
     pub(super) fn tag(&self, cgroup: u64, label: Label) -> Result<u64, RequestError> {
-        let _alone = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unseen = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut kernel = self.kernel();
             let failed = kernel.settling()?.failed;
             kernel.set_settling(Settling { tagging: 1, failed })?;
             kernel.tag_cgroup(cgroup, label)?;
         }
-        self.settle_all()
+        self.settle_all(&mut unseen)
     }
 
     /// Labels every process that is in a tagged cgroup and has no label, if there may be any.
     pub(super) fn settle_labels(&self) -> Result<u64, RequestError> {
-        let _alone = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
-        self.settle_all()
+        let mut unseen = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settle_all(&mut unseen)
     }
 
-    fn settle_all(&self) -> Result<u64, RequestError> {
-        let before = self.kernel().settling()?;
+    /// The same where births went unseen since everybody was last looked at.
+    pub(super) fn settle_unseen(&self) -> Result<(), RequestError> {
+        let mut unseen = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.kernel().unseen_births()? != unseen.0 {
+            self.settle_all(&mut unseen)?;
+        }
+        Ok(())
+    }
+
+    fn settle_all(&self, unseen: &mut UnseenBirths) -> Result<u64, RequestError> {
+        let (before, births) = {
+            let kernel = self.kernel();
+            (kernel.settling()?, kernel.unseen_births()?)
+        };
         let settled = self.until_quiet(Kernel::settle_labels)?;
         let mut kernel = self.kernel();
         if kernel.settling()? == before {
             kernel.set_settling(Settling::default())?;
         }
+        unseen.0 = births;
         Ok(settled)
     }
 

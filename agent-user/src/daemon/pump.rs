@@ -70,6 +70,9 @@ impl Pump {
                 _ = ticks.tick() => {
                     self.report_drops();
                     self.daemon.blocking(Daemon::record_endings).await;
+                    if let Err(error) = self.daemon.blocking(Daemon::settle_unseen).await {
+                        tracing::error!("processes may lack labels: {error}");
+                    }
                 }
             }
         }

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::{
-    lifecycle::Ending, reach::Reaches, sessions::Sessions, shares::Shares, superblocks::Superblocks,
+    labels::UnseenBirths, lifecycle::Ending, reach::Reaches, sessions::Sessions, shares::Shares,
+    superblocks::Superblocks,
 };
 use crate::{
     cgroup::Hierarchy,
@@ -32,7 +33,7 @@ pub(super) struct Daemon {
     /// What sessions can make, and could.
     pub(super) reaches: Mutex<Reaches>,
     /// Held while labels are given: one at a time.
-    pub(super) tagging: Mutex<()>,
+    pub(super) tagging: Mutex<UnseenBirths>,
     /// Held while an image is built and put in force: one at a time.
     pub(super) superblocks: AsyncMutex<Superblocks>,
     /// Mount namespaces that sessions are in.

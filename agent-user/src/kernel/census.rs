@@ -1,11 +1,12 @@
 //! The census: the iterator over every task, asked to label, to free or to list them.
 //!
 //! Minimum kernel: 5.12 (an iterator with task storage). It sees the tasks of the pid namespace of the
-//! process that reads it, which the daemon makes sure is the host's.
+//! process that reads it, and below.
 
 use std::{
     fs::File,
     io::{self, Read},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +18,7 @@ use agent_abi::{
 
 use super::{
     error::KernelError,
-    load::map_pin,
+    load::{map_pin, program_pin},
     sys::{self, Map},
 };
 
@@ -35,11 +36,18 @@ pub(super) struct Iterator {
     link: PathBuf,
     orders: Map<u32, Census>,
     settling: Map<u32, Settling>,
+    /// The program that labels who is born.
+    births: OwnedFd,
 }
 
 impl Iterator {
     pub(super) fn open(link: PathBuf) -> Result<Self, KernelError> {
+        let births = program_pin("task_newtask");
         Ok(Self {
+            births: sys::open_pinned(&births).map_err(|error| KernelError::Pin {
+                path: births,
+                reason: error.to_string(),
+            })?,
             link,
             orders: Map::open(names::CENSUS, &map_pin(names::CENSUS))?,
             settling: Map::open(names::SETTLING, &map_pin(names::SETTLING))?,
@@ -84,6 +92,15 @@ impl Iterator {
             failed: done.failed,
         };
         Ok((outcome, bytes))
+    }
+
+    /// How many births went unseen: the kernel leaves a tracepoint's program out where another task was
+    /// preempted in it, which can be from 7.0 on.
+    pub(super) fn unseen_births(&self) -> Result<u64, KernelError> {
+        sys::recursion_misses(&self.births).map_err(|error| KernelError::Pin {
+            path: program_pin("task_newtask"),
+            reason: error.to_string(),
+        })
     }
 
     /// What the kernel side is told of labels that may be missing.

@@ -27,7 +27,7 @@ impl Labels {
 
     /// The label of a process; `None` where it has none, or is gone.
     pub fn of_process(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
-        let label = self.tasks.get(&pidfd.as_raw_fd())?;
+        let label = self.tasks.get(&pidfd.as_raw_fd())?.map(Label::settled);
         Ok(label.filter(|label| label.generation != 0))
     }
 

@@ -62,6 +62,11 @@ pub(super) fn census_pin() -> PathBuf {
     build_directory().join("census")
 }
 
+/// Where this build's program of this name is pinned.
+pub(super) fn program_pin(name: &str) -> PathBuf {
+    build_directory().join(format!("{name}_program"))
+}
+
 /// Directory of this build's links and programs: another build's are replaced only once its own
 /// are attached.
 fn build_directory() -> PathBuf {
@@ -308,7 +313,7 @@ fn attach_program(ebpf: &mut Ebpf, hook: &Hook, directory: &Path) -> Result<(), 
         .program_mut(hook.name)
         .ok_or("the object has no such program")?;
     program
-        .pin(directory.join(format!("{}_program", hook.name)))
+        .pin(program_pin(hook.name))
         .map_err(|error| chain(&error))?;
     let link: FdLink = match hook.attach {
         Attach::Lsm => {

@@ -272,6 +272,11 @@ impl Kernel {
         self.census.set_settling(settling)
     }
 
+    /// How many births the kernel side did not see, since it was loaded.
+    pub fn unseen_births(&self) -> Result<u64, KernelError> {
+        self.census.unseen_births()
+    }
+
     /// Gives the label of its cgroup to every process that has none and is in a tagged one, and the
     /// label of its process to every thread. Counts the processes.
     pub fn settle_labels(&mut self) -> Result<Outcome, KernelError> {
@@ -303,7 +308,7 @@ impl Kernel {
 
     /// The label of a process; `None` where it has none.
     pub fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
-        let label = self.labels.get(&pidfd.as_raw_fd())?;
+        let label = self.labels.get(&pidfd.as_raw_fd())?.map(Label::settled);
         Ok(label.filter(|label| label.generation != 0))
     }
 

@@ -23,6 +23,7 @@ const BPF_MAP_UPDATE_ELEM: i64 = 2;
 const BPF_MAP_DELETE_ELEM: i64 = 3;
 const BPF_MAP_GET_NEXT_KEY: i64 = 4;
 const BPF_OBJ_GET: i64 = 7;
+const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
 const BPF_BTF_LOAD: i64 = 18;
 const BPF_ITER_CREATE: i64 = 33;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
@@ -121,6 +122,13 @@ struct PinAttr {
     path: u64,
     fd: u32,
     flags: u32,
+}
+
+#[repr(C)]
+struct InfoAttr {
+    fd: u32,
+    length: u32,
+    info: u64,
 }
 
 #[repr(C)]
@@ -365,17 +373,35 @@ fn load_types(size: u32) -> io::Result<OwnedFd> {
 /// Opens a new pass of the iterator whose link is pinned at `path`; reading it to the end runs it.
 /// Minimum kernel: 5.8.
 pub(super) fn iterate(path: &Path) -> io::Result<OwnedFd> {
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
-    let pin = PinAttr {
-        path: name.as_ptr() as u64,
-        ..PinAttr::default()
-    };
-    let link = bpf(BPF_OBJ_GET, &pin).and_then(owned)?;
+    let link = open_pinned(path)?;
     let pass = IterAttr {
         link: link.as_raw_fd().unsigned_abs(),
         flags: 0,
     };
     bpf(BPF_ITER_CREATE, &pass).and_then(owned)
+}
+
+/// Opens what is pinned at `path`.
+pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let pin = PinAttr {
+        path: name.as_ptr() as u64,
+        ..PinAttr::default()
+    };
+    bpf(BPF_OBJ_GET, &pin).and_then(owned)
+}
+
+/// How often a program was left out because it ran on that processor already. Minimum kernel: 5.12.
+pub(super) fn recursion_misses(program: &OwnedFd) -> io::Result<u64> {
+    let mut info = MaybeUninit::<aya_obj::generated::bpf_prog_info>::zeroed();
+    let attr = InfoAttr {
+        fd: program.as_raw_fd().unsigned_abs(),
+        length: size_of_val(&info) as u32,
+        info: info.as_mut_ptr() as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &attr)?;
+    // SAFETY: zeroes and what the kernel has filled in are values of it: integers.
+    Ok(unsafe { info.assume_init() }.recursion_misses)
 }
 
 fn owned(fd: c_long) -> io::Result<OwnedFd> {

@@ -20,7 +20,9 @@ use super::{Context, Single, lifecycle::tag_words, who::in_new_child};
 use crate::harness::{
     Check, Doing,
     daemon::BAILIFF,
-    ensure, members,
+    ensure,
+    matrix::runs_everything,
+    members,
     process::{self, Background},
     session::Launch,
 };
@@ -53,6 +55,8 @@ struct Board {
     executions: AtomicU64,
     births: AtomicU64,
     moves: AtomicU64,
+    /// Threads and children that could not be made.
+    unborn: AtomicU64,
 }
 
 /// How a process came to be in the cgroup.
@@ -114,17 +118,11 @@ const GRANT: &str = "version = 1\nname = \"storm\"\ninclude = [\"base\"]\n\
     [[file]]\nid = \"driver\"\nallow = [\"read\", \"exec\"]\npath = [\"/storm/driver\"]\n\
     [[file]]\nid = \"board\"\nallow = [\"read\", \"write\"]\npath = [\"/storm/board\"]\n";
 
-/// Whether this kernel is the one on which the storm lasts its full time.
-fn is_long() -> bool {
-    fs::read_to_string("/proc/sys/kernel/osrelease")
-        .is_ok_and(|release| release.starts_with("6.12."))
-}
-
 fn storm(_: &mut Context) -> Check {
     let seconds = std::env::var("STRESS_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(if is_long() { 60 } else { 10 });
+        .unwrap_or(if runs_everything() { 60 } else { 10 });
     process::shell(&format!("mkdir -p {BASE} && mount -t tmpfs none {BASE}"))?;
     let checked = storm_mounted(seconds);
     process::shell(&format!("umount -l {BASE}"))?;
@@ -180,6 +178,10 @@ fn storm_mounted(seconds: u64) -> Check {
          {moves} moves; refused {held}, free {free} times"
     );
     println!("     {counts}");
+    let unborn = board.unborn.load(SeqCst);
+    ensure(unborn == 0, || {
+        format!("{unborn} could not be born; {counts}")
+    })?;
     if let Some(faults) = board.faults() {
         return Err(format!("{faults}; {counts}"));
     }
@@ -330,6 +332,9 @@ fn fork_once(board: &Board, stays: bool) {
         // SAFETY: ends the process.
         unsafe { libc::_exit(0) };
     }
+    if pid < 0 {
+        board.unborn.fetch_add(1, SeqCst);
+    }
     if pid > 0 {
         board.forks.fetch_add(1, SeqCst);
         // SAFETY: no status is wanted.
@@ -345,14 +350,17 @@ fn execute_again(board: &'static Board) -> io::Result<()> {
         thread::sleep(Duration::from_secs(1));
     }
     thread::sleep(Duration::from_millis(1));
-    let error = thread::spawn(|| {
+    let thread = thread::Builder::new().spawn(|| {
         Command::new(format!("{BASE}/driver"))
             .args(["turmoil", "executes"])
             .exec()
     });
     // The leader and one more thread are there while it executes.
-    let _other = thread::spawn(|| thread::sleep(Duration::from_secs(60)));
-    Err(error
+    let other = thread::Builder::new().spawn(|| thread::sleep(Duration::from_secs(60)));
+    if thread.is_err() || other.is_err() {
+        board.unborn.fetch_add(1, SeqCst);
+    }
+    Err(thread?
         .join()
         .unwrap_or_else(|_| io::Error::other("the thread panicked")))
 }
