@@ -123,7 +123,11 @@ fn run(filter: &[&str], list: bool) -> ExitCode {
             .iter()
             .any(|word| word.trim_end_matches(':') == family)
     };
-    singles.retain(|single| !single.long || asked(single.family));
+    let is_for_here = |single: &Single| {
+        let elsewhere = single.once && !list && !matrix::runs_everything();
+        !single.long && !elsewhere
+    };
+    singles.retain(|single| is_for_here(single) || asked(single.family));
     run_singles(singles, &wanted, list, &mut context, &mut report);
     // Last: what a session could have written is trusted less afterwards, and these could write everything.
     let ready = if list {

@@ -587,12 +587,20 @@ pub(crate) fn everything_grant() -> String {
     include_str!("../grants/everything.toml").into()
 }
 
-/// Which ways a place is tried in.
+/// Which ways a place is tried in. What programs make of an act does not differ by kernel.
 pub(crate) fn ways_of(place: Place) -> &'static [Way] {
-    match place {
-        Place::Plain => &Way::ALL,
-        _ => &[Way::Python, Way::Compiled],
+    match (place, runs_everything()) {
+        (Place::Plain, true) => &Way::ALL,
+        (Place::Plain, false) => &[Way::Direct, Way::Compiled],
+        (_, true) => &[Way::Python, Way::Compiled],
+        (_, false) => &[Way::Compiled],
     }
+}
+
+/// Whether this is the kernel on which what does not differ by kernel is tried.
+pub(crate) fn runs_everything() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .is_ok_and(|release| release.starts_with("6.12."))
 }
 
 /// Whether the running kernel is of this version or a later one.

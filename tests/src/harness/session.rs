@@ -1,9 +1,13 @@
 //! Sessions under a grant.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     process::{ChildStdout, Command, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    sync::{
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -89,9 +93,15 @@ const PATIENCE: Duration = Duration::from_secs(120);
 impl Shell {
     /// In a session of its own.
     pub(crate) fn start(launch: &Launch) -> Check<Self> {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let said = format!("/run/scenarios/shell-{}", STARTED.fetch_add(1, Relaxed));
         let mut command = launch.command(&["bash", "-c", LOOP]);
-        command.stderr(Stdio::null());
-        Self::from(&mut command)
+        command.stderr(fs::File::create(&said).doing("make a file")?);
+        let started = Self::from(&mut command);
+        started.map_err(|error| {
+            let said = fs::read_to_string(&said).unwrap_or_default();
+            format!("{error} {}", said.trim_end())
+        })
     }
 
     /// In no session; `before` are words such as `unshare --user`.

@@ -27,7 +27,8 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "sessions ask while mounts come and go, and the daemon goes on answering",
             asked_while_mounting,
-        ),
+        )
+        .once(),
         new(
             "a connection is its maker's, also when another has the maker's number",
             number_used_again,
@@ -39,12 +40,14 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "processes that take every connection keep nobody else out",
             all_connections,
-        ),
-        new("a request that does not come to its end is given up", slow),
+        )
+        .once(),
+        new("a request that does not come to its end is given up", slow).once(),
         new(
             "who is in a session is answered without the group, who is not is refused",
             without_group,
-        ),
+        )
+        .once(),
     ]
 }
 

@@ -12,7 +12,7 @@ use crate::harness::{
 };
 
 pub(crate) fn scenarios() -> Vec<Single> {
-    let new = |name, run| Single::new("environment", name, run);
+    let new = |name, run| Single::new("environment", name, run).once();
     vec![
         new("a command has what its grant keeps, and nothing else", kept),
         new("a grant keeps a secret by its name, and only that", by_name),

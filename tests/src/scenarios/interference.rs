@@ -21,7 +21,8 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "interference",
             "a build has the same result under a grant of everything",
             same,
-        ),
+        )
+        .once(),
         Single::new(
             "interference",
             "a session that ends leaves nothing refused",

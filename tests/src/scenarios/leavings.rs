@@ -12,7 +12,7 @@ use crate::harness::{
 };
 
 pub(crate) fn scenarios() -> Vec<Single> {
-    let new = |name, run| Single::new("leavings", name, run);
+    let new = |name, run| Single::new("leavings", name, run).once();
     vec![
         // Before any session here could make links of the system.
         new(

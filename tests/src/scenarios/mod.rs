@@ -64,6 +64,8 @@ pub(crate) struct Single {
     pub(crate) alone: bool,
     /// It takes minutes, and runs only when it is asked for by its family's name.
     pub(crate) long: bool,
+    /// It tries what the daemon or the command line does, the same on every kernel, and runs on one.
+    pub(crate) once: bool,
 }
 
 impl Single {
@@ -78,12 +80,19 @@ impl Single {
             run,
             alone: false,
             long: false,
+            once: false,
         }
     }
 
     /// Only when it is asked for.
     pub(crate) fn long(mut self) -> Self {
         self.long = true;
+        self
+    }
+
+    /// On one kernel, unless it is asked for.
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 

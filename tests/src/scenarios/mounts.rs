@@ -17,7 +17,8 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "what is mounted from a place that was deleted stops nobody",
             deleted_source,
-        ),
+        )
+        .once(),
         new("what is mounted later lifts no denial", later_mounts),
         new(
             "a filesystem that comes to a granted directory, and goes, is seen",
@@ -27,7 +28,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "no sequence of mounts gives a right, whoever restarts the daemon meanwhile",
             random_mounts,
         ),
-        new("a burst of mounts holds up no session that starts", burst),
+        new("a burst of mounts holds up no session that starts", burst).once(),
         new(
             "a session that may mount does so for itself alone",
             own_mounts,
