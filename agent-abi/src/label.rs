@@ -36,7 +36,7 @@ impl Label {
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self {
-            slot: (bits & !NEWBORN) as u32,
+            slot: bits as u32 & !(NEWBORN as u32),
             generation: (bits >> 32) as u32,
         }
     }

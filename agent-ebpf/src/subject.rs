@@ -181,18 +181,14 @@ fn labelled(
     if is_exempt(ctx) {
         return 0;
     }
-    match subject(current_task(), leader, storage) {
+    match subject(leader, storage) {
         Some(subject) => judge(&subject, ctx),
         None => 0,
     }
 }
 
 #[inline(always)]
-fn subject(
-    task: *const Task,
-    leader: *const Task,
-    storage: *const LocalStorage,
-) -> Option<Subject> {
+fn subject(leader: *const Task, storage: *const LocalStorage) -> Option<Subject> {
     let mut label = match LABELS.peek(storage) {
         Some(label) => label,
         None => LABELS.label(leader),
@@ -202,7 +198,7 @@ fn subject(
         false => Standing::Released,
     };
     if matches!(standing, Standing::Released) {
-        label = Label::from_bits(settle_acting(task, leader));
+        label = Label::from_bits(settle_acting(current_task(), leader));
         if !label.is_some() {
             return None;
         }
@@ -212,5 +208,10 @@ fn subject(
         Standing::InForce(image) => Some(image),
         Standing::Released | Standing::Ended => None,
     };
-    Some(Subject { task, label, image })
+    Some(Subject {
+        // Asked for again: a place on the stack for it is one too many on 6.1 (`MAX_BPF_STACK`).
+        task: current_task(),
+        label,
+        image,
+    })
 }
