@@ -86,7 +86,11 @@ impl Daemon {
         if self.reaches().0.iter().any(known) {
             return;
         }
-        if let Err(error) = self.open_reach(row.number, &row.name, &reach_of(row, grant, view)) {
+        if let Err(error) = self.open_reach(
+            row.number,
+            &row.name,
+            &reach_of(row, grant, view, &self.own),
+        ) {
             tracing::error!("what {} can make is not written down: {error}", row.name);
         }
     }

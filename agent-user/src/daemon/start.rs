@@ -9,7 +9,7 @@ use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
 use crate::{
     api::{EndCause, PathText, StartSession, Target},
     cgroup::Cgroup,
-    grants::{Prepared, Reach, Resolver, Spot},
+    grants::{OwnFiles, Prepared, Reach, Resolver, Spot},
     mounts::{MountNamespace, MountView, Sight},
     process::ProcessHandle,
     store::{Counter, SessionRow},
@@ -211,7 +211,7 @@ impl Daemon {
             counts: None,
         };
         let stored = row.clone();
-        let reach = reach_of(&row, &prepared.grant, &view);
+        let reach = reach_of(&row, &prepared.grant, &view, &self.own);
         if let Err(error) = self
             .blocking(move |daemon| {
                 daemon.open_reach(number, &stored.name, &reach)?;
@@ -279,16 +279,15 @@ impl Daemon {
 }
 
 /// What a session can make, at most.
-pub(super) fn reach_of(row: &SessionRow, grant: &Grant, view: &MountView) -> Reach {
-    let mut kept_from = vec![CONFIG.to_vec()];
+pub(super) fn reach_of(row: &SessionRow, grant: &Grant, view: &MountView, own: &OwnFiles) -> Reach {
+    // Where operators keep grants, by the names that the session has for it.
+    let places = own.places().map(|places| places.known_by(view.names()));
+    let mut kept_from = places.map_or_else(|_| Vec::new(), |places| places.config);
     kept_from.extend(row.resolutions.kept_from.iter().map(PathText::bytes));
     // What is tagged may be anybody's, and so may what root starts.
     let uid = Some(row.uid).filter(|uid| row.own_cgroup && *uid != 0);
     Reach::of(grant, &kept_from, view, uid)
 }
-
-/// Where operators keep grants: in no session's reach.
-const CONFIG: &[u8] = b"/etc/bailiff";
 
 /// A grant's name as part of a file name.
 fn file_name(grant: &str) -> String {
