@@ -18,6 +18,9 @@ pub const SOCKETS: &str = "SOCKETS";
 pub const TERMINALS: &str = "TERMINALS";
 /// Hash: address of a slave's inode to who unlocked it ([`Unlocked`](crate::terminal::Unlocked)).
 pub const UNLOCKED: &str = "UNLOCKED";
+/// Array: slot to the terminal's session that `bailiff run` made for it
+/// ([`Jobs`](crate::terminal::Jobs)).
+pub const JOBS: &str = "JOBS";
 /// Array of maps: slot to the one-element array that holds the session's [`Image`](crate::Image).
 pub const IMAGES: &str = "IMAGES";
 /// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.

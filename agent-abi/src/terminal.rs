@@ -22,6 +22,18 @@ impl Owners {
     }
 }
 
+/// Value of the `JOBS` array, by slot: a terminal's session (as `setsid` has it) in which nobody but its
+/// leader is of no session of Bailiff, and that leader waits for the command and does nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Jobs {
+    /// Of the session that it is for; 0 for none.
+    pub generation: u32,
+    /// The terminal's session, in the initial pid namespace. The number stands for no other as long as a
+    /// process is in it, and who leaves it does not come back.
+    pub number: u32,
+}
+
 /// Value of the `UNLOCKED` hash, by the address of a slave's inode: who was last seen to hold its master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -34,3 +46,4 @@ pub struct Unlocked {
 
 const _: () = assert!(size_of::<Owners>() == 8 * OWNERS);
 const _: () = assert!(size_of::<Unlocked>() == 24);
+const _: () = assert!(size_of::<Jobs>() == 8);

@@ -14,7 +14,7 @@ use crate::{
         PID_LEVEL, PID_NUMBERS, PID_TASKS, SIGNAL_PIDS, TASK_PID_LINKS, TASK_SIGNAL,
         TASK_THREAD_PID, Task, opaque,
     },
-    maps::LABELS,
+    maps::{JOBS, LABELS},
     subject::Subject,
 };
 
@@ -146,11 +146,17 @@ unsafe extern "C" fn visit(_step: u32, search: *mut Search) -> i64 {
     0
 }
 
-/// Whether who leads the current task's terminal session is of its Bailiff session: then the jobs at
-/// that terminal are the session's own.
+/// Whether the jobs at the current task's terminal are its Bailiff session's own: who leads the terminal's
+/// session is of it, or `bailiff run` made the terminal for it.
 #[inline(always)]
-pub fn leads_terminal(subject: &Subject) -> bool {
+pub fn are_own(subject: &Subject) -> bool {
     let session = pid_of(Address::of(subject.task), SESSION);
+    if let Some(jobs) = JOBS.get(subject.label.slot) {
+        let number = upid_of(session, 0).read() as u32;
+        if jobs.generation == subject.label.generation && jobs.number == number {
+            return true;
+        }
+    }
     let first = session.member(&PID_TASKS).follow();
     if first.is_null() {
         return false;

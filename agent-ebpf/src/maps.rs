@@ -10,7 +10,7 @@ use agent_abi::{
     limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS},
     net::{NetEntries, NetKey},
     superblock::Superblock,
-    terminal::{Owners, Unlocked},
+    terminal::{Jobs, Owners, Unlocked},
 };
 use aya_ebpf::{
     bindings::{
@@ -255,6 +255,9 @@ pub static OBJECTS: HashMap<u64, Label, MAX_IPC_OBJECTS, { BPF_F_NO_PREALLOC as 
     HashMap::new();
 
 #[btf_map]
+pub static JOBS: Array<Jobs, MAX_SESSIONS> = Array::new();
+
+#[btf_map]
 pub static QUEUES: InodeStorage<Label> = InodeStorage::new();
 
 #[btf_map]
@@ -308,6 +311,7 @@ pub fn is_own(map: u64) -> bool {
         || is((&raw const SCRATCH).cast())
         || is((&raw const DIRECTORIES).cast())
         || is((&raw const OBJECTS).cast())
+        || is((&raw const JOBS).cast())
         || is((&raw const QUEUES).cast())
         || is((&raw const SOCKETS).cast())
         || is((&raw const SETTLING).cast())

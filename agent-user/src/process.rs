@@ -42,20 +42,44 @@ impl ProcessHandle {
         &self.fd
     }
 
+    /// The terminal's session that it is in, if its parent leads that.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn terminal_session(&self) -> io::Result<Option<u32>> {
+        let field = |number: usize| -> io::Result<u32> {
+            let fields = self.fields_after_name()?;
+            let field = fields.split_whitespace().nth(number - 3);
+            field
+                .and_then(|field| field.parse().ok())
+                .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
+        };
+        let (parent, session) = (field(4)?, field(6)?);
+        Ok((parent == session).then_some(session))
+    }
+
     /// When it began, as [`crate::clock::ticks_since_boot`] counts.
     ///
     /// # Errors
     /// It is gone: nothing is said of another that has its number now.
     pub fn began(&self) -> io::Result<u64> {
+        // The start is field 22.
+        let fields = self.fields_after_name()?;
+        let began = fields.split_whitespace().nth(22 - 3);
+        began
+            .and_then(|began| began.parse().ok())
+            .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
+    }
+
+    /// `/proc/PID/stat` from its third field on.
+    fn fields_after_name(&self) -> io::Result<String> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         if !self.alive() {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
-        // The name, which may hold anything, ends with the last parenthesis; the start is field 22.
-        let fields = stat.rsplit_once(')').map(|(_, fields)| fields);
-        fields
-            .and_then(|fields| fields.split_whitespace().nth(19)?.parse().ok())
-            .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
+        // The name, which may hold anything, ends with the last parenthesis.
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields.to_owned());
+        fields.ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
     }
 
     /// Kills it, and no other that has its pid since. Minimum kernel: 5.1.

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `TIOCSTI`, `TIOCLINUX` | anything | never: they type into a terminal |
 //! | `FIOSETOWN`, `SIOCSPGRP` | anything | `process.signal` |
-//! | `TIOCSPGRP` (`tcsetpgrp`) | anything | `process.control`, unless the session leads the terminal's |
+//! | `TIOCSPGRP` (`tcsetpgrp`) | anything | `process.control`, unless the jobs there are the session's own |
 //! | of the descriptor itself; `FICLONE` and its like, judged by the opens of both files | anything | none |
 //! | changes of inode flags | what has a path | `file.attr` |
 //! | every other | devices | `file.ioctl` |
@@ -128,7 +128,7 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
         return signals_owner(subject);
     }
     // Which group it is stands in memory that may change until the kernel reads it.
-    if command == TIOCSPGRP && !groups::leads_terminal(subject) {
+    if command == TIOCSPGRP && !groups::are_own(subject) {
         let result = control_group(subject, 0);
         if result != 0 {
             return result;

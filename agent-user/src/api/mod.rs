@@ -10,7 +10,9 @@ mod status;
 pub use event::{Event, EventProcess, RuleRef};
 pub use member::{Member, Standing};
 pub use path::PathText;
-pub use requests::{EventFilter, GrantSource, Inputs, SourceFile, StartSession, Target, WhyQuery};
+pub use requests::{
+    Enrol, EventFilter, GrantSource, Inputs, SourceFile, StartSession, Target, WhyQuery,
+};
 pub use session::{
     EndCause, EnvironmentState, RuleCount, Session, SessionReport, SessionState, Summary, Why,
 };

@@ -63,6 +63,14 @@ impl Inputs {
     }
 }
 
+/// What the process says that enrols itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Enrol {
+    /// Its parent leads a terminal's session that was made for it, and nobody else is in that.
+    pub own_terminal: bool,
+}
+
 /// For which processes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
 use crate::{
-    api::{EndCause, RuleCount},
+    api::{EndCause, Enrol, RuleCount},
     cgroup::gone,
     process::ProcessHandle,
     store::ended_row,
@@ -32,7 +32,7 @@ const KILL_PASSES: usize = 200;
 
 impl Daemon {
     /// Puts the calling process into a session. It is labelled when this returns.
-    pub(super) fn enrol(&self, live: &Live, peer: &Peer) -> Result<(), RequestError> {
+    pub(super) fn enrol(&self, live: &Live, peer: &Peer, said: Enrol) -> Result<(), RequestError> {
         let name = &live.row.name;
         if live.ending.load(Relaxed) {
             return Err(RequestError::Conflict(format!(
@@ -48,6 +48,9 @@ impl Daemon {
             RequestError::Denied("the calling process cannot be identified".into())
         })?;
         self.own_standard_terminals(process, live.label());
+        if said.own_terminal {
+            self.own_jobs(process, live.label());
+        }
         live.cgroup.admit(process.pid()).map_err(|error| {
             RequestError::failed("cannot move the process into its cgroup", error)
         })?;

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     api::{
-        Event, EventFilter, Member, Page, Session, SessionReport, StartSession, Status, Summary,
-        Why, WhyQuery,
+        Enrol, Event, EventFilter, Member, Page, Session, SessionReport, StartSession, Status,
+        Summary, Why, WhyQuery,
     },
     kernel::HookCoverage,
 };
@@ -147,10 +147,11 @@ async fn enrol(
     State(daemon): App,
     Extension(caller): Who,
     Path(key): Path<String>,
+    Json(said): Json<Option<Enrol>>,
 ) -> Answer<Session> {
     let peer = caller.operator()?;
     let live = in_force(&daemon, &key).await?;
-    daemon.enrol(&live, peer)?;
+    daemon.enrol(&live, peer, said.unwrap_or_default())?;
     Ok(Json(daemon.describe(&live)))
 }
 

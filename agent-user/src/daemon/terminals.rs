@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    io,
     os::{fd::OwnedFd, unix::fs::MetadataExt, unix::fs::OpenOptionsExt},
     path::Path,
 };
@@ -19,6 +20,23 @@ impl Daemon {
     pub(super) fn own_standard_terminals(&self, process: &ProcessHandle, label: Label) {
         for number in 0..=2 {
             self.own_terminal(process, &number.to_string(), label);
+        }
+    }
+
+    /// The jobs of the terminal that was made for a process that is about to enrol. Its word is taken: it
+    /// is the operator's, and the terminal is its own.
+    pub(super) fn own_jobs(&self, process: &ProcessHandle, label: Label) {
+        let done = process.terminal_session().and_then(|number| match number {
+            Some(number) => self
+                .kernel()
+                .own_jobs(label, number)
+                .map_err(io::Error::other),
+            None => Err(io::Error::other(
+                "its parent does not lead that terminal's session",
+            )),
+        });
+        if let Err(error) = done {
+            tracing::warn!("session {} has no job control: {error}", label.generation);
         }
     }
 

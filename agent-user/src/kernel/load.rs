@@ -41,6 +41,7 @@ pub(super) const MAPS: &[&str] = &[
     names::IMAGES,
     names::CGROUPS,
     names::OBJECTS,
+    names::JOBS,
     names::QUEUES,
     names::SETTLING,
     names::CENSUS,

@@ -28,7 +28,7 @@ use agent_abi::{
     names,
     net::{NetEntries, NetKey},
     superblock::Superblock,
-    terminal::Owners,
+    terminal::{Jobs, Owners},
 };
 use aya::maps::{MapData, PerCpuArray};
 
@@ -91,6 +91,7 @@ pub struct Kernel {
     labels: Map<i32, Label>,
     /// Keyed by a descriptor of the slave.
     terminals: Map<i32, Owners>,
+    jobs: Map<u32, Jobs>,
     images: Map<u32, u32>,
     cgroups: Map<u64, Label>,
     census: census::Iterator,
@@ -119,6 +120,7 @@ impl Kernel {
             coverage,
             labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
             terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
+            jobs: Map::open(names::JOBS, &map_pin(names::JOBS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
             cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
             census: census::Iterator::open(census_pin())?,
@@ -304,6 +306,16 @@ impl Kernel {
         let mut owners = self.terminals.get(&key)?.unwrap_or_default();
         owners.labels[Owners::place(label.generation)] = label;
         self.terminals.set(&key, &owners)
+    }
+
+    /// Lets a session say which of its jobs is in the foreground of the terminal that was made for it:
+    /// `number` is that terminal's session.
+    pub fn own_jobs(&mut self, label: Label, number: u32) -> Result<(), KernelError> {
+        let jobs = Jobs {
+            generation: label.generation,
+            number,
+        };
+        self.jobs.set(&label.slot, &jobs)
     }
 
     /// The label of a process; `None` where it has none.

@@ -48,6 +48,7 @@ plain!(
     u32,
     u64,
     agent_abi::Label,
+    agent_abi::terminal::Jobs,
     agent_abi::terminal::Owners,
     agent_abi::Image,
     agent_abi::ledger::Count,

@@ -545,6 +545,24 @@ user.look(rb'code 130')
 user.type(b'exit\r')
 user.end()
 
+# Job control, by a shell in the session.
+user = start('bash', '--norc', '--noediting', '-i')
+user.type(b'PS1=; echo rea""dy\r')
+same('job control', b'no job control' in user.look(rb'(?s)(.*)ready\r\n')[1], False)
+user.type(b'sh -c "echo sle""eps; sleep 1000"\r')
+user.look(rb'sleeps\r\n')
+user.type(b'\x1a')
+user.look(rb'Stopped')
+user.type(b'fg\r')
+user.look(rb'fg\r\n')
+time.sleep(1)
+user.type(b'\x03')
+time.sleep(0.5)
+user.type(b'echo co""de $?\r')
+user.look(rb'code 130')
+user.type(b'exit\r')
+same('exit code of the shell', user.end()[0], 0)
+
 # The command is killed; then `bailiff run` itself is.
 user = start('bash', '-c', 'echo pid $$; sleep 1000')
 pid = int(user.look(rb'pid (\d+)')[1])
@@ -556,7 +574,7 @@ same('raw meanwhile', user.modes()[3] & termios.ICANON, 0)
 keep = os.open(os.ptsname(user.master), os.O_RDWR | os.O_NOCTTY)
 os.kill(user.pid, signal.SIGKILL)
 os.waitpid(user.pid, 0)
-until = time.time() + 10
+until = time.time() + 40
 while user.modes() != user.before and time.time() < until:
     time.sleep(0.05)
 same('modes after bailiff run was killed', user.modes() == user.before, True)

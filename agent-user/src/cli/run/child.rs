@@ -21,7 +21,7 @@ use nix::{
 use super::environment::Handed;
 use super::filter;
 use crate::{
-    api::{Session, Summary},
+    api::{Enrol, Session, Summary},
     cli::{
         failure::{NOT_EXECUTABLE, NOT_FOUND, RUN_FAILED},
         output::block_on,
@@ -36,6 +36,8 @@ pub(super) struct Launch<'a> {
     pub(super) program: &'a Path,
     pub(super) arguments: &'a [OsString],
     pub(super) environment: Handed,
+    /// A terminal was made for it.
+    pub(super) own_terminal: bool,
 }
 
 /// Waits for the session, enrols, executes. Never returns: what fails is told to the parent.
@@ -61,10 +63,13 @@ pub(super) fn fail(error: &dyn std::fmt::Display, report: OwnedFd) -> ! {
 
 fn become_command(launch: Launch<'_>, session: &str) -> Result<Infallible, ChildFailure> {
     let failed = |error: &dyn std::fmt::Display| ChildFailure::Start(error.to_string());
+    let said = Enrol {
+        own_terminal: launch.own_terminal,
+    };
     block_on(
         launch
             .client
-            .post::<Session>(&format!("/v1/sessions/{session}/enrol"), &()),
+            .post::<Session>(&format!("/v1/sessions/{session}/enrol"), &said),
     )
     .map_err(|error| failed(&error))?
     .map_err(|error| failed(&error))?;

@@ -103,6 +103,7 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
     match unsafe { fork() }? {
         ForkResult::Child => {
             drop((go_write, report_read));
+            let own_terminal = terminal.is_some();
             if let Some(terminal) = terminal
                 && let Err(error) = monitor::split(terminal, &[&go_read, &report_write])
             {
@@ -113,6 +114,7 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
                 program: &program,
                 arguments: &args.command,
                 environment,
+                own_terminal,
             };
             child::main(launch, go_read, report_write)
         }

@@ -92,9 +92,13 @@ struct User {
 impl User {
     /// Puts the user's terminal back if `bailiff run` cannot any more.
     fn put_back_if_alone(&self) {
-        if getppid() != self.runner
-            && let Some(terminal) = &self.terminal
-        {
+        if getppid() != self.runner {
+            self.put_back();
+        }
+    }
+
+    fn put_back(&self) {
+        if let Some(terminal) = &self.terminal {
             let _ = tcsetattr(terminal, SetArg::TCSANOW, &self.modes);
         }
     }
@@ -117,13 +121,14 @@ fn watch(child: Pid, user: &User) -> io::Result<u8> {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let (signal, _) = signals.next()?;
+        let (signal, sent) = signals.next()?;
         match Signal::try_from(signal) {
             Ok(Signal::SIGCHLD) | Err(_) => {}
             Ok(signal) => {
-                // The pseudo-terminal's end, or the user's.
-                if signal == Signal::SIGHUP {
-                    user.put_back_if_alone();
+                // The pseudo-terminal's end: `bailiff run` is dying, and this process may still be its child
+                // (`do_exit()` closes files first). Or the user's terminal's end, which it passes on.
+                if signal == Signal::SIGHUP && !sent {
+                    user.put_back();
                 }
                 let _ = kill(child, signal);
             }
