@@ -11,7 +11,7 @@ use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 
 use crate::{
     decide::{EPERM, refuse, refuse_silently},
-    kernel::{REGISTERS_CALL, Registers, TASK_STATUS, load},
+    kernel::{REGISTERS_CALL, Registers, TASK_STATUS, USER_NAMESPACE_NUMBER, UserNamespace, load},
     subject::Subject,
 };
 
@@ -27,11 +27,11 @@ const LAST: u64 = 471;
 
 /// Refuses a granted capability where it would do what another switch leaves shut.
 #[inline(always)]
-pub(super) fn used_for(subject: &Subject, capability: u32) -> i32 {
+pub(super) fn used_for(subject: &Subject, capability: u32, namespace: *const UserNamespace) -> i32 {
     let (shut, right) = match capability {
         CAP_SYS_ADMIN => {
             let call = number(subject);
-            if looks_up_a_path(call) {
+            if looks_up_a_path(call) && is_initial(namespace) {
                 return refuse_silently(subject, EPERM);
             }
             let mount = subject.may(Surface::Mount);
@@ -71,8 +71,20 @@ pub(super) fn used_for(subject: &Subject, capability: u32) -> i32 {
     refuse(subject, right, Reason::NotGranted, NO_RULE, detail, EPERM)
 }
 
+/// `PROC_USER_INIT_INO` (include/linux/proc_ns.h)
+const INITIAL: u32 = 0xefff_fffd;
+
+/// Whether it is the user namespace of the host.
+#[inline(always)]
+fn is_initial(namespace: *const UserNamespace) -> bool {
+    // SAFETY: the hook's argument.
+    let number: u32 = unsafe { load(namespace, &USER_NAMESPACE_NUMBER) };
+    number == INITIAL
+}
+
 /// Calls by which a file of `/proc/PID` is opened, listed or followed, or another's memory advised on. None of
-/// them needs `sys_admin` for anything that a grant means by it.
+/// them needs `sys_admin` over the host for anything that a grant means by it. (Over its own user namespace it is
+/// what opens `/proc/self/setgroups`.)
 #[inline(always)]
 fn looks_up_a_path(call: u64) -> bool {
     // open, stat, lstat, access, getdents, creat, readlink; getdents64; openat, newfstatat, readlinkat,

@@ -207,7 +207,7 @@ fn capable(ctx: LsmContext) -> i32 {
             return 0;
         }
         if has_capability(subject, capability) {
-            return used_for(subject, capability);
+            return used_for(subject, capability, ctx.arg(1));
         }
         if options & CAP_OPT_NOAUDIT != 0 {
             return refuse_silently(subject, EPERM);
