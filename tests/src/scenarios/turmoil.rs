@@ -57,6 +57,8 @@ struct Board {
     moves: AtomicU64,
     /// Threads and children that could not be made.
     unborn: AtomicU64,
+    /// Why, of the last one.
+    error: AtomicU32,
 }
 
 /// How a process came to be in the cgroup.
@@ -68,6 +70,12 @@ enum Way {
 }
 
 impl Board {
+    fn unborn(&self, error: &io::Error) {
+        let number = error.raw_os_error().unwrap_or(0);
+        self.error.store(number.cast_unsigned(), SeqCst);
+        self.unborn.fetch_add(1, SeqCst);
+    }
+
     /// What went wrong, by way: nothing if that is none.
     fn faults(&self) -> Option<String> {
         let count = |counts: &[AtomicU64; 3]| counts.each_ref().map(|count| count.load(SeqCst));
@@ -180,7 +188,8 @@ fn storm_mounted(seconds: u64) -> Check {
     println!("     {counts}");
     let unborn = board.unborn.load(SeqCst);
     ensure(unborn == 0, || {
-        format!("{unborn} could not be born; {counts}")
+        let error = io::Error::from_raw_os_error(board.error.load(SeqCst).cast_signed());
+        format!("{unborn} could not be born ({error}); {counts}")
     })?;
     if let Some(faults) = board.faults() {
         return Err(format!("{faults}; {counts}"));
@@ -333,7 +342,7 @@ fn fork_once(board: &Board, stays: bool) {
         unsafe { libc::_exit(0) };
     }
     if pid < 0 {
-        board.unborn.fetch_add(1, SeqCst);
+        board.unborn(&io::Error::last_os_error());
     }
     if pid > 0 {
         board.forks.fetch_add(1, SeqCst);
@@ -357,8 +366,8 @@ fn execute_again(board: &'static Board) -> io::Result<()> {
     });
     // The leader and one more thread are there while it executes.
     let other = thread::Builder::new().spawn(|| thread::sleep(Duration::from_secs(60)));
-    if thread.is_err() || other.is_err() {
-        board.unborn.fetch_add(1, SeqCst);
+    for error in [thread.as_ref().err(), other.as_ref().err()] {
+        error.into_iter().for_each(|error| board.unborn(error));
     }
     Err(thread?
         .join()
