@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::Enforcement;
+
 /// `bailiff status` without a session, and a part of `bailiff doctor`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -15,6 +17,8 @@ pub struct Status {
     pub hooks_attached: u32,
     pub hooks_known: u32,
     pub missing_hooks: Vec<String>,
+    /// Whether what sessions are limited by is attached and will last.
+    pub enforcement: Enforcement,
     /// Events that found the ring buffer full since the programs were loaded.
     pub dropped_in_kernel: u64,
     pub store: StoreStatus,

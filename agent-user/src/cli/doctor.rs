@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{Page, SCHEMA, Status},
     client::{Client, ClientError},
-    kernel::{Check, OtherHooks, diagnose, other_hooks},
+    kernel::{Check, Enforcement, OtherHooks, diagnose, other_hooks},
     render::{
         Table, escape,
         style::{BAD, FAINT, GOOD, STRONG, WARN, paint},
@@ -53,8 +53,13 @@ struct Hook {
 }
 
 pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let checks = diagnose();
+    let mut checks = diagnose();
     let (daemon, hooks) = block_on(ask(client))?;
+    if let Ok(status) = &daemon {
+        checks.push(Check::new("enforcement", enforcement(&status.enforcement)));
+    }
+    // What is wrong comes first.
+    checks.sort_by_key(|check| check.ok);
     let findings = Findings {
         schema: SCHEMA,
         ok: checks.iter().all(|check| check.ok),
@@ -80,6 +85,20 @@ async fn ask(client: &Client) -> (Result<Status, ClientError>, Vec<serde_json::V
     let status = client.get("/v1/status").await;
     let hooks = client.get::<Page<serde_json::Value>>("/v1/coverage").await;
     (status, hooks.map_or_else(|_| Vec::new(), |page| page.items))
+}
+
+type Found = Result<String, (String, String)>;
+
+fn enforcement(enforcement: &Enforcement) -> Found {
+    let remedy = "no session starts until then; `bailiff status` tells when it is in force again";
+    match enforcement {
+        Enforcement::InForce => Ok("attached and pinned".into()),
+        Enforcement::NotLasting(why) => Err((format!("NOT LASTING: {why}"), remedy.into())),
+        Enforcement::Off(why) => Err((
+            format!("NOT ENFORCED: {why}"),
+            "end the sessions, and restart the daemon".into(),
+        )),
+    }
 }
 
 fn lines(findings: &Findings) -> String {

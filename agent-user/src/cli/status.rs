@@ -14,6 +14,7 @@ use crate::{
     api::{EnvironmentState, Session, Status},
     client::{Client, ClientError},
     clock::short_duration,
+    kernel::Enforcement,
     render::{
         escape, local_time,
         style::{BAD, GOOD, STRONG, WARN, paint},
@@ -160,6 +161,11 @@ fn daemon_lines(status: &Status) -> String {
             WARN,
         );
     }
+    let enforcement = match &status.enforcement {
+        Enforcement::InForce => paint("in force", GOOD),
+        Enforcement::NotLasting(why) => paint(&format!("NOT LASTING: {}", escape(why)), BAD),
+        Enforcement::Off(why) => paint(&format!("NOT ENFORCED: {}", escape(why)), BAD),
+    };
     fields(&[
         (
             "daemon",
@@ -170,6 +176,7 @@ fn daemon_lines(status: &Status) -> String {
             short_duration(status.started, Timestamp::now()),
         ),
         ("kernel", escape(&status.kernel).into_owned()),
+        ("enforcement", enforcement),
         ("hooks", hooks),
         ("sessions", status.sessions.to_string()),
         ("store", store),

@@ -12,7 +12,9 @@ use crate::{
         StoreStatus, Summary, Why, WhyQuery,
     },
     cgroup::Cgroup,
-    explain, process,
+    explain,
+    kernel::Enforcement,
+    process,
     store::SessionRow,
 };
 
@@ -123,8 +125,13 @@ impl Daemon {
             .await?
             .lost;
         let missing_hooks = self.missing_hooks();
-        let (alignment, because) = align(&session, &rules, lost, &missing_hooks);
-        let (alignment, because) = (alignment.into(), because);
+        let (alignment, because) = match self.enforcement() {
+            Enforcement::Off(why) if session.ended.is_none() => {
+                ("unknown", format!("not enforced: {why}"))
+            }
+            _ => align(&session, &rules, lost, &missing_hooks),
+        };
+        let alignment = alignment.into();
         Ok(SessionReport {
             schema: SCHEMA,
             session,
@@ -187,6 +194,7 @@ impl Daemon {
             (attached as u32, kernel.coverage().len() as u32)
         };
         let dropped_in_kernel = self.kernel().drops()?;
+        let enforcement = self.enforcement();
         let stats = self
             .blocking(|daemon| daemon.store.stats(jiff::Timestamp::UNIX_EPOCH))
             .await
@@ -205,6 +213,7 @@ impl Daemon {
             hooks_attached,
             hooks_known,
             missing_hooks: self.missing_hooks(),
+            enforcement,
             dropped_in_kernel,
             store: StoreStatus {
                 path: self.store.path().display().to_string(),

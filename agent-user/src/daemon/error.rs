@@ -27,6 +27,9 @@ pub(super) enum RequestError {
     BadRequest(String),
     #[error("{0}")]
     Conflict(String),
+    /// What limits sessions is not there.
+    #[error("{0}")]
+    NotEnforced(String),
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
@@ -44,6 +47,7 @@ impl RequestError {
             Self::BadGrant(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-grant"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::NotEnforced(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-enforced"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
             Self::Kernel(_) => (StatusCode::INTERNAL_SERVER_ERROR, "kernel"),

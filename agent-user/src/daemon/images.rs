@@ -208,7 +208,7 @@ impl Daemon {
         sight: &Sight,
         table: &Superblocks,
     ) -> Result<(), RequestError> {
-        let Some(compiled) = &live.compiled else {
+        let Some(compiled) = live.compiled() else {
             return Ok(());
         };
         if live.ending.load(Relaxed) || live.released.load(Relaxed) {

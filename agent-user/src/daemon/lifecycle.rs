@@ -25,6 +25,12 @@ pub(super) struct Ending {
     counts: Vec<RuleCount>,
 }
 
+/// What a grant took to compile is in as many pieces as the allocator likes to keep.
+fn give_memory_back() {
+    // SAFETY: takes an integer, and may be called at any time.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// How long a killed session's processes may take to be gone.
 const DEATH: Duration = Duration::from_secs(10);
 /// Looks for processes to kill.
@@ -236,7 +242,11 @@ impl Daemon {
             daemon.close_reach(number);
         })
         .await;
+        // Its last events are told by its grant.
+        self.flush_events().await;
+        live.leave_grant();
         self.sessions().retire(number);
+        self.blocking(|_| give_memory_back()).await;
         live.ended.send_replace(true);
         tracing::info!("session {} ended ({})", live.row.name, cause.name());
         if matches!(cause, EndCause::CgroupRemoved) {

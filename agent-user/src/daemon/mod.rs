@@ -3,6 +3,7 @@
 mod adopt;
 mod answers;
 mod door;
+mod enforced;
 mod error;
 mod follow;
 mod images;

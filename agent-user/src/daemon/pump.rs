@@ -196,7 +196,8 @@ fn denial(event: &OwnedEvent, translated: &Event, live: &Live) -> Option<RuleRef
     let right = Right::from_number(event.event.right)?;
     let path = translated.path.as_ref()?.bytes();
     let path = if path == b"/" { &[] } else { path.as_slice() };
-    let rule = agent_grant::denying_rule(live.compiled.as_ref()?.inner(), path, right)?;
+    let compiled = live.compiled()?;
+    let rule = agent_grant::denying_rule(compiled.inner(), path, right)?;
     live.row
         .rules
         .iter()

@@ -25,8 +25,8 @@ pub(super) struct Live {
     pub(super) row: SessionRow,
     pub(super) cgroup: Cgroup,
     /// `None` where an earlier version's grant could not be compiled again: then the image that
-    /// is in force stays.
-    pub(super) compiled: Option<Compiled>,
+    /// is in force stays. Given back at its end: it is megabytes.
+    compiled: RwLock<Option<Arc<Compiled>>>,
     /// Where its mounts are seen; `None` once it has ended, and where nothing new is seen any more.
     mounts: RwLock<Option<Arc<MountNamespace>>>,
     sight: RwLock<Arc<Sight>>,
@@ -60,7 +60,7 @@ impl Live {
         Self {
             row,
             cgroup,
-            compiled,
+            compiled: RwLock::new(compiled.map(Arc::new)),
             mounts: RwLock::new(mounts),
             sight: RwLock::new(Arc::new(sight)),
             running: AtomicBool::new(running),
@@ -73,6 +73,23 @@ impl Live {
             allowed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
+    }
+
+    /// Its grant. `None`: it has ended, or an earlier version's could not be compiled again and the image
+    /// that is in force stays.
+    pub(super) fn compiled(&self) -> Option<Arc<Compiled>> {
+        self.compiled
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// It has ended, and its events are told: its grant is not asked any more.
+    pub(super) fn leave_grant(&self) {
+        *self
+            .compiled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn label(&self) -> Label {
@@ -118,7 +135,7 @@ impl Live {
 }
 
 /// How many ended sessions are kept at hand, for events that come late.
-const REMEMBERED: usize = 256;
+const REMEMBERED: usize = 64;
 
 /// The sessions of this daemon.
 ///

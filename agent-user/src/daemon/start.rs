@@ -36,6 +36,7 @@ impl Daemon {
         request: StartSession,
         peer: &Peer,
     ) -> Result<Arc<Live>, RequestError> {
+        self.must_enforce()?;
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
         let place = self.place(&request.target, caller)?;
         let (view, sight) = {
@@ -251,8 +252,7 @@ impl Daemon {
 
     async fn put_in_kernel(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
         let entries = live
-            .compiled
-            .as_ref()
+            .compiled()
             .map(|compiled| compiled.net_entries(live.row.number));
         {
             let mut kernel = self.kernel();

@@ -169,6 +169,8 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     daemon.adopt().await?;
+    daemon.record_interruption();
+    tokio::spawn(Arc::clone(&daemon).watch_enforcement());
     tokio::spawn(Pump::new(Arc::clone(&daemon), stream, drains).run());
     tokio::spawn(Arc::clone(&daemon).renew_epochs());
     let listener = listen(&settings.socket)?;

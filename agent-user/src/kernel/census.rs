@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, Read},
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use agent_abi::{
@@ -31,9 +31,10 @@ pub struct Outcome {
     pub failed: u64,
 }
 
-/// The pinned iterator, and the maps by which it is told what to do.
+/// The iterator, and the maps by which it is told what to do.
 pub(super) struct Iterator {
-    link: PathBuf,
+    /// Held, so that it serves without its pin.
+    link: OwnedFd,
     orders: Map<u32, Census>,
     settling: Map<u32, Settling>,
     /// The program that labels who is born.
@@ -41,14 +42,11 @@ pub(super) struct Iterator {
 }
 
 impl Iterator {
-    pub(super) fn open(link: PathBuf) -> Result<Self, KernelError> {
-        let births = program_pin("task_newtask");
+    /// By the link that is pinned at `link`.
+    pub(super) fn open(link: &Path) -> Result<Self, KernelError> {
         Ok(Self {
-            births: sys::open_pinned(&births).map_err(|error| KernelError::Pin {
-                path: births,
-                reason: error.to_string(),
-            })?,
-            link,
+            link: open(link)?,
+            births: open(&program_pin("task_newtask"))?,
             orders: Map::open(names::CENSUS, &map_pin(names::CENSUS))?,
             settling: Map::open(names::SETTLING, &map_pin(names::SETTLING))?,
         })
@@ -82,9 +80,10 @@ impl Iterator {
             ..Census::default()
         };
         self.orders.set(&0, &order)?;
-        let bytes = read_all(&self.link).map_err(|error| KernelError::Pin {
-            path: self.link.clone(),
-            reason: format!("the tasks cannot be looked at: {error}"),
+        let bytes = read_all(&self.link).map_err(|source| KernelError::Map {
+            operation: "look at the tasks",
+            map: names::CENSUS,
+            source,
         })?;
         let done = self.orders.get(&0)?.unwrap_or_default();
         let outcome = Outcome {
@@ -113,8 +112,15 @@ impl Iterator {
     }
 }
 
-/// Runs the iterator that is pinned at `link` to its end.
-fn read_all(link: &Path) -> io::Result<Vec<u8>> {
+fn open(pin: &Path) -> Result<OwnedFd, KernelError> {
+    sys::open_pinned(pin).map_err(|error| KernelError::Pin {
+        path: pin.into(),
+        reason: error.to_string(),
+    })
+}
+
+/// Runs the iterator with this link to its end.
+fn read_all(link: &OwnedFd) -> io::Result<Vec<u8>> {
     let mut file = File::from(sys::iterate(link)?);
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 << 10];

@@ -14,7 +14,7 @@ pub struct Check {
 }
 
 impl Check {
-    fn new(name: &'static str, result: Result<String, (String, String)>) -> Self {
+    pub(crate) fn new(name: &'static str, result: Result<String, (String, String)>) -> Self {
         match result {
             Ok(found) => Self {
                 name,

@@ -1,6 +1,7 @@
 //! Loading, attaching and pinning the programs.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -81,9 +82,20 @@ fn fingerprint(bytes: &[u8]) -> u64 {
     })
 }
 
+/// What [`ensure_attached`] found and made.
+pub(super) struct Attached {
+    pub(super) coverage: Vec<HookCoverage>,
+    /// Names of the programs that are attached.
+    pub(super) programs: Vec<&'static str>,
+    /// Where this build's links and programs are pinned.
+    pub(super) directory: PathBuf,
+    /// Sessions were in the maps and no programs attached.
+    pub(super) interrupted: bool,
+}
+
 /// Makes sure that this build's programs are attached and pinned; takes over what an earlier
 /// daemon of the same build left.
-pub(super) fn ensure_attached() -> Result<Vec<HookCoverage>, KernelError> {
+pub(super) fn ensure_attached() -> Result<Attached, KernelError> {
     if OBJECT.is_empty() {
         return Err(KernelError::Load(
             "this binary was built without the eBPF object; build it with `cargo xtask build`"
@@ -94,16 +106,24 @@ pub(super) fn ensure_attached() -> Result<Vec<HookCoverage>, KernelError> {
     let wanted = wanted_hooks(&btf)?;
     let directory = build_directory();
     make_directory(Path::new(names::PIN_ROOT))?;
+    let mut interrupted = false;
     if !is_complete(&directory, &wanted) {
+        // Images, and nothing that looks at them: sessions were not limited for a time.
+        interrupted = map_pin(names::IMAGES).exists() && !any_build_is_whole();
         // What a daemon that died in the middle left behind.
         remove_tree(&directory)?;
         attach_all(&btf, &wanted, &directory)?;
         remove_other_builds(&directory)?;
     }
-    Ok(HOOKS
-        .iter()
-        .map(|hook| coverage_of(hook, &wanted, &directory))
-        .collect())
+    Ok(Attached {
+        coverage: HOOKS
+            .iter()
+            .map(|hook| coverage_of(hook, &wanted, &directory))
+            .collect(),
+        programs: wanted.iter().map(|hook| hook.name).collect(),
+        directory,
+        interrupted,
+    })
 }
 
 /// The hooks that this kernel has, checked against what the programs read.
@@ -371,6 +391,36 @@ fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage 
     }
 }
 
+/// Whether some build's programs each have their link still.
+fn any_build_is_whole() -> bool {
+    let builds = fs::read_dir(names::PIN_ROOT)
+        .into_iter()
+        .flatten()
+        .flatten();
+    let whole = |directory: PathBuf| {
+        let names = fs::read_dir(directory).into_iter().flatten().flatten();
+        let names = names
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect::<Vec<_>>();
+        let programs = names
+            .iter()
+            .filter_map(|name| name.strip_suffix("_program"))
+            .collect::<Vec<_>>();
+        !programs.is_empty()
+            && programs
+                .iter()
+                .all(|program| names.iter().any(|name| name == program))
+    };
+    builds
+        .filter(|entry| is_build(&entry.file_name()))
+        .any(|entry| whole(entry.path()))
+}
+
+fn is_build(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.starts_with("programs-"))
+}
+
 fn is_complete(directory: &Path, wanted: &[&Hook]) -> bool {
     wanted.iter().all(|hook| directory.join(hook.name).exists())
         && MAPS.iter().all(|name| map_pin(name).exists())
@@ -378,7 +428,7 @@ fn is_complete(directory: &Path, wanted: &[&Hook]) -> bool {
 
 /// Makes a directory for root alone. Everybody may make one in a BPF filesystem that was mounted
 /// without a mode, and would be the owner of what is pinned there.
-fn make_directory(path: &Path) -> Result<(), KernelError> {
+pub(super) fn make_directory(path: &Path) -> Result<(), KernelError> {
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => return other.map_err(|error| pin_error(path, &error)),
@@ -404,11 +454,7 @@ fn remove_other_builds(keep: &Path) -> Result<(), KernelError> {
         .map_err(|error| pin_error(root, &error))?
         .flatten()
     {
-        let name = entry.file_name();
-        let is_build = name
-            .to_str()
-            .is_some_and(|name| name.starts_with("programs-"));
-        if is_build && entry.path() != keep {
+        if is_build(&entry.file_name()) && entry.path() != keep {
             remove_tree(&entry.path())?;
         }
     }

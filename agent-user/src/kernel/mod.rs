@@ -2,6 +2,7 @@
 //!
 //! Nothing above this module knows of BPF.
 
+mod attachment;
 mod btf;
 mod census;
 mod diagnose;
@@ -32,6 +33,8 @@ use agent_abi::{
 };
 use aya::maps::{MapData, PerCpuArray};
 
+use attachment::Attachment;
+pub use attachment::Enforcement;
 pub use census::Outcome;
 pub use diagnose::{Check, diagnose};
 pub use error::KernelError;
@@ -87,6 +90,8 @@ impl SuperblockEntry {
 /// The attached kernel side.
 pub struct Kernel {
     coverage: Vec<HookCoverage>,
+    attachment: Attachment,
+    interrupted: bool,
     /// Keyed by pidfd. A thread group has the label of its leader.
     labels: Map<i32, Label>,
     /// Keyed by a descriptor of the slave.
@@ -109,7 +114,12 @@ impl Kernel {
     /// # Errors
     /// The kernel cannot do what enforcement needs, or the check found a difference.
     pub fn start() -> Result<Self, KernelError> {
-        let coverage = load::ensure_attached()?;
+        let load::Attached {
+            coverage,
+            programs,
+            directory,
+            interrupted,
+        } = load::ensure_attached()?;
         let drops = MapData::from_pin(map_pin(names::DROPS))
             .and_then(|data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
             .map_err(|error| KernelError::Pin {
@@ -117,13 +127,15 @@ impl Kernel {
                 reason: error.to_string(),
             })?;
         let mut kernel = Self {
+            attachment: Attachment::open(&directory, &programs)?,
             coverage,
+            interrupted,
             labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
             terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
             jobs: Map::open(names::JOBS, &map_pin(names::JOBS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
             cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
-            census: census::Iterator::open(census_pin())?,
+            census: census::Iterator::open(&census_pin())?,
             superblocks: Map::open(names::SUPERBLOCKS, &map_pin(names::SUPERBLOCKS))?,
             net: Map::open(names::NET, &map_pin(names::NET))?,
             ledger: Map::open(names::LEDGER, &map_pin(names::LEDGER))?,
@@ -137,6 +149,18 @@ impl Kernel {
     /// Every hook that Bailiff knows, attached or not.
     pub fn coverage(&self) -> &[HookCoverage] {
         &self.coverage
+    }
+
+    /// Whether everything is attached and pinned now. Pins that are gone are made again, where that
+    /// can be done.
+    pub fn examine(&self) -> Enforcement {
+        self.attachment.examine()
+    }
+
+    /// Whether there was a time before this start in which sessions were in the maps and programs
+    /// were not attached.
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted
     }
 
     /// Puts `image` in force for its slot; one atomic swap.

@@ -22,6 +22,7 @@ const BPF_MAP_LOOKUP_ELEM: i64 = 1;
 const BPF_MAP_UPDATE_ELEM: i64 = 2;
 const BPF_MAP_DELETE_ELEM: i64 = 3;
 const BPF_MAP_GET_NEXT_KEY: i64 = 4;
+const BPF_OBJ_PIN: i64 = 6;
 const BPF_OBJ_GET: i64 = 7;
 const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
 const BPF_BTF_LOAD: i64 = 18;
@@ -371,10 +372,9 @@ fn load_types(size: u32) -> io::Result<OwnedFd> {
     bpf(BPF_BTF_LOAD, &attr).and_then(owned)
 }
 
-/// Opens a new pass of the iterator whose link is pinned at `path`; reading it to the end runs it.
+/// Opens a new pass of the iterator with this link; reading it to the end runs it.
 /// Minimum kernel: 5.8.
-pub(super) fn iterate(path: &Path) -> io::Result<OwnedFd> {
-    let link = open_pinned(path)?;
+pub(super) fn iterate(link: &OwnedFd) -> io::Result<OwnedFd> {
     let pass = IterAttr {
         link: link.as_raw_fd().unsigned_abs(),
         flags: 0,
@@ -382,7 +382,7 @@ pub(super) fn iterate(path: &Path) -> io::Result<OwnedFd> {
     bpf(BPF_ITER_CREATE, &pass).and_then(owned)
 }
 
-/// Opens what is pinned at `path`.
+/// Opens the map, program or link that is pinned at `path`.
 pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
     let pin = PinAttr {
@@ -392,17 +392,52 @@ pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     bpf(BPF_OBJ_GET, &pin).and_then(owned)
 }
 
+/// Pins a map, program or link.
+pub(super) fn pin(fd: &OwnedFd, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let attr = PinAttr {
+        path: path.as_ptr() as u64,
+        fd: fd.as_raw_fd().unsigned_abs(),
+        flags: 0,
+    };
+    bpf(BPF_OBJ_PIN, &attr).map(drop)
+}
+
+/// How `bpf_map_info`, `bpf_prog_info` and `bpf_link_info` begin.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct ObjectInfo {
+    _kind: u32,
+    pub(super) id: u32,
+    /// Of a link: its program's id.
+    pub(super) program: u32,
+}
+
+/// Which map, program or link this is.
+pub(super) fn info(fd: &OwnedFd) -> io::Result<ObjectInfo> {
+    // SAFETY: zeroes and what the kernel fills in are values of it: integers.
+    unsafe { info_of(fd) }
+}
+
 /// How often a program was left out because it ran on that processor already. Minimum kernel: 5.12.
 pub(super) fn recursion_misses(program: &OwnedFd) -> io::Result<u64> {
-    let mut info = MaybeUninit::<aya_obj::generated::bpf_prog_info>::zeroed();
+    // SAFETY: zeroes and what the kernel fills in are values of it: integers.
+    let info = unsafe { info_of::<aya_obj::generated::bpf_prog_info>(program) };
+    Ok(info?.recursion_misses)
+}
+
+/// # Safety
+/// `T` is the beginning of what the kernel tells of such an object, and made of integers.
+unsafe fn info_of<T>(fd: &OwnedFd) -> io::Result<T> {
+    let mut info = MaybeUninit::<T>::zeroed();
     let attr = InfoAttr {
-        fd: program.as_raw_fd().unsigned_abs(),
-        length: size_of_val(&info) as u32,
+        fd: fd.as_raw_fd().unsigned_abs(),
+        length: size_of::<T>() as u32,
         info: info.as_mut_ptr() as u64,
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &attr)?;
-    // SAFETY: zeroes and what the kernel has filled in are values of it: integers.
-    Ok(unsafe { info.assume_init() }.recursion_misses)
+    // SAFETY: by the caller's word.
+    Ok(unsafe { info.assume_init() })
 }
 
 fn owned(fd: c_long) -> io::Result<OwnedFd> {

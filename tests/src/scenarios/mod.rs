@@ -6,7 +6,9 @@ pub(crate) mod bounds;
 pub(crate) mod callers;
 pub(crate) mod coverage;
 pub(crate) mod crash;
+pub(crate) mod crowd;
 pub(crate) mod descriptors;
+pub(crate) mod enforcement;
 pub(crate) mod environment;
 pub(crate) mod exec;
 pub(crate) mod failures;
@@ -127,6 +129,8 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(sockets::scenarios());
     singles.extend(switches::scenarios());
     singles.extend(terminals::scenarios());
+    singles.extend(enforcement::scenarios());
+    singles.extend(crowd::scenarios());
     singles.extend(failures::scenarios());
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());
