@@ -1,4 +1,4 @@
-//! Events: what the kernel side tells the daemon, through the `EVENTS` ring buffer.
+//! Events: what the kernel side tells the daemon, through the ring buffers `EVENTS` and `NOTICES`.
 
 use crate::limits::MAX_EVENT_PATH;
 
@@ -9,12 +9,8 @@ use crate::limits::MAX_EVENT_PATH;
 pub enum EventKind {
     /// An action was judged: [`Event::verdict`] says how.
     Decision = 1,
-    /// A task entered a tagged cgroup from outside and was labelled.
-    Enrolled = 2,
     /// A superblock went away; `dev` says which, and `detail.words[0]` which instance.
     SuperblockGone = 3,
-    /// Answer to the self-check: `path`, `dev`, `ino` as a hook reads them.
-    SelfCheck = 4,
     /// A tagged cgroup was removed; `cgroup` says which.
     CgroupGone = 5,
     /// A task could not be given a label that it should have: the daemon looks at all of them.
@@ -61,7 +57,9 @@ pub struct Event {
     pub reason: u8,
     /// 1 where the path was longer than [`MAX_EVENT_PATH`] and lost its beginning.
     pub truncated: u8,
-    pub reserved: [u8; 3],
+    /// 1 where the object may have had another path when it was judged: it was renamed meanwhile.
+    pub moved: u8,
+    pub reserved: [u8; 2],
     /// The acting thread's name, NUL-padded.
     pub comm: [u8; 16],
 }

@@ -18,6 +18,7 @@ pub mod names;
 pub mod net;
 pub mod relocation;
 pub mod right;
+pub mod share;
 pub mod socket_option;
 pub mod superblock;
 pub mod surface;

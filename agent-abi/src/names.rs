@@ -43,7 +43,11 @@ pub const OWN: &str = "OWN";
 pub const NET: &str = "NET";
 /// Array: [`ledger_index`](crate::ledger::ledger_index) to [`Count`](crate::ledger::Count).
 pub const LEDGER: &str = "LEDGER";
-/// Ring buffer of [`EventRecord`](crate::event::EventRecord)s.
+/// Ring buffer of [`EventRecord`](crate::event::EventRecord)s: decisions, which may have to wait.
 pub const EVENTS: &str = "EVENTS";
-/// Per-CPU array of one `u64`: events that found the ring buffer full.
-pub const DROPS: &str = "DROPS";
+/// Ring buffer of [`Event`](crate::Event)s: what the daemon has to do something about, which may not.
+pub const NOTICES: &str = "NOTICES";
+/// Array: account to [`Share`](crate::share::Share) of `EVENTS`.
+pub const SHARES: &str = "SHARES";
+/// Array: account to how many bytes of its share the daemon took out of the ring buffer, ever.
+pub const TAKEN: &str = "TAKEN";

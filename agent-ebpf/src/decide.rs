@@ -12,7 +12,7 @@ use agent_abi::{
 use crate::{
     automaton::word,
     directory::recall,
-    event::{Finding, count_drop, report, report_file},
+    event::{Finding, Said, count_loss, report, report_file},
     kernel::{
         Dentry, NAMEIDATA_DENTRY, NameiData, TASK_NAMEIDATA, file_path_is_trusted, load, opaque,
     },
@@ -20,14 +20,14 @@ use crate::{
     scratch::Scratch,
     short_walk::short_walk,
     subject::Subject,
-    walk::{keep, state_of},
+    walk::{Object, keep, state_of},
 };
 
 pub const EPERM: i32 = 1;
 pub const ENOMEM: i32 = 12;
 pub const EACCES: i32 = 13;
 
-const fn nothing() -> Detail {
+pub const fn nothing() -> Detail {
     Detail {
         words: [0; 2],
         extra: 0,
@@ -62,7 +62,7 @@ pub fn refuse(
                 detail,
             },
         ),
-        None => count_drop(),
+        None => count_loss(subject.account()),
     }
     returned(verdict, errno)
 }
@@ -177,16 +177,21 @@ fn walked(
     };
     let Some(image) = subject.image else {
         let reason = Reason::SessionEnded;
-        return refuse_file(subject, scratch, dentry, wanted, reason, NO_RULE, EACCES);
+        let object = Object::unwalked(dentry);
+        return refuse_file(subject, scratch, object, wanted, reason, NO_RULE, EACCES);
     };
     match state_of(image, scratch, dentry) {
         Ok(state) => {
             if let Some(kept) = kept {
                 keep(image, scratch, kept);
             }
-            at_state(subject, scratch, image, dentry, u64::from(state), wanted)
+            let object = Object::first(dentry);
+            at_state(subject, scratch, image, object, u64::from(state), wanted)
         }
-        Err(reason) => refuse_file(subject, scratch, dentry, wanted, reason, NO_RULE, EACCES),
+        Err(reason) => {
+            let object = Object::first(dentry);
+            refuse_file(subject, scratch, object, wanted, reason, NO_RULE, EACCES)
+        }
     }
 }
 
@@ -213,7 +218,7 @@ pub fn at_state(
     subject: &Subject,
     scratch: *mut Scratch,
     image: &Image,
-    dentry: *const Dentry,
+    object: Object,
     state: u64,
     wanted: FileRights,
 ) -> i32 {
@@ -239,7 +244,7 @@ pub fn at_state(
     } else {
         Reason::Rule
     };
-    refuse_file(subject, scratch, dentry, missing, reason, rule, EACCES)
+    refuse_file(subject, scratch, object, missing, reason, rule, EACCES)
 }
 
 /// Counts the rule of each right that was used.
@@ -272,20 +277,15 @@ fn count_rule_of(subject: &Subject, image: &Image, record: u64, right: u64) {
 pub fn refuse_file(
     subject: &Subject,
     scratch: *mut Scratch,
-    dentry: *const Dentry,
+    object: Object,
     missing: FileRights,
     reason: Reason,
     rule: u16,
     errno: i32,
 ) -> i32 {
     let verdict = conclude(subject, rule);
-    let finding = Finding {
-        right: first_right(missing),
-        reason,
-        rule,
-        detail: nothing(),
-    };
-    report_file(subject, scratch, verdict, finding, dentry);
+    let said = Said::new(verdict, first_right(missing), reason, rule);
+    report_file(subject, scratch, said, object.dentry, object.which);
     returned(verdict, errno)
 }
 
@@ -300,7 +300,15 @@ pub fn refuse_terminal(subject: &Subject, dentry: *const Dentry, wanted: FileRig
     } else {
         Reason::OutsideSession
     };
-    refuse_file(subject, scratch, dentry, wanted, reason, NO_RULE, EACCES)
+    refuse_file(
+        subject,
+        scratch,
+        Object::unwalked(dentry),
+        wanted,
+        reason,
+        NO_RULE,
+        EACCES,
+    )
 }
 
 /// The right to name in the event; the lowest of those missing.
@@ -322,14 +330,16 @@ fn first_right(missing: FileRights) -> Right {
 /// Without memory there is no walk and no event; the refusal is counted as lost.
 #[inline(always)]
 pub fn out_of_memory(subject: &Subject) -> i32 {
-    count_drop();
+    count_loss(subject.account());
     returned(conclude(subject, NO_RULE), ENOMEM)
 }
 
 /// Counts a refusal and says what it amounts to in the session's mode.
-#[inline(always)]
+///
+/// A program of its own: 6.1 has no room on the stack for another copy of it in a rename.
+#[inline(never)]
 fn conclude(subject: &Subject, rule: u16) -> Verdict {
-    if let Some(count) = LEDGER.get_ptr_mut(ledger_index(subject.label.slot, rule)) {
+    if let Some(count) = LEDGER.get_ptr_mut(ledger_index(subject.account(), rule)) {
         // SAFETY: a live map value; the increment is atomic.
         unsafe { increment(&raw mut (*count).refused) };
     }
@@ -352,6 +362,16 @@ fn returned(verdict: Verdict, errno: i32) -> i32 {
 
 #[inline(always)]
 unsafe fn increment(counter: *mut u64) {
-    // SAFETY: the caller's pointer is a live, aligned map value.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
+    // SAFETY: the caller's promise.
+    unsafe { add(counter, 1) };
+}
+
+/// Adds to a counter that others add to at the same time.
+///
+/// # Safety
+/// `counter` is a live, aligned map value.
+#[inline(always)]
+pub unsafe fn add(counter: *mut u64, amount: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };
 }

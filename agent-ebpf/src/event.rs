@@ -7,24 +7,27 @@ use agent_abi::{
     Event, EventKind, Reason, Right, Verdict,
     event::Detail,
     limits::{MAX_DEPTH, MAX_EVENT_PATH, MAX_NAME},
+    share::{EVENTS_BYTES, NOBODYS_ACCOUNT, record_bytes},
 };
+use aya_ebpf::bindings::BPF_RB_AVAIL_DATA;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
     bpf_get_current_uid_gid, bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel,
-    bpf_ringbuf_output,
+    bpf_ringbuf_output, bpf_ringbuf_query,
 };
 
 use crate::{
     automaton::bounded,
+    decide::{add, nothing},
     kernel::{
         DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, is_null, load,
         opaque,
     },
-    maps::{DROPS, EVENTS},
-    name::Name,
+    maps::{EVENTS, NOTICES, SHARES, TAKEN},
+    name::Gathered,
     scratch::Scratch,
     subject::Subject,
-    walk::gather,
+    walk::{Which, gather, is_as_judged},
 };
 
 /// What a hook says of a decision that is worth an event.
@@ -39,36 +42,59 @@ pub struct Finding {
 /// Reports a decision about something without a path.
 #[inline(always)]
 pub fn report(subject: &Subject, scratch: *mut Scratch, verdict: Verdict, finding: Finding) {
-    fill(subject, scratch, verdict, finding);
-    send(scratch);
+    let said = Said::new(verdict, finding.right, finding.reason, finding.rule);
+    fill(subject, scratch, said, finding.detail);
+    send(subject, scratch);
+}
+
+/// Verdict, right, reason and rule in one register: callers have no room on the stack for them.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Said(u64);
+
+impl Said {
+    #[inline(always)]
+    pub fn new(verdict: Verdict, right: Right, reason: Reason, rule: u16) -> Self {
+        let (verdict, right) = (verdict as u8, right as u8);
+        Self(
+            u64::from(verdict)
+                | u64::from(right) << 8
+                | u64::from(reason as u8) << 16
+                | u64::from(rule) << 24,
+        )
+    }
 }
 
 /// Reports a decision about a file.
-#[inline(always)]
+///
+/// A program of its own: it needs room on the stack that what calls it has used up.
+#[inline(never)]
 pub fn report_file(
     subject: &Subject,
     scratch: *mut Scratch,
-    verdict: Verdict,
-    finding: Finding,
+    said: Said,
     dentry: *const Dentry,
+    which: Which,
 ) {
-    fill(subject, scratch, verdict, finding);
-    gather(scratch, dentry);
+    fill(subject, scratch, said, nothing());
+    gather(scratch, dentry, which);
     write_path(scratch);
+    let moved = !is_as_judged(scratch, dentry, which);
     // SAFETY: the current task's scratch; loads through the hook's dentry.
     unsafe {
         let event = addr_of_mut!((*scratch).record.event);
+        (*event).moved = u8::from(moved);
         (*event).dev = (*scratch).walk.dev;
         let inode: *const Inode = load(dentry, &DENTRY_INODE);
         if !is_null(dentry, &DENTRY_INODE) && !inode.is_null() {
             (*event).ino = load(inode, &INODE_INO);
         }
     }
-    send(scratch);
+    send(subject, scratch);
 }
 
 #[inline(always)]
-fn fill(subject: &Subject, scratch: *mut Scratch, verdict: Verdict, finding: Finding) {
+fn fill(subject: &Subject, scratch: *mut Scratch, said: Said, detail: Detail) {
     // SAFETY: the current task's scratch; helpers without preconditions.
     unsafe {
         let ids = bpf_get_current_pid_tgid();
@@ -78,7 +104,7 @@ fn fill(subject: &Subject, scratch: *mut Scratch, verdict: Verdict, finding: Fin
             time: bpf_ktime_get_boot_ns(),
             cgroup: bpf_get_current_cgroup_id(),
             ino: 0,
-            detail: finding.detail,
+            detail,
             slot: subject.label.slot,
             generation: subject.label.generation,
             pid: (ids >> 32) as u32,
@@ -86,14 +112,15 @@ fn fill(subject: &Subject, scratch: *mut Scratch, verdict: Verdict, finding: Fin
             parent: load(parent, &TASK_TGID),
             uid: bpf_get_current_uid_gid() as u32,
             dev: 0,
-            rule: finding.rule,
+            rule: (said.0 >> 24) as u16,
             path_len: 0,
             kind: EventKind::Decision as u8,
-            verdict: verdict as u8,
-            right: finding.right as u8,
-            reason: finding.reason as u8,
+            verdict: said.0 as u8,
+            right: (said.0 >> 8) as u8,
+            reason: (said.0 >> 16) as u8,
             truncated: 0,
-            reserved: [0; 3],
+            moved: 0,
+            reserved: [0; 2],
             comm: [0; 16],
         });
         bpf_get_current_comm((&raw mut (*event).comm).cast::<c_void>(), 16);
@@ -133,7 +160,7 @@ unsafe extern "C" fn append(step: u32, joining: *mut Joining) -> i64 {
         let index =
             (*scratch).walk.depth.wrapping_sub(1).wrapping_sub(step) as usize & (MAX_DEPTH - 1);
         let name = (&raw const (*scratch).names)
-            .cast::<Name>()
+            .cast::<Gathered>()
             .add(index)
             .read();
         let length = if name.bytes() > MAX_NAME as u64 {
@@ -162,30 +189,75 @@ unsafe extern "C" fn append(step: u32, joining: *mut Joining) -> i64 {
 }
 
 #[inline(always)]
-fn send(scratch: *mut Scratch) {
+fn send(subject: &Subject, scratch: *mut Scratch) {
+    let slot = subject.account();
     // SAFETY: the record is in the current task's scratch; the size is bounded by the mask.
     unsafe {
+        (*scratch).record.event.slot = slot;
         let path_len =
             opaque(u64::from((*scratch).record.event.path_len)) & (MAX_EVENT_PATH as u64 - 1);
         let size = size_of::<Event>() as u64 + path_len;
-        let sent = bpf_ringbuf_output(
-            (&raw const EVENTS).cast_mut().cast(),
-            (&raw mut (*scratch).record).cast(),
-            size,
-            0,
-        );
-        if sent != 0 {
-            count_drop();
+        if has_room(slot, record_bytes(size)) {
+            let sent = bpf_ringbuf_output(
+                (&raw const EVENTS).cast_mut().cast(),
+                (&raw mut (*scratch).record).cast(),
+                size,
+                0,
+            );
+            if sent == 0 {
+                if let Some(share) = SHARES.get_ptr_mut(slot) {
+                    add(&raw mut (*share).bytes, record_bytes(size));
+                }
+                return;
+            }
         }
+    }
+    count_loss(slot);
+}
+
+/// Whether a session's events that wait are fewer than what is free, with this one. Processors that ask
+/// at the same time may exceed that by a record each.
+#[inline(always)]
+fn has_room(slot: u32, size: u64) -> bool {
+    let (Some(share), Some(taken)) = (SHARES.get(slot), TAKEN.get(slot)) else {
+        return false;
+    };
+    // The daemon may have counted a record already that is not counted here yet.
+    let waiting = share.bytes.wrapping_sub(*taken).cast_signed().max(0);
+    // SAFETY: the map, and a flag that the helper knows.
+    let used = unsafe {
+        bpf_ringbuf_query(
+            (&raw const EVENTS).cast_mut().cast(),
+            BPF_RB_AVAIL_DATA.into(),
+        )
+    };
+    let free = (EVENTS_BYTES as u64).wrapping_sub(used).cast_signed();
+    waiting.wrapping_add(size.cast_signed()) <= free
+}
+
+/// Tells the daemon of something that it has to see to. No flood of decisions holds that up, nor a store
+/// that takes no more of them.
+#[inline(always)]
+pub fn notify(event: &Event) {
+    // SAFETY: the map and a live value of that size.
+    let sent = unsafe {
+        bpf_ringbuf_output(
+            (&raw const NOTICES).cast_mut().cast(),
+            core::ptr::from_ref(event).cast_mut().cast(),
+            size_of::<Event>() as u64,
+            0,
+        )
+    };
+    if sent != 0 {
+        count_loss(NOBODYS_ACCOUNT);
     }
 }
 
 /// Counts an event that could not be sent.
 #[inline(always)]
-pub fn count_drop() {
-    if let Some(drops) = DROPS.get_ptr_mut(0) {
-        // SAFETY: this CPU's value; a lost increment under preemption is of a count of losses
-        // that is then still above zero.
-        unsafe { *drops += 1 };
+pub fn count_loss(slot: u32) {
+    if let Some(share) = SHARES.get_ptr_mut(slot) {
+        // SAFETY: a live map value; the addition is atomic.
+        unsafe { add(&raw mut (*share).lost, 1) };
     }
 }

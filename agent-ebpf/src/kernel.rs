@@ -239,6 +239,23 @@ pub fn numbers_are_cheap() -> bool {
     value!(NumberType) != 0
 }
 
+/// [`number_at`], by way of `room` where it has to be copied.
+///
+/// # Safety
+/// `room` is eight bytes of a live map value.
+#[inline(always)]
+pub unsafe fn number_at_by(address: *const c_void, room: *mut u64) -> u64 {
+    if numbers_are_cheap() {
+        return number_at(address);
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        room.write(0);
+        bpf_probe_read_kernel(room.cast(), 8, address);
+        room.read_volatile()
+    }
+}
+
 /// The 64 bits at `address`; zero where it cannot be read. For what the verifier knows no type of.
 #[inline(always)]
 pub fn number_at(address: *const c_void) -> u64 {

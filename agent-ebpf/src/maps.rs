@@ -3,12 +3,13 @@
 use core::{ffi::c_void, marker::PhantomData};
 
 use agent_abi::{
-    Image, Label,
+    Event, Image, Label,
     census::{Census, Settling},
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
     limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS},
     net::{NetEntries, NetKey},
+    share::{ACCOUNTS, EVENTS_BYTES, NOTICES_BYTES, Share},
     superblock::Superblock,
     terminal::{Jobs, Owners, Unlocked},
 };
@@ -19,7 +20,7 @@ use aya_ebpf::{
             BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE,
         },
     },
-    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, RingBuf},
     helpers::generated::{
         bpf_inode_storage_get, bpf_sk_storage_get, bpf_task_storage_delete, bpf_task_storage_get,
     },
@@ -295,10 +296,16 @@ pub static NET: LpmTrie<NetKey, NetEntries, 16384, { BPF_F_NO_PREALLOC as usize 
 pub static LEDGER: Array<Count, LEDGER_ENTRIES> = Array::new();
 
 #[btf_map]
-pub static EVENTS: RingBuf<EventRecord, { 4 << 20 }> = RingBuf::new();
+pub static EVENTS: RingBuf<EventRecord, EVENTS_BYTES> = RingBuf::new();
 
 #[btf_map]
-pub static DROPS: PerCpuArray<u64, 1> = PerCpuArray::new();
+pub static NOTICES: RingBuf<Event, NOTICES_BYTES> = RingBuf::new();
+
+#[btf_map]
+pub static SHARES: Array<Share, ACCOUNTS> = Array::new();
+
+#[btf_map]
+pub static TAKEN: Array<u64, ACCOUNTS> = Array::new();
 
 /// Whether this is the address of one of the maps here, which is what a program has for a map. To add a map,
 /// add it here too, or sessions that may use `bpf(2)` reach it.
@@ -325,5 +332,7 @@ pub fn is_own(map: u64) -> bool {
         || is((&raw const NET).cast())
         || is((&raw const LEDGER).cast())
         || is((&raw const EVENTS).cast())
-        || is((&raw const DROPS).cast())
+        || is((&raw const NOTICES).cast())
+        || is((&raw const SHARES).cast())
+        || is((&raw const TAKEN).cast())
 }

@@ -16,15 +16,15 @@ use agent_abi::{
     ledger::NO_RULE,
     limits::MAX_SESSIONS,
 };
-use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_ringbuf_output};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop};
 
 use crate::{
-    event::count_drop,
+    event::notify,
     kernel::{
         CGROUP_KERNFS, CGROUP_LEVEL, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup,
         Css, CssSet, KERNFS_ID, KernfsNode, TASK_CGROUPS, Task, load,
     },
-    maps::{CGROUPS, EVENTS, IMAGES, LABELS, SCRATCH, SETTLING},
+    maps::{CGROUPS, IMAGES, LABELS, SCRATCH, SETTLING},
 };
 
 /// What a label is worth now.
@@ -159,18 +159,7 @@ pub fn tell(kind: EventKind, cgroup: u64) -> i32 {
         kind: kind as u8,
         ..Event::default()
     };
-    // SAFETY: the map and a live local of that size.
-    let sent = unsafe {
-        bpf_ringbuf_output(
-            (&raw const EVENTS).cast_mut().cast(),
-            (&raw const event).cast_mut().cast(),
-            size_of::<Event>() as u64,
-            0,
-        )
-    };
-    if sent != 0 {
-        count_drop();
-    }
+    notify(&event);
     0
 }
 

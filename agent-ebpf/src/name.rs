@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use crate::kernel::{
     DENTRY_FLAGS, DENTRY_INODE, DENTRY_NAME, DENTRY_NAME_LENGTH, DENTRY_SB, DENTRY_SHORT_NAME,
-    Dentry, INODE_FLAGS, Inode, SB_MAGIC, SuperBlock, load, member, number_at,
+    Dentry, INODE_FLAGS, Inode, SB_MAGIC, SuperBlock, load, member, number_at, number_at_by,
 };
 
 /// `DCACHE_OP_COMPARE`: the filesystem compares names in a way of its own.
@@ -45,23 +45,6 @@ impl Name {
         unsafe { Self::read(dentry, own_comparison(dentry)) }
     }
 
-    /// The same, ambiguous only if the directory `parent` of `dentry` does.
-    ///
-    /// # Safety
-    /// As for [`of`](Self::of), for both.
-    #[inline(always)]
-    pub unsafe fn in_directory(dentry: *const Dentry, parent: *const Dentry) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let ambiguous = if folds_names(dentry, parent) {
-                OWN_COMPARISON
-            } else {
-                0
-            };
-            Self::read(dentry, ambiguous)
-        }
-    }
-
     /// # Safety
     /// As for [`of`](Self::of).
     #[inline(always)]
@@ -98,6 +81,68 @@ impl Name {
 
     /// Whether other spellings may name the same object, such as `.ENV` for `.env`: then patterns
     /// cannot be held against it.
+    #[inline(always)]
+    pub fn is_ambiguous(self) -> bool {
+        self.length >= OWN_COMPARISON
+    }
+}
+
+/// A name that was gathered, to be read later; without its head, for want of room.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Gathered {
+    pub address: u64,
+    /// As in [`Name`].
+    length: u64,
+}
+
+impl Gathered {
+    /// The name of `dentry`, ambiguous only if the directory `parent` of `dentry` takes several spellings
+    /// for one name.
+    ///
+    /// # Safety
+    /// Both are dentries that the verifier accepts for a direct load.
+    #[inline(always)]
+    pub unsafe fn in_directory(dentry: *const Dentry, parent: *const Dentry) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let ambiguous = if folds_names(dentry, parent) {
+                OWN_COMPARISON
+            } else {
+                0
+            };
+            let address: u64 = load(dentry, &DENTRY_NAME);
+            let length: u32 = load(dentry, &DENTRY_NAME_LENGTH);
+            Self {
+                address,
+                length: u64::from(length) | ambiguous,
+            }
+        }
+    }
+
+    /// With its head; consistent if the dentry did not move since. `room` is where it is read to if it has
+    /// to be copied: there is none left on the stack.
+    ///
+    /// # Safety
+    /// `room` is that of a live map value.
+    #[inline(always)]
+    pub unsafe fn name(self, room: *mut u64) -> Name {
+        // SAFETY: the caller's promise; the helper fails on a bad address.
+        let head = unsafe { number_at_by(self.address as *const c_void, room) };
+        Name {
+            address: self.address,
+            length: self.length,
+            head,
+        }
+    }
+
+    /// How long it is, in bytes.
+    #[inline(always)]
+    pub fn bytes(self) -> u64 {
+        self.length & (OWN_COMPARISON - 1)
+    }
+
+    /// As for [`Name::is_ambiguous`].
     #[inline(always)]
     pub fn is_ambiguous(self) -> bool {
         self.length >= OWN_COMPARISON

@@ -10,7 +10,7 @@ use crate::{
     place::is_directory,
     short_walk::short_walk,
     subject::Subject,
-    walk::states_of,
+    walk::{Object, states_of},
 };
 
 /// What a move across the grant's borders gets: `mv` and its like then copy, as between
@@ -80,26 +80,50 @@ pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
     };
     let Some(image) = subject.image else {
         let reason = Reason::SessionEnded;
-        return refuse_file(subject, scratch, old, leave, reason, NO_RULE, EACCES);
+        return refuse_file(
+            subject,
+            scratch,
+            Object::unwalked(old),
+            leave,
+            reason,
+            NO_RULE,
+            EACCES,
+        );
     };
     let (from, to) = match states_of(image, scratch, old, new) {
         Ok((from, to)) => (u64::from(from), u64::from(to)),
         Err(reason) => {
-            return refuse_file(subject, scratch, old, leave, reason, NO_RULE, EACCES);
+            return refuse_file(
+                subject,
+                scratch,
+                Object::first(old),
+                leave,
+                reason,
+                NO_RULE,
+                EACCES,
+            );
         }
     };
     let mut result = 0;
     if !leave.is_empty() {
-        result = at_state(subject, scratch, image, old, from, leave);
+        result = at_state(subject, scratch, image, Object::first(old), from, leave);
     }
     if result == 0 {
-        result = at_state(subject, scratch, image, new, to, arrive);
+        result = at_state(subject, scratch, image, Object::second(new), to, arrive);
     }
     if result != 0 || wanted.is_narrower(image, from, to) {
         return result;
     }
     let gained = gained(image, from, to);
-    refuse_file(subject, scratch, new, gained, Reason::Refer, NO_RULE, EXDEV)
+    refuse_file(
+        subject,
+        scratch,
+        Object::second(new),
+        gained,
+        Reason::Refer,
+        NO_RULE,
+        EXDEV,
+    )
 }
 
 /// Refuses to move the object at `dentry` at all.
@@ -115,7 +139,7 @@ pub fn refuse_move(subject: &Subject, dentry: *const Dentry, reason: Reason) -> 
             refuse_file(
                 subject,
                 scratch,
-                dentry,
+                Object::unwalked(dentry),
                 FileRights::CREATE,
                 reason,
                 NO_RULE,

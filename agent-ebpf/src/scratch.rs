@@ -3,7 +3,15 @@
 
 use agent_abi::{event::EventRecord, limits::MAX_DEPTH};
 
-use crate::{hooks::NewQueue, name::Name};
+use crate::{hooks::NewQueue, name::Gathered};
+
+/// Rows of sequences; a power of two.
+pub const ROWS: usize = 2;
+
+/// What Linux 7.x gives to a task's storage at most (`kmalloc_nolock()`), without what it keeps there
+/// itself.
+const ROOM: usize = 8192 - 128;
+const _: () = assert!(size_of::<Scratch>() <= ROOM);
 
 /// Value of the `SCRATCH` task storage. Only programs that run for the task itself touch it.
 #[repr(C)]
@@ -12,7 +20,12 @@ pub struct Scratch {
     /// verifiers before 6.8 take what a `bpf_loop` callback leaves on the stack for constant.
     pub walk: WalkState,
     /// Names from the object (0) up to, and without, the root of its filesystem.
-    pub names: [Name; MAX_DEPTH],
+    pub names: [Gathered; MAX_DEPTH],
+    /// `d_seq` of each of these dentries when it was read: of the first object's and of the
+    /// second's.
+    pub sequences: [[u32; MAX_DEPTH]; ROWS],
+    /// Where the beginning of a name is read to.
+    pub head: u64,
     /// The component that the automaton reads.
     pub component: [u8; 256],
     /// The message queue that the task made last.
@@ -40,6 +53,17 @@ pub struct WalkState {
     pub sequence: u32,
     /// 1 once the walk was found stable.
     pub stable: u32,
+    /// 1 once a dentry was found to have moved since it was walked.
+    pub torn: u32,
+    /// Levels of the first object, and of the second.
+    pub first_depth: u32,
+    pub second_depth: u32,
+    /// In which row the second's levels above its own are: the first's where both are in one directory.
+    pub second_row: u32,
+    /// Row of the object's own sequence, and that of those above it, of the way up that is taken. Here and
+    /// not in a callback's context, for which the stack of 512 bytes has little room.
+    pub own_row: u32,
+    pub above_row: u32,
     /// Bytes of path written, or still to be left out, while an event is put together.
     pub cursor: u32,
     /// `s_magic` of the object's filesystem, its low half.

@@ -6,7 +6,7 @@
 
 use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
 
-use agent_abi::{Image, Label, Surface};
+use agent_abi::{Image, Label, Surface, share::NOBODYS_ACCOUNT};
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_get_current_task_btf, programs::LsmContext};
 
 use crate::{
@@ -67,6 +67,17 @@ impl Subject {
         };
         let borrowed = now != own && flags & IO_WORKER == 0 && !self.may(Surface::IoUring);
         borrowed.then_some(now)
+    }
+
+    /// The account to which the acts go: the slot. A label of an ended session says a slot that may be
+    /// another's by now.
+    #[inline(always)]
+    pub fn account(&self) -> u32 {
+        if self.image.is_some() {
+            self.label.slot
+        } else {
+            NOBODYS_ACCOUNT
+        }
     }
 
     /// Whether `task` is of the same session.

@@ -1,10 +1,19 @@
 //! What is acted on: from a dentry up to the root of its filesystem, then the automaton down the
 //! names, from the state that the session's image has for that root.
 //!
-//! Invariant: the resulting state is that of a path which the tree really had at one moment. The
-//! dcache changes names and parents only with `rename_lock` held for writing (`d_move()`,
-//! fs/dcache.c); the same even sequence before and after means that no rename came between. A
-//! walk that is disturbed too often ends in a refusal.
+//! Invariant: the resulting state is that of a path which the tree really had at one moment. The dcache
+//! changes the name and the parent of a dentry in `__d_move()` alone (fs/dcache.c), with `rename_lock` held
+//! for writing and within a write section of the dentry's own `d_seq`. So there are two proofs, and either
+//! is enough:
+//! - The same even sequence of `rename_lock` before and after: no rename came between. Quick, but renames
+//!   anywhere on the host spoil it.
+//! - Each dentry's `d_seq` was even before its name and parent were read, and is the same once everything
+//!   has been read. The second look at every one comes after the first look at every other, so at the
+//!   moment in between all names and parents were what was read: that chain existed then. Only who moves
+//!   the object or a directory above it spoils this.
+//!
+//! For two objects the moment is the same for both chains. A walk that neither proves is begun anew, and
+//! one that is disturbed too often ends in a refusal.
 
 use core::{ffi::c_void, ptr::addr_of_mut};
 
@@ -21,17 +30,22 @@ use crate::{
     automaton::{is_settled, next, read_name},
     directory::{Version, remember},
     kernel::{
-        DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_MAGIC, SB_ROOT, SuperBlock, load, number_at,
-        opaque, rename_lock,
+        DENTRY_PARENT, DENTRY_SB, DENTRY_SEQUENCE, Dentry, SB_DEV, SB_MAGIC, SB_ROOT, SuperBlock,
+        load, number_at, opaque, rename_lock,
     },
     maps::{OWN, SUPERBLOCKS},
-    name::Name,
-    scratch::Scratch,
+    name::{Gathered, Name},
+    scratch::{ROWS, Scratch},
 };
 
-/// Walks begun anew before giving up. A walk takes about a microsecond, a rename holds the lock
-/// for less; 64 disturbed ones in a row do not happen by chance.
-const ATTEMPTS: u32 = 64;
+/// Walks begun anew before giving up. A walk takes a few microseconds, and only who moves the object or
+/// what is above it disturbs one.
+const ATTEMPTS: u32 = 512;
+
+/// No row: what is only gathered to be shown.
+const NO_ROW: u32 = ROWS as u32;
+/// No even sequence: what was found is not of one.
+const NO_SEQUENCE: u32 = 1;
 
 /// Marks a walk that reached no root of a filesystem that sessions know.
 const UNKNOWN_MOUNT: u32 = u32::MAX;
@@ -73,7 +87,7 @@ pub fn state_of(
 pub fn keep(image: &Image, scratch: *mut Scratch, dentry: *const Dentry) {
     // SAFETY: the current task's scratch.
     unsafe {
-        if (*scratch).walk.depth > 0 {
+        if (*scratch).walk.depth > 0 && !is_renaming((*scratch).walk.sequence) {
             let version = Version::new((*scratch).walk.sequence, image);
             remember(dentry, version, u64::from((*scratch).walk.directory_state));
         }
@@ -113,10 +127,75 @@ pub fn states_of(
     }
 }
 
-/// Gathers the names of `dentry` for an event, without a decision.
+/// What an event is about.
+#[derive(Clone, Copy)]
+pub struct Object {
+    pub dentry: *const Dentry,
+    pub which: Which,
+}
+
+/// By which walk it was judged.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub enum Which {
+    First,
+    Second,
+    Unwalked,
+}
+
+impl Object {
+    /// That of [`state_of`], or the first of [`states_of`].
+    #[inline(always)]
+    pub fn first(dentry: *const Dentry) -> Self {
+        let which = Which::First;
+        Self { dentry, which }
+    }
+
+    /// The second of [`states_of`].
+    #[inline(always)]
+    pub fn second(dentry: *const Dentry) -> Self {
+        let which = Which::Second;
+        Self { dentry, which }
+    }
+
+    /// One that was judged by something else than its path.
+    #[inline(always)]
+    pub fn unwalked(dentry: *const Dentry) -> Self {
+        let which = Which::Unwalked;
+        Self { dentry, which }
+    }
+}
+
+/// Gathers the names of an object for its event.
 #[inline(always)]
-pub fn gather(scratch: *mut Scratch, dentry: *const Dentry) {
-    ascend_to_root(scratch, dentry);
+pub fn gather(scratch: *mut Scratch, dentry: *const Dentry, which: Which) {
+    let row = match which {
+        Which::First | Which::Second => NO_ROW,
+        Which::Unwalked => 0,
+    };
+    ascend_to_root(scratch, dentry, row);
+}
+
+/// Whether the names that were gathered, and have been copied, are those by which the object was judged: so
+/// it is if its dentries are still as the walk found them. Without a walk, if they are still as they were
+/// gathered.
+#[inline(always)]
+pub fn is_as_judged(scratch: *mut Scratch, dentry: *const Dentry, which: Which) -> bool {
+    // SAFETY: the current task's scratch.
+    unsafe {
+        let walk = addr_of_mut!((*scratch).walk);
+        let (own, above, depth) = match which {
+            Which::First => (0, 0, (*walk).first_depth),
+            Which::Second => (1, (*walk).second_row, (*walk).second_depth),
+            Which::Unwalked => (0, 0, (*walk).depth),
+        };
+        if !matches!(which, Which::Unwalked) && (*walk).stable == 0 {
+            return false;
+        }
+        (*walk).torn = 0;
+        compare(scratch, dentry, own, above, depth);
+        (*walk).torn == 0
+    }
 }
 
 #[inline(always)]
@@ -148,10 +227,13 @@ unsafe extern "C" fn attempt_one(_attempt: u32, attempt: *mut Attempt) -> i64 {
     // SAFETY: `attempt` is `state_of`'s.
     unsafe {
         let scratch = (*attempt).scratch;
-        if !begin(scratch) {
-            return 0;
+        begin(scratch);
+        resolve((*attempt).image, scratch, (*attempt).dentry, 0);
+        (*scratch).walk.first_depth = (*scratch).walk.depth;
+        if undisturbed(scratch) {
+            return 1;
         }
-        resolve((*attempt).image, scratch, (*attempt).dentry);
+        compare_first(scratch, (*attempt).dentry);
         finish(scratch)
     }
 }
@@ -160,44 +242,130 @@ unsafe extern "C" fn attempt_pair(_attempt: u32, attempt: *mut AttemptPair) -> i
     // SAFETY: `attempt` is `states_of`'s.
     unsafe {
         let scratch = (*attempt).scratch;
-        if !begin(scratch) {
-            return 0;
-        }
+        begin(scratch);
         let image = (*attempt).image;
         let (first, second) = ((*attempt).first, (*attempt).second);
-        resolve(image, scratch, first);
-        (*scratch).walk.first_state = (*scratch).walk.state;
+        resolve(image, scratch, first, 0);
+        let walk = addr_of_mut!((*scratch).walk);
+        (*walk).first_state = (*walk).state;
+        (*walk).first_depth = (*walk).depth;
+        let sequence: u32 = load(second, &DENTRY_SEQUENCE);
         let parent: *const Dentry = load(first, &DENTRY_PARENT);
         let other: *const Dentry = load(second, &DENTRY_PARENT);
-        if parent == other && (*scratch).walk.depth > 0 {
+        if parent == other && (*walk).depth > 0 {
+            (*scratch).sequences[1][0] = sequence;
+            (*walk).second_row = 0;
             sibling(image, scratch, second);
         } else {
-            resolve(image, scratch, second);
+            (*walk).second_row = 1;
+            resolve(image, scratch, second, 1);
         }
+        (*walk).second_depth = (*walk).depth;
+        if undisturbed(scratch) {
+            return 1;
+        }
+        compare_first(scratch, first);
+        compare(scratch, second, 1, (*walk).second_row, (*walk).second_depth);
         finish(scratch)
     }
 }
 
-/// Notes the sequence of `rename_lock`; false while a rename is under way.
+/// Notes the sequence of `rename_lock`.
 #[inline(always)]
-unsafe fn begin(scratch: *mut Scratch) -> bool {
-    let sequence = rename_sequence();
+unsafe fn begin(scratch: *mut Scratch) {
     // SAFETY: the current task's scratch.
-    unsafe { (*scratch).walk.sequence = sequence };
-    !is_renaming(sequence)
+    unsafe { (*scratch).walk.sequence = rename_sequence() };
 }
 
-/// 1 (stop) if no rename came between, else 0 (again).
+/// Whether no rename came between: the first proof. If not, the second is to be looked for.
+#[inline(always)]
+unsafe fn undisturbed(scratch: *mut Scratch) -> bool {
+    // SAFETY: the current task's scratch.
+    unsafe {
+        let walk = addr_of_mut!((*scratch).walk);
+        if !is_renaming((*walk).sequence) && (*walk).sequence == rename_sequence() {
+            (*walk).stable = 1;
+            return true;
+        }
+        (*walk).sequence = NO_SEQUENCE;
+        (*walk).torn = 0;
+    }
+    false
+}
+
+/// 1 (stop) if every dentry is as it was, else 0 (again).
 #[inline(always)]
 unsafe fn finish(scratch: *mut Scratch) -> i64 {
     // SAFETY: the current task's scratch.
     unsafe {
-        if (*scratch).walk.sequence != rename_sequence() {
+        if (*scratch).walk.torn != 0 {
             return 0;
         }
         (*scratch).walk.stable = 1;
     }
     1
+}
+
+#[inline(always)]
+unsafe fn compare_first(scratch: *mut Scratch, dentry: *const Dentry) {
+    // SAFETY: the current task's scratch.
+    let depth = unsafe { (*scratch).walk.first_depth };
+    compare(scratch, dentry, 0, 0, depth);
+}
+
+#[repr(C)]
+struct Comparison {
+    dentry: *const Dentry,
+    scratch: *mut Scratch,
+}
+
+/// Looks whether the dentries from `dentry` up have moved since their sequences were noted, and sets `torn`
+/// if so.
+#[inline(always)]
+fn compare(scratch: *mut Scratch, dentry: *const Dentry, own: u32, above: u32, depth: u32) {
+    let mut comparison = Comparison { dentry, scratch };
+    // SAFETY: the callback's context outlives the loop.
+    unsafe {
+        (*scratch).walk.own_row = own;
+        (*scratch).walk.above_row = above;
+        bpf_loop(
+            depth,
+            compare_one as *mut c_void,
+            (&raw mut comparison).cast(),
+            0,
+        );
+    }
+}
+
+unsafe extern "C" fn compare_one(step: u32, comparison: *mut Comparison) -> i64 {
+    // SAFETY: `comparison` is `compare`'s; the index is masked to its array.
+    unsafe {
+        let scratch = (*comparison).scratch;
+        let dentry = (*comparison).dentry;
+        // The parent first: if the sequence is still the same then, so was the parent.
+        let parent: *const Dentry = load(dentry, &DENTRY_PARENT);
+        let now: u32 = load(dentry, &DENTRY_SEQUENCE);
+        let row = if step == 0 {
+            (*scratch).walk.own_row
+        } else {
+            (*scratch).walk.above_row
+        };
+        if *place_of_sequence(scratch, row, step) != now || now & 1 != 0 {
+            (*scratch).walk.torn = 1;
+            return 1;
+        }
+        (*comparison).dentry = parent;
+    }
+    0
+}
+
+/// Where the sequence of a level is kept.
+#[inline(always)]
+unsafe fn place_of_sequence(scratch: *mut Scratch, row: u32, level: u32) -> *mut u32 {
+    let index = u64::from(row) * MAX_DEPTH as u64 + u64::from(level);
+    let index = opaque(index) as usize & (ROWS * MAX_DEPTH - 1);
+    // SAFETY: the caller's scratch; masked to the array.
+    unsafe { (&raw mut (*scratch).sequences).cast::<u32>().add(index) }
 }
 
 /// The sequence of `rename_lock`: its first 32 bits. Zero where it cannot be read, which the daemon's
@@ -215,8 +383,8 @@ pub fn is_renaming(sequence: u32) -> bool {
 
 /// Leaves the state at the path of `dentry` in the scratch, or one of the two marks.
 #[inline(always)]
-unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Dentry) {
-    ascend_to_root(scratch, dentry);
+unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Dentry, row: u32) {
+    ascend_to_root(scratch, dentry, row);
     // SAFETY: the image is a map value, the scratch the current task's.
     unsafe {
         let walk = addr_of_mut!((*scratch).walk);
@@ -290,10 +458,11 @@ struct Ascent {
 }
 
 #[inline(always)]
-fn ascend_to_root(scratch: *mut Scratch, dentry: *const Dentry) {
+fn ascend_to_root(scratch: *mut Scratch, dentry: *const Dentry, row: u32) {
     let mut ascent = Ascent { dentry, scratch };
     // SAFETY: the callback's context outlives the loop.
     unsafe {
+        (*scratch).walk.own_row = row;
         (*scratch).walk.depth = 0;
         (*scratch).walk.rooted = 0;
         bpf_loop(
@@ -312,6 +481,7 @@ unsafe extern "C" fn ascend(_step: u32, ascent: *mut Ascent) -> i64 {
         let dentry = (*ascent).dentry;
         let scratch = (*ascent).scratch;
         let walk = addr_of_mut!((*scratch).walk);
+        let sequence: u32 = load(dentry, &DENTRY_SEQUENCE);
         let parent: *const Dentry = load(dentry, &DENTRY_PARENT);
         if parent == dentry {
             let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
@@ -327,12 +497,15 @@ unsafe extern "C" fn ascend(_step: u32, ascent: *mut Ascent) -> i64 {
             return 1;
         }
         (*walk).depth = depth as u32 + 1;
+        if (*walk).own_row != NO_ROW {
+            *place_of_sequence(scratch, (*walk).own_row, depth as u32) = sequence;
+        }
         // Last, since the helper in it leaves few registers to what is needed afterwards.
         (*ascent).dentry = parent;
         (&raw mut (*scratch).names)
-            .cast::<Name>()
+            .cast::<Gathered>()
             .add(depth & (MAX_DEPTH - 1))
-            .write(Name::in_directory(dentry, parent));
+            .write(Gathered::in_directory(dentry, parent));
     }
     0
 }
@@ -355,9 +528,10 @@ unsafe extern "C" fn descend(step: u32, descent: *mut Descent) -> i64 {
         }
         let index = (*walk).depth.wrapping_sub(1).wrapping_sub(step) as usize & (MAX_DEPTH - 1);
         let name = (&raw const (*scratch).names)
-            .cast::<Name>()
+            .cast::<Gathered>()
             .add(index)
-            .read();
+            .read()
+            .name(&raw mut (*scratch).head);
         let state = next((*descent).image, u64::from((*walk).state), u64::from(b'/'));
         (*walk).directory_state = state as u32;
         let rest = (&raw mut (*scratch).component).cast::<u8>();
@@ -378,7 +552,7 @@ unsafe fn sibling(image: *const Image, scratch: *mut Scratch, dentry: *const Den
         let rest = (&raw mut (*scratch).component).cast::<u8>();
         let state = u64::from((*walk).directory_state);
         // The same directory: what was found of the other's name holds for this one's.
-        let other = (&raw const (*scratch).names).cast::<Name>().read();
+        let other = (&raw const (*scratch).names).cast::<Gathered>().read();
         let mut name = Name::of(dentry);
         if !other.is_ambiguous() {
             name.take_as_spelled();

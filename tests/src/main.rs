@@ -19,8 +19,8 @@ use crate::{
         world::{Place, World},
     },
     scenarios::{
-        Context, Single, asked_moves, bounds, failures, filtered, lifecycle, network, patterns,
-        storm, stress, turmoil, who,
+        Context, Single, asked_moves, bounds, evidence, failures, filtered, lifecycle, network,
+        patterns, storm, stress, turmoil, who,
     },
 };
 
@@ -69,6 +69,7 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
             filtered::personalities();
             Ok(())
         }
+        ["evidence", words @ ..] => evidence::inside(words).map_err(Into::into),
         ["do-all", list] => bounds::do_all(list).map_err(Into::into),
         ["move-all", list] => asked_moves::move_all(list).map_err(Into::into),
         ["open-all", list] => patterns::open_all(list).map_err(Into::into),

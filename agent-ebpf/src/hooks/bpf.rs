@@ -22,7 +22,7 @@ use crate::{
         BpfMap, BpfProgram, BpfProgramDetails, MAP_VALUE_SIZE, PROGRAM_DETAILS, PROGRAM_MAP_COUNT,
         PROGRAM_MAPS, load, number_at, opaque,
     },
-    maps::{self, EVENTS, LABELS},
+    maps::{self, EVENTS, LABELS, NOTICES},
     subject::{Subject, guard},
 };
 
@@ -107,12 +107,13 @@ fn bpf_prog(ctx: LsmContext) -> i32 {
         let own = [
             opaque((&raw const LABELS) as u64),
             opaque((&raw const EVENTS) as u64),
+            opaque((&raw const NOTICES) as u64),
         ];
         let mut number = 0;
         while number < MAPS {
             let place = maps.wrapping_add(u64::from(number) * 8);
             let used = opaque(number_at(place as *const c_void));
-            if number < count && (used == own[0] || used == own[1]) {
+            if number < count && own.contains(&used) {
                 return never(subject, 0);
             }
             number += 1;

@@ -18,19 +18,19 @@ use agent_abi::{
     ledger::NO_RULE,
 };
 use aya_ebpf::{
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_ringbuf_output, bpf_seq_write},
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_seq_write},
     macros::{btf_tracepoint, lsm},
     programs::{BtfTracePointContext, LsmContext},
 };
 
 use crate::{
     decide::{ENOMEM, EPERM, refuse},
-    event::count_drop,
+    event::notify,
     kernel::{
         Cgroup, ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SeqFile, SuperBlock,
         TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_TGID, Task, load,
     },
-    maps::{CENSUS, CGROUPS, EVENTS, LABELS, OWN, SCRATCH, SUPERBLOCKS},
+    maps::{CENSUS, CGROUPS, LABELS, OWN, SCRATCH, SUPERBLOCKS},
     membership::{cgroup_of, held_by, id_of, is_unsettled, tag_of, tell, unsettle},
     subject::{current_task, guard},
     walk::superblock_number,
@@ -311,18 +311,7 @@ fn sb_delete(ctx: LsmContext) -> i32 {
         },
         ..Event::default()
     };
-    // SAFETY: the map and a live local of that size.
-    let sent = unsafe {
-        bpf_ringbuf_output(
-            (&raw const EVENTS).cast_mut().cast(),
-            (&raw const event).cast_mut().cast(),
-            size_of::<Event>() as u64,
-            0,
-        )
-    };
-    if sent != 0 {
-        count_drop();
-    }
+    notify(&event);
     0
 }
 

@@ -31,6 +31,9 @@ pub struct Event {
     /// The path was too long and lost its beginning.
     #[serde(default)]
     pub truncated: bool,
+    /// The object was renamed while it was judged: the rule may have decided about another path.
+    #[serde(default)]
+    pub moved: bool,
     /// Device (`8:1`) and inode of the object, where it has them.
     pub device: Option<String>,
     pub inode: Option<u64>,

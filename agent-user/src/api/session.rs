@@ -139,8 +139,14 @@ pub struct SessionReport {
     pub schema: u32,
     pub session: Session,
     pub rules: Vec<RuleCount>,
-    /// Events dropped on this host since the session started.
+    /// Its refusals of which no event is stored, because there was no room.
     pub lost: u64,
+    /// Its refusals whose events wait to be stored.
+    #[serde(default)]
+    pub unrecorded: u64,
+    /// Its events that were stored, and removed since because of their age or number.
+    #[serde(default)]
+    pub removed: u64,
     /// Hooks of this kernel that are not attached.
     pub missing_hooks: Vec<String>,
     /// `aligned`, `not aligned` or `unknown`.

@@ -19,8 +19,8 @@ pub struct Status {
     pub missing_hooks: Vec<String>,
     /// Whether what sessions are limited by is attached and will last.
     pub enforcement: Enforcement,
-    /// Events that found the ring buffer full since the programs were loaded.
-    pub dropped_in_kernel: u64,
+    /// Bytes of events that wait in the kernel's buffer.
+    pub waiting_in_kernel: u64,
     pub store: StoreStatus,
 }
 
@@ -29,6 +29,9 @@ pub struct Status {
 pub struct StoreStatus {
     pub path: String,
     pub recorded: u64,
+    /// Events that rows say were lost.
+    #[serde(default)]
+    pub lost: u64,
     /// Waiting to be written.
     pub queued: u64,
     /// Dropped because the queue was full.

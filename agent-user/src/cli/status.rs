@@ -129,16 +129,9 @@ fn session_lines(session: &Session) -> String {
 }
 
 fn daemon_lines(status: &Status) -> String {
-    let lost = status.dropped_in_kernel + status.store.dropped;
-    let lost = match lost {
+    let lost = match status.store.lost + status.store.dropped {
         0 => paint("none", GOOD),
-        n => paint(
-            &format!(
-                "{n} ({} in the kernel's buffer, {} before the store)",
-                status.dropped_in_kernel, status.store.dropped
-            ),
-            BAD,
-        ),
+        n => paint(&format!("{n} (`bailiff events` says whose, and why)"), BAD),
     };
     let mut store = format!(
         "{}, {} events",
@@ -149,7 +142,14 @@ fn daemon_lines(status: &Status) -> String {
         store += &paint(&format!(", {} waiting", status.store.queued), WARN);
     }
     if let Some(error) = &status.store.error {
-        store += &paint(&format!(", not recording: {}", escape(error)), BAD);
+        let kept = status.waiting_in_kernel.div_ceil(1024);
+        store += &paint(
+            &format!(
+                ", not recording: {}; {kept} KiB of events wait in the kernel",
+                escape(error)
+            ),
+            BAD,
+        );
     }
     let mut hooks = format!(
         "{} of {} attached",

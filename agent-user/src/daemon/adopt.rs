@@ -5,9 +5,9 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use agent_abi::{ImageHeader, Label, image::RELEASED_MAGIC};
 use jiff::Timestamp;
 
-use super::{error::RequestError, sessions::Live, state::Daemon};
+use super::{error::RequestError, owed::Owed, sessions::Live, state::Daemon};
 use crate::{
-    api::{EndCause, GrantSource, Inputs, SourceFile},
+    api::{EndCause, GrantSource, Inputs, RuleCount, SourceFile},
     cgroup::Cgroup,
     grants::{Prepared, Resolutions, Resolver},
     mounts::{MountNamespace, Sight, Vantage},
@@ -17,7 +17,7 @@ use crate::{
 impl Daemon {
     /// Finds the sessions that are still in force, and goes on with them. Nothing that the
     /// kernel enforces is interrupted.
-    pub(super) async fn adopt(self: &Arc<Self>) -> Result<(), StoreError> {
+    pub(super) async fn adopt(self: &Arc<Self>) -> Result<Vec<Owed>, StoreError> {
         let rebooted = self.store.end_earlier_boots(&self.boot_id)?;
         if rebooted > 0 {
             tracing::info!("{rebooted} sessions ended when the host was restarted");
@@ -27,6 +27,7 @@ impl Daemon {
             Vec::new()
         });
         let mut rows = self.store.live_sessions()?;
+        let mut owed = Vec::new();
         for (slot, header) in &installed {
             let known = rows.iter().position(|row| holds(row, *slot, header));
             let row = match known.map(|index| rows.swap_remove(index)) {
@@ -34,14 +35,20 @@ impl Daemon {
                 None => self.stranger(*slot, header),
             };
             let live = self.live(row, header.magic == RELEASED_MAGIC);
+            if let Ok(Some(tally)) = self.store.tally(live.row.number) {
+                live.told_lost.store(tally.lost, Relaxed);
+            }
+            owed.push(Owed::of(&live.row, &self.counts(&live)));
             tracing::info!("session {} goes on", live.row.name);
             self.sessions().insert(Arc::new(live));
         }
         for row in rows {
             tracing::warn!("session {} is no longer in force", row.name);
-            self.store
-                .end_session(row.number, Timestamp::now(), EndCause::Vanished, &[])?;
+            let counts = self.last_word(&row, &installed)?;
+            owed.push(Owed::of(&row, &counts));
+            self.bury(row.number, EndCause::Vanished, counts);
         }
+        self.record_endings();
         self.close_reaches_of_the_dead();
         self.rebuild_all().await;
         // What was mounted while nobody looked.
@@ -54,7 +61,22 @@ impl Daemon {
         for live in self.live_sessions() {
             self.watch(live);
         }
-        Ok(())
+        Ok(owed)
+    }
+
+    /// The ledger of a session that ended while the store could not take it, if it is still there.
+    fn last_word(
+        &self,
+        row: &SessionRow,
+        installed: &[(u32, ImageHeader)],
+    ) -> Result<Vec<RuleCount>, StoreError> {
+        let has_slot = self.store.last_of_slot(row.slot, &self.boot_id)? == Some(row.number);
+        if !has_slot || installed.iter().any(|(slot, _)| *slot == row.slot) {
+            return Ok(Vec::new());
+        }
+        let told = self.store.tally(row.number)?.unwrap_or_default().lost;
+        self.tell_more_lost(row, told);
+        Ok(self.counts_of(row))
     }
 
     /// Completes what an earlier daemon was doing when it died: tagging, or untagging.

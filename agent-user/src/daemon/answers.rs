@@ -110,33 +110,54 @@ impl Daemon {
     }
 
     pub(super) async fn report(self: &Arc<Self>, key: &str) -> Result<SessionReport, RequestError> {
-        self.flush_events().await;
         let live = self.sessions().in_force(key);
-        let (session, rules) = match live {
-            Some(live) => (self.describe(&live), self.counts(&live)),
+        // Counted before what waits is stored, so that all of it should be stored afterwards.
+        let due = live.as_ref().map(|live| refused(&self.counts(live)));
+        self.flush_events().await;
+        let (session, rules) = match &live {
+            Some(live) => {
+                self.tell_losses(live);
+                (self.describe(live), self.counts(live))
+            }
             None => {
                 let row = self.row(key).await?;
                 (of_row(&row), row.counts.unwrap_or_default())
             }
         };
-        let started = session.started;
-        let lost = self
-            .blocking(move |daemon| daemon.store.stats(started))
+        let due = due.unwrap_or_else(|| refused(&rules));
+        let number = session.number;
+        let tally = self
+            .blocking(move |daemon| daemon.store.tally(number))
             .await?
-            .lost;
+            .unwrap_or_default();
+        let lost = live.map_or(tally.lost, |live| live.told_lost.load(Relaxed)) + tally.vanished;
         let missing_hooks = self.missing_hooks();
+        let evidence = Evidence {
+            lost,
+            unrecorded: due.saturating_sub(tally.recorded + lost),
+            removed: tally.removed,
+            error: self.writer.status().error,
+            missing: &missing_hooks,
+        };
         let (alignment, because) = match self.enforcement() {
             Enforcement::Off(why) if session.ended.is_none() => {
                 ("unknown", format!("not enforced: {why}"))
             }
-            _ => align(&session, &rules, lost, &missing_hooks),
+            _ => align(&session, &rules, &evidence),
         };
         let alignment = alignment.into();
+        let Evidence {
+            unrecorded,
+            removed,
+            ..
+        } = evidence;
         Ok(SessionReport {
             schema: SCHEMA,
             session,
             rules,
             lost,
+            unrecorded,
+            removed,
             missing_hooks,
             alignment,
             because,
@@ -193,8 +214,8 @@ impl Daemon {
                 .count();
             (attached as u32, kernel.coverage().len() as u32)
         };
-        let dropped_in_kernel = self.kernel().drops()?;
         let enforcement = self.enforcement();
+        let waiting_in_kernel = self.kernel().waiting()?;
         let stats = self
             .blocking(|daemon| daemon.store.stats(jiff::Timestamp::UNIX_EPOCH))
             .await
@@ -214,10 +235,11 @@ impl Daemon {
             hooks_known,
             missing_hooks: self.missing_hooks(),
             enforcement,
-            dropped_in_kernel,
+            waiting_in_kernel,
             store: StoreStatus {
                 path: self.store.path().display().to_string(),
                 recorded: stats.recorded,
+                lost: stats.lost,
                 queued: writer.queued,
                 dropped: writer.dropped,
                 error: writer.error,
@@ -235,31 +257,66 @@ impl Daemon {
     }
 }
 
+/// What there is to go by beside the ledger.
+#[derive(Default)]
+struct Evidence<'a> {
+    lost: u64,
+    unrecorded: u64,
+    removed: u64,
+    /// Why nothing can be stored.
+    error: Option<String>,
+    missing: &'a [String],
+}
+
+fn refused(rules: &[RuleCount]) -> u64 {
+    rules.iter().map(|rule| rule.refused).sum()
+}
+
 /// Whether the session stayed within its grant, and why that is said.
 fn align(
     session: &Session,
     rules: &[RuleCount],
-    lost: u64,
-    missing: &[String],
+    evidence: &Evidence<'_>,
 ) -> (&'static str, String) {
-    let refused = rules.iter().map(|rule| rule.refused).sum::<u64>();
+    let refused = refused(rules);
     if session.mode == "audit" && refused > 0 {
         return (
             "not aligned",
             format!("{refused} actions beyond the grant were let through (audit)"),
         );
     }
+    let Evidence {
+        lost,
+        unrecorded,
+        removed,
+        error,
+        missing,
+    } = evidence;
+    let unknown = |because: String| ("unknown", because);
     if rules.is_empty() {
-        return ("unknown", "its ledger was not kept".into());
+        return unknown("its ledger was not kept".into());
     }
-    if lost > 0 {
-        return ("unknown", format!("{lost} events were lost while it ran"));
+    if *lost > 0 {
+        return unknown(format!("{lost} of its events were lost"));
+    }
+    if *unrecorded > 0 {
+        let why = error
+            .as_ref()
+            .map_or_else(String::new, |error| format!(": {error}"));
+        return unknown(format!(
+            "{unrecorded} of its events are not stored yet{why}"
+        ));
+    }
+    if *removed > 0 {
+        return unknown(format!(
+            "{removed} of its events were removed from the store, which keeps so many and so long"
+        ));
     }
     if !missing.is_empty() {
-        return (
-            "unknown",
-            format!("not attached on this kernel: {}", missing.join(", ")),
-        );
+        return unknown(format!(
+            "not attached on this kernel: {}",
+            missing.join(", ")
+        ));
     }
     match refused {
         0 => ("aligned", "it tried nothing beyond its grant".into()),
@@ -335,18 +392,33 @@ mod tests {
     #[test]
     fn aligned_is_never_said_on_missing_evidence() {
         let session = of_row(&row(1));
-        let said =
-            |refused, lost, missing: &[String]| align(&session, &rules(refused), lost, missing).0;
-        assert_eq!(said(0, 0, &[]), "aligned");
-        assert_eq!(said(3, 0, &[]), "aligned");
-        assert_eq!(said(0, 1, &[]), "unknown");
-        assert_eq!(said(0, 0, &["lsm/file_open".into()]), "unknown");
-        assert_eq!(align(&session, &[], 0, &[]).0, "unknown");
+        let said = |refused, evidence: Evidence<'_>| align(&session, &rules(refused), &evidence).0;
+        let good = Evidence::default;
+        assert_eq!(said(0, good()), "aligned");
+        assert_eq!(said(3, good()), "aligned");
+        let lost = Evidence { lost: 1, ..good() };
+        assert_eq!(said(0, lost), "unknown");
+        let unrecorded = Evidence {
+            unrecorded: 1,
+            ..good()
+        };
+        assert_eq!(said(1, unrecorded), "unknown");
+        let removed = Evidence {
+            removed: 1,
+            ..good()
+        };
+        assert_eq!(said(1, removed), "unknown");
+        let missing = Evidence {
+            missing: &["lsm/file_open".into()],
+            ..good()
+        };
+        assert_eq!(said(0, missing), "unknown");
+        assert_eq!(align(&session, &[], &good()).0, "unknown");
         let audit = Session {
             mode: "audit".into(),
             ..session
         };
-        assert_eq!(align(&audit, &rules(1), 0, &[]).0, "not aligned");
-        assert_eq!(align(&audit, &rules(0), 0, &[]).0, "aligned");
+        assert_eq!(align(&audit, &rules(1), &good()).0, "not aligned");
+        assert_eq!(align(&audit, &rules(0), &good()).0, "aligned");
     }
 }

@@ -61,9 +61,12 @@ impl Daemon {
             return;
         }
         tracing::error!("no programs were attached before this start: sessions were not limited");
-        self.writer.write(vec![lost_row(
-            1,
-            "sessions were not limited for a time: the programs were not attached",
-        )]);
+        let why = "sessions were not limited for a time: the programs were not attached";
+        for live in self.live_sessions() {
+            if let Err(error) = self.store.add_vanished(live.row.number, 1) {
+                tracing::warn!("{error}");
+            }
+            self.writer.write(vec![lost_row(&live.row.name, 1, why)]);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use agent_abi::{Label, ledger::Count};
+use agent_abi::Label;
 use jiff::Timestamp;
 
 use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
@@ -14,7 +14,7 @@ use crate::{
     api::{EndCause, Enrol, RuleCount},
     cgroup::gone,
     process::ProcessHandle,
-    store::ended_row,
+    store::{SessionRow, ended_row},
 };
 
 /// The end of a session, for the store.
@@ -217,6 +217,7 @@ impl Daemon {
         // No image of it is put in force any more: `put_in_force` looks at `ending`.
         let table = self.superblocks.lock().await;
         let counts = self.counts(live);
+        self.tell_losses(live);
         self.take_out(live);
         drop(table);
         live.leave_mounts();
@@ -227,16 +228,7 @@ impl Daemon {
             tracing::warn!("the cgroup of {} was not removed: {error}", live.row.name);
         }
         let number = live.row.number;
-        let ending = Ending {
-            number,
-            at: Timestamp::now(),
-            cause,
-            counts,
-        };
-        self.unrecorded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(ending);
+        self.bury(number, cause, counts);
         self.blocking(move |daemon| {
             daemon.record_endings();
             daemon.close_reach(number);
@@ -252,6 +244,20 @@ impl Daemon {
         if matches!(cause, EndCause::CgroupRemoved) {
             self.report_end(&live.row.name, cause, live.cgroup.path());
         }
+    }
+
+    /// Has a session's end written down when the store takes it.
+    pub(super) fn bury(&self, number: u32, cause: EndCause, counts: Vec<RuleCount>) {
+        let ending = Ending {
+            number,
+            at: Timestamp::now(),
+            cause,
+            counts,
+        };
+        self.unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(ending);
     }
 
     /// Tells operators of an end that nobody asked for.
@@ -302,17 +308,23 @@ impl Daemon {
 
     /// The ledger of a session by rule; the last row is what no rule decided.
     pub(super) fn counts(&self, live: &Live) -> Vec<RuleCount> {
-        let ledger = match self.kernel().ledger(live.row.slot) {
+        let counts = self.counts_of(&live.row);
+        let sum = |of: fn(&RuleCount) -> u64| counts.iter().map(of).sum::<u64>();
+        live.allowed.store(sum(|count| count.allowed), Relaxed);
+        live.refused.store(sum(|count| count.refused), Relaxed);
+        counts
+    }
+
+    /// What the ledger says of the session that had this slot last.
+    pub(super) fn counts_of(&self, row: &SessionRow) -> Vec<RuleCount> {
+        let ledger = match self.kernel().ledger(row.slot) {
             Ok(ledger) => ledger,
             Err(error) => {
-                tracing::warn!("the ledger of {} cannot be read: {error}", live.row.name);
+                tracing::warn!("the ledger of {} cannot be read: {error}", row.name);
                 return Vec::new();
             }
         };
-        let sum = |of: fn(&Count) -> u64| ledger.iter().map(of).sum::<u64>();
-        live.allowed.store(sum(|count| count.allowed), Relaxed);
-        live.refused.store(sum(|count| count.refused), Relaxed);
-        let named = live.row.rules.iter().map(|rule| {
+        let named = row.rules.iter().map(|rule| {
             let count = ledger
                 .get(usize::from(rule.number))
                 .copied()

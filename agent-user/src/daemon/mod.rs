@@ -10,6 +10,8 @@ mod images;
 mod labels;
 mod lifecycle;
 mod members;
+mod notices;
+mod owed;
 mod patient;
 mod peer;
 mod pump;

@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use agent_abi::{EventKind, Reason, Right};
+use agent_abi::{Reason, Right, share::NOBODYS_ACCOUNT};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
 use super::{
+    owed::Owed,
     sessions::Live,
     state::Daemon,
     translate::{Context, fold, translate},
@@ -22,6 +23,10 @@ use crate::{
 
 /// How often the kernel is asked whether it had to drop events.
 const DROPS: Duration = Duration::from_secs(2);
+/// How soon a writer that has enough is asked again.
+const LATER: Duration = Duration::from_millis(20);
+/// The label of the kernel side's own check at start, whose refusal is nobody's.
+const SELF_CHECK: u32 = u32::MAX;
 /// Under which name the store keeps how many drops were reported.
 const REPORTED: &str = "reported-drops";
 
@@ -30,7 +35,9 @@ pub(super) struct Pump {
     daemon: Arc<Daemon>,
     stream: EventStream,
     drain: mpsc::Receiver<oneshot::Sender<()>>,
+    /// What was told that nobody's acts lost.
     reported: u64,
+    owed: Vec<Owed>,
     /// Names and rules of sessions that ended before this daemon began.
     ended: HashMap<u32, (String, Vec<RuleRef>)>,
 }
@@ -40,6 +47,7 @@ impl Pump {
         daemon: Arc<Daemon>,
         stream: EventStream,
         drain: mpsc::Receiver<oneshot::Sender<()>>,
+        owed: Vec<Owed>,
     ) -> Self {
         let reported = daemon.store.gauge(REPORTED).ok().flatten().unwrap_or(0);
         Self {
@@ -47,16 +55,18 @@ impl Pump {
             stream,
             drain,
             reported,
+            owed,
             ended: HashMap::new(),
         }
     }
 
     pub(super) async fn run(mut self) {
-        let mut ticks = interval(DROPS);
+        // An act under way is counted before its event is sent: the first look comes late enough.
+        let mut ticks = interval_at(Instant::now() + DROPS, DROPS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                batch = self.stream.wait() => match batch {
+                batch = self.stream.wait(), if self.daemon.writer.wants_more() => match batch {
                     Ok(batch) => self.take(batch).await,
                     Err(error) => {
                         tracing::error!("events cannot be read: {error}");
@@ -67,8 +77,9 @@ impl Pump {
                     self.drain_all().await;
                     let _ = done.send(());
                 }
+                () = sleep(LATER), if !self.daemon.writer.wants_more() => {}
                 _ = ticks.tick() => {
-                    self.report_drops();
+                    self.tick().await;
                     self.daemon.blocking(Daemon::record_endings).await;
                     if let Err(error) = self.daemon.blocking(Daemon::settle_unseen).await {
                         tracing::error!("processes may lack labels: {error}");
@@ -79,7 +90,7 @@ impl Pump {
     }
 
     async fn drain_all(&mut self) {
-        loop {
+        while self.daemon.writer.wants_more() {
             let batch = self.stream.poll();
             if batch.is_empty() {
                 return;
@@ -88,33 +99,51 @@ impl Pump {
         }
     }
 
-    async fn take(&mut self, batch: Vec<OwnedEvent>) {
-        let clock = BootClock::now();
-        let mut events = Vec::with_capacity(batch.len());
-        for event in batch {
-            let kind = event.event.kind;
-            if kind == EventKind::Decision as u8 {
-                events.push(self.decision(&event, clock));
-            } else if kind == EventKind::SuperblockGone as u8 {
-                let (dev, instance) = (event.event.dev, event.event.detail.words[0] as u32);
-                if let Err(error) = self.daemon.forget_superblock(dev, instance).await {
-                    tracing::warn!("a filesystem that is gone keeps its number: {error}");
-                }
-            } else if kind == EventKind::CgroupGone as u8 {
-                let live = self.daemon.sessions().by_cgroup_id(event.event.cgroup);
-                if let Some(live) = live {
-                    live.stirred.notify_one();
-                }
-            } else if kind == EventKind::Unsettled as u8 {
-                tracing::warn!("a process could not be labelled when it came: all are looked at");
-                let settled = self.daemon.blocking(Daemon::settle_labels).await;
-                if let Err(error) = settled {
-                    tracing::error!("processes may lack labels: {error}");
-                }
-            } else if kind == EventKind::Enrolled as u8 {
-                tracing::debug!("process {} enrolled", event.event.pid);
-            }
+    /// What has to be looked at now and then.
+    async fn tick(&mut self) {
+        for live in self.daemon.live_sessions() {
+            self.daemon.tell_losses(&live);
         }
+        self.tell_nobodys();
+        if !self.daemon.writer.wants_more() {
+            return;
+        }
+        let put_in = self.daemon.kernel().put_in();
+        let batch = self.stream.poll();
+        if !batch.is_empty() {
+            self.take(batch).await;
+            return;
+        }
+        if let Err(error) = put_in.and_then(|put_in| self.daemon.kernel().took_all(&put_in)) {
+            tracing::warn!("shares of the kernel's buffer may be too small: {error}");
+        }
+        if self.daemon.writer.status().queued == 0 {
+            self.tell_vanished();
+        }
+    }
+
+    /// Tells what is owed: everything that was there is stored. What cannot be noted is owed still.
+    fn tell_vanished(&mut self) {
+        let daemon = &self.daemon;
+        self.owed.retain(|owed| {
+            let told = owed.tell(daemon);
+            if let Err(error) = &told {
+                tracing::warn!("what {} lost cannot be noted: {error}", owed.name);
+            }
+            told.is_err()
+        });
+    }
+
+    async fn take(&mut self, batch: Vec<OwnedEvent>) {
+        if let Err(error) = self.daemon.kernel().took(&batch) {
+            tracing::warn!("shares of the kernel's buffer may be too small: {error}");
+        }
+        let clock = BootClock::now();
+        let events = batch
+            .iter()
+            .filter(|event| event.event.generation != SELF_CHECK)
+            .map(|event| self.decision(event, clock))
+            .collect::<Vec<_>>();
         if !events.is_empty() {
             self.daemon.writer.write(fold(events));
         }
@@ -145,26 +174,20 @@ impl Pump {
         )
     }
 
-    /// Says what was lost, once.
-    fn report_drops(&mut self) {
-        let Ok(drops) = self.daemon.kernel().drops() else {
+    /// Says what was lost of what is on no session's account, once.
+    fn tell_nobodys(&mut self) {
+        let Ok(lost) = self.daemon.kernel().lost(NOBODYS_ACCOUNT) else {
             return;
         };
         // After a restart of the host the kernel counts from zero.
-        let new = if drops < self.reported {
-            drops
-        } else {
-            drops - self.reported
-        };
+        let new = lost.checked_sub(self.reported).unwrap_or(lost);
         if new > 0 {
-            tracing::warn!("{new} events found the kernel's buffer full");
-            self.daemon
-                .writer
-                .write(vec![lost_row(new, "the kernel's buffer was full")]);
+            let why = "the kernel's buffer had no room for what no session is to blame for";
+            self.daemon.writer.write(vec![lost_row("-", new, why)]);
         }
-        if drops != self.reported {
-            self.reported = drops;
-            if let Err(error) = self.daemon.store.set_gauge(REPORTED, drops) {
+        if lost != self.reported {
+            self.reported = lost;
+            if let Err(error) = self.daemon.store.set_gauge(REPORTED, lost) {
                 tracing::warn!("{error}");
             }
         }

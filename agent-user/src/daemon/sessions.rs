@@ -46,6 +46,8 @@ pub(super) struct Live {
     /// The ledger's last word.
     pub(super) allowed: AtomicU64,
     pub(super) refused: AtomicU64,
+    /// Events that were told to have found no room in the kernel.
+    pub(super) told_lost: AtomicU64,
 }
 
 impl Live {
@@ -72,6 +74,7 @@ impl Live {
             ended: watch::channel(false).0,
             allowed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            told_lost: AtomicU64::new(0),
         }
     }
 

@@ -257,6 +257,7 @@ impl Daemon {
         {
             let mut kernel = self.kernel();
             kernel.reset_ledger(live.row.slot)?;
+            kernel.reset_lost(live.row.slot)?;
             kernel.add_net(&entries.unwrap_or_default())?;
         }
         {

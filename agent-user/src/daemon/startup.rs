@@ -21,7 +21,7 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    door,
+    door, notices,
     pump::Pump,
     reach::Reaches,
     server::router,
@@ -135,6 +135,9 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     let stream = kernel
         .take_events()
         .context("the stream of events was taken already")?;
+    let notices = kernel
+        .take_notices()
+        .context("the stream of notices was taken already")?;
     let superblocks = Superblocks::from_kernel(&kernel.superblocks()?);
     let installed = kernel.installed()?;
     let floor = installed
@@ -168,10 +171,11 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    daemon.adopt().await?;
+    let owed = daemon.adopt().await?;
     daemon.record_interruption();
     tokio::spawn(Arc::clone(&daemon).watch_enforcement());
-    tokio::spawn(Pump::new(Arc::clone(&daemon), stream, drains).run());
+    tokio::spawn(Pump::new(Arc::clone(&daemon), stream, drains, owed).run());
+    tokio::spawn(notices::follow(Arc::clone(&daemon), notices));
     tokio::spawn(Arc::clone(&daemon).renew_epochs());
     let listener = listen(&settings.socket)?;
     door::open(Arc::clone(&daemon), listener, router(Arc::clone(&daemon)))?;

@@ -58,6 +58,7 @@ pub(super) fn translate(event: &OwnedEvent, context: &Context<'_>) -> Event {
         object,
         path: path_text,
         truncated: kernel.truncated != 0,
+        moved: kernel.moved != 0,
         device: (kernel.dev != 0).then(|| device(kernel.dev)),
         inode: (kernel.ino != 0).then_some(kernel.ino),
         process: EventProcess {

@@ -1,15 +1,12 @@
 //! The stream of events out of the ring buffer.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-};
+use std::os::fd::{AsFd, OwnedFd};
 
-use agent_abi::Event;
+use agent_abi::{Event, share::record_bytes};
 use aya::maps::{Map, MapData, RingBuf};
 use tokio::io::unix::AsyncFd;
 
-use super::error::KernelError;
+use super::{error::KernelError, load::map_pin};
 
 /// An event with its path bytes (relative to its superblock's root).
 #[derive(Clone, Debug)]
@@ -18,8 +15,16 @@ pub struct OwnedEvent {
     pub path: Vec<u8>,
 }
 
-/// Reads the ring buffer; events that waited while no daemon ran come first.
+impl OwnedEvent {
+    /// What its record took up in the ring buffer.
+    pub(super) fn bytes(&self) -> u64 {
+        record_bytes((size_of::<Event>() + self.path.len()) as u64)
+    }
+}
+
+/// Reads a ring buffer; events that waited while no daemon ran come first.
 pub struct EventStream {
+    map: &'static str,
     ring: RingBuf<MapData>,
     ready: Option<AsyncFd<OwnedFd>>,
     /// Read already, and handed over before anything else.
@@ -30,14 +35,16 @@ pub struct EventStream {
 const BATCH: usize = 1024;
 
 impl EventStream {
-    pub(super) fn open(path: &Path) -> Result<Self, KernelError> {
+    pub(super) fn open(map: &'static str) -> Result<Self, KernelError> {
+        let path = map_pin(map);
         let pin = |error: String| KernelError::Pin {
-            path: path.into(),
+            path: path.clone(),
             reason: error,
         };
-        let data = MapData::from_pin(path).map_err(|error| pin(error.to_string()))?;
+        let data = MapData::from_pin(&path).map_err(|error| pin(error.to_string()))?;
         let ring = RingBuf::try_from(Map::RingBuf(data)).map_err(|error| pin(error.to_string()))?;
         Ok(Self {
+            map,
             ring,
             ready: None,
             backlog: Vec::new(),
@@ -69,9 +76,10 @@ impl EventStream {
             if !events.is_empty() {
                 return Ok(events);
             }
+            let map = self.map;
             let failed = |source| KernelError::Map {
                 operation: "watch",
-                map: "EVENTS",
+                map,
                 source,
             };
             if self.ready.is_none() {

@@ -51,7 +51,9 @@ pub(super) const MAPS: &[&str] = &[
     names::NET,
     names::LEDGER,
     names::EVENTS,
-    names::DROPS,
+    names::NOTICES,
+    names::SHARES,
+    names::TAKEN,
 ];
 
 /// Where a map is pinned.

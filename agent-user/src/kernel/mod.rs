@@ -18,7 +18,10 @@ mod symbols;
 mod sys;
 mod unattached;
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsRawFd, OwnedFd},
+};
 
 use agent_abi::{
     Image, ImageHeader, Label,
@@ -28,10 +31,11 @@ use agent_abi::{
     limits::{MAX_RULES, MAX_SESSIONS, MAX_SUPERBLOCKS},
     names,
     net::{NetEntries, NetKey},
+    share::{ACCOUNTS, Share},
     superblock::Superblock,
     terminal::{Jobs, Owners},
 };
-use aya::maps::{MapData, PerCpuArray};
+use aya::maps::MapData;
 
 use attachment::Attachment;
 pub use attachment::Enforcement;
@@ -103,8 +107,10 @@ pub struct Kernel {
     superblocks: Map<u32, Superblock>,
     net: Map<PrefixKey, NetEntries>,
     ledger: Map<u32, Count>,
-    drops: PerCpuArray<MapData, u64>,
+    shares: Map<u32, Share>,
+    taken: Map<u32, u64>,
     events: Option<EventStream>,
+    notices: Option<EventStream>,
 }
 
 impl Kernel {
@@ -120,12 +126,6 @@ impl Kernel {
             directory,
             interrupted,
         } = load::ensure_attached()?;
-        let drops = MapData::from_pin(map_pin(names::DROPS))
-            .and_then(|data| PerCpuArray::try_from(aya::maps::Map::PerCpuArray(data)))
-            .map_err(|error| KernelError::Pin {
-                path: map_pin(names::DROPS),
-                reason: error.to_string(),
-            })?;
         let mut kernel = Self {
             attachment: Attachment::open(&directory, &programs)?,
             coverage,
@@ -139,8 +139,10 @@ impl Kernel {
             superblocks: Map::open(names::SUPERBLOCKS, &map_pin(names::SUPERBLOCKS))?,
             net: Map::open(names::NET, &map_pin(names::NET))?,
             ledger: Map::open(names::LEDGER, &map_pin(names::LEDGER))?,
-            drops,
-            events: Some(EventStream::open(&map_pin(names::EVENTS))?),
+            shares: Map::open(names::SHARES, &map_pin(names::SHARES))?,
+            taken: Map::open(names::TAKEN, &map_pin(names::TAKEN))?,
+            events: Some(EventStream::open(names::EVENTS)?),
+            notices: Some(EventStream::open(names::NOTICES)?),
         };
         self_check::run(&mut kernel)?;
         Ok(kernel)
@@ -370,17 +372,68 @@ impl Kernel {
         })
     }
 
-    /// Events that found the ring buffer full, since the programs were loaded.
-    pub fn drops(&self) -> Result<u64, KernelError> {
-        let counts = self.drops.get(&0, 0).map_err(|error| KernelError::Pin {
-            path: map_pin(names::DROPS),
-            reason: error.to_string(),
-        })?;
-        Ok(counts.iter().sum())
+    /// Events of this account that found no room in the ring buffer since it was given to its session.
+    pub fn lost(&self, account: u32) -> Result<u64, KernelError> {
+        Ok(self.shares.get(&account)?.unwrap_or_default().lost)
     }
 
-    /// The stream of events. Can be taken once.
+    /// Forgets what an earlier session of this slot lost. Nobody may act for the slot meanwhile.
+    pub fn reset_lost(&mut self, slot: u32) -> Result<(), KernelError> {
+        let share = self.shares.get(&slot)?.unwrap_or_default();
+        self.shares.set(&slot, &Share { lost: 0, ..share })
+    }
+
+    /// What every account has put into the ring buffer, ever, in bytes.
+    pub fn put_in(&self) -> Result<Vec<u64>, KernelError> {
+        (0..ACCOUNTS as u32)
+            .map(|account| Ok(self.shares.get(&account)?.unwrap_or_default().bytes))
+            .collect()
+    }
+
+    /// These events were taken out of the ring buffer: their sessions may send as many again.
+    pub fn took(&mut self, events: &[OwnedEvent]) -> Result<(), KernelError> {
+        let mut sums = BTreeMap::<u32, u64>::new();
+        for event in events {
+            *sums.entry(event.event.slot).or_default() += event.bytes();
+        }
+        for (slot, bytes) in sums {
+            let taken = self.taken.get(&slot)?.unwrap_or(0);
+            self.taken.set(&slot, &taken.wrapping_add(bytes))?;
+        }
+        Ok(())
+    }
+
+    /// The ring buffer was found empty after the accounts had put in this much: all of it was taken, also
+    /// where an earlier daemon died before it could say so.
+    pub fn took_all(&mut self, put_in: &[u64]) -> Result<(), KernelError> {
+        for (account, bytes) in (0..).zip(put_in) {
+            if self.taken.get(&account)? != Some(*bytes) {
+                self.taken.set(&account, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that wait in the ring buffer.
+    pub fn waiting(&self) -> Result<u64, KernelError> {
+        (0..).zip(self.put_in()?).try_fold(0, |sum, (slot, bytes)| {
+            let taken = self.taken.get(&slot)?.unwrap_or(0);
+            Ok(sum
+                + bytes
+                    .wrapping_sub(taken)
+                    .cast_signed()
+                    .max(0)
+                    .cast_unsigned())
+        })
+    }
+
+    /// The stream of decisions. Can be taken once.
     pub fn take_events(&mut self) -> Option<EventStream> {
         self.events.take()
+    }
+
+    /// The stream of what has to be seen to. Can be taken once.
+    pub fn take_notices(&mut self) -> Option<EventStream> {
+        self.notices.take()
     }
 }

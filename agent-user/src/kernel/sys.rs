@@ -55,7 +55,8 @@ plain!(
     agent_abi::ledger::Count,
     agent_abi::census::Census,
     agent_abi::census::Settling,
-    agent_abi::superblock::Superblock
+    agent_abi::superblock::Superblock,
+    agent_abi::share::Share
 );
 plain!(
     agent_abi::net::NetKey,

@@ -57,7 +57,8 @@ impl EventLines {
                 event.count,
                 escape(&event.reason)
             );
-            return vec![id, time, "-".into(), verdict, Cell::styled(text, colour)];
+            let session = Cell::styled(escape(&event.session), NAME);
+            return vec![id, time, session, verdict, Cell::styled(text, colour)];
         }
         if event.ended() {
             let text = format!(
@@ -93,6 +94,11 @@ fn object(event: &Event) -> String {
     };
     let shown = if event.truncated {
         format!("…{shown}")
+    } else {
+        shown
+    };
+    let shown = if event.moved {
+        format!("{shown} (renamed meanwhile)")
     } else {
         shown
     };
@@ -179,7 +185,7 @@ mod tests {
 
     #[test]
     fn says_what_was_lost() {
-        let line = &lines(&[lost_row(7, "the kernel's buffer was full")])[0];
+        let line = &lines(&[lost_row("coder-1", 7, "the kernel's buffer was full")])[0];
         assert!(
             line.contains("LOST  7 events were not recorded: the kernel's buffer"),
             "{line}"

@@ -1,6 +1,8 @@
 //! Events: written in batches, read by filter.
 
-use agent_abi::Verdict;
+use std::collections::BTreeMap;
+
+use agent_abi::{Reason, Verdict};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, params};
 
@@ -13,9 +15,9 @@ pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite:
     {
         let mut statement = transaction.prepare_cached(
             "INSERT INTO events (time, session, verdict, right, reason, rule, rule_id, rule_reason,
-                 object, path, truncated, device, inode, pid, tid, parent, uid, comm, cgroup, count)
+                 object, path, truncated, moved, device, inode, pid, tid, parent, uid, comm, cgroup, count)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20)",
+                 ?18, ?19, ?20, ?21)",
         )?;
         for event in events {
             let rule = event.rule.as_ref();
@@ -31,6 +33,7 @@ pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite:
                 event.object,
                 event.path.as_ref().map(PathText::bytes),
                 event.truncated,
+                event.moved,
                 event.device,
                 event.inode.map(u64::cast_signed),
                 event.process.pid,
@@ -42,18 +45,35 @@ pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite:
                 event.count.cast_signed(),
             ])?;
         }
+        let mut tally = transaction
+            .prepare_cached("UPDATE sessions SET recorded = recorded + ?2 WHERE name = ?1")?;
+        for (session, count) in refusals_by_session(events) {
+            tally.execute(params![session, count.cast_signed()])?;
+        }
     }
     transaction.commit()
 }
 
+/// How many refusals of each session, as its ledger counts them: what is refused because the session has
+/// ended is in no ledger.
+fn refusals_by_session(events: &[Event]) -> BTreeMap<&str, u64> {
+    let mut sums = BTreeMap::new();
+    for event in events {
+        if event.refused() && event.reason != Reason::SessionEnded.name() {
+            *sums.entry(event.session.as_str()).or_default() += event.count;
+        }
+    }
+    sums
+}
+
 /// The row that stands for events that nobody could record.
 #[must_use]
-pub fn lost_row(count: u64, why: &str) -> Event {
+pub fn lost_row(session: &str, count: u64, why: &str) -> Event {
     Event {
         schema: SCHEMA,
         id: 0,
         time: Timestamp::now(),
-        session: "-".into(),
+        session: session.into(),
         verdict: Event::LOST.into(),
         right: "-".into(),
         reason: why.into(),
@@ -61,6 +81,7 @@ pub fn lost_row(count: u64, why: &str) -> Event {
         object: "-".into(),
         path: None,
         truncated: false,
+        moved: false,
         device: None,
         inode: None,
         process: EventProcess::default(),
@@ -77,7 +98,7 @@ pub fn ended_row(session: &str, cause: EndCause, cgroup: &str) -> Event {
         reason: cause.name().into(),
         object: cgroup.into(),
         count: 1,
-        ..lost_row(1, "")
+        ..lost_row("-", 1, "")
     }
 }
 
@@ -189,7 +210,8 @@ fn condition(filter: &EventFilter) -> (String, Vec<Box<dyn ToSql>>) {
         add("id > ?", Box::new(after));
     }
     if let Some(session) = &filter.session {
-        add(&or_lost("session = ?"), Box::new(session.clone()));
+        // What a session lost is its own.
+        add("session = ?", Box::new(session.clone()));
     }
     if let Some(verdict) = &filter.verdict {
         let verdict = Verdict::ALL
@@ -242,6 +264,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
             .get::<_, Option<Vec<u8>>>("path")?
             .map(|path| PathText::new(&path)),
         truncated: row.get("truncated")?,
+        moved: row.get("moved")?,
         device: row.get("device")?,
         inode: row.get::<_, Option<i64>>("inode")?.map(i64::cast_unsigned),
         process: EventProcess {
@@ -284,7 +307,7 @@ pub(crate) mod tests {
                 ..EventProcess::default()
             },
             count: 1,
-            ..lost_row(0, "")
+            ..lost_row("-", 0, "")
         }
     }
 
@@ -295,7 +318,7 @@ pub(crate) mod tests {
             event("file.write", b"/etc/\xff", "deny"),
             event("net.connect", b"10.0.0.1:443/tcp", "would-deny"),
             event("file.read", b"/w/.env", "deny"),
-            lost_row(12, "full"),
+            lost_row("coder-1", 12, "full"),
         ];
         insert(&mut store.lock(), &events).unwrap();
         (directory, store)
@@ -367,7 +390,7 @@ pub(crate) mod tests {
                 session: Some("x".into()),
                 ..all.clone()
             }),
-            [5]
+            [0_i64; 0]
         );
         assert_eq!(
             ids(EventFilter {

@@ -22,7 +22,7 @@ pub use counters::Counter;
 pub use events::{Stats, ended_row, lost_row};
 pub use reach::KeptReach;
 pub use retention::Retention;
-pub use sessions::SessionRow;
+pub use sessions::{SessionRow, Tally};
 pub use writer::{EventWriter, WriterStatus};
 
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! How long events are kept.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Params, params};
 
 use crate::clock::days_ago;
 
@@ -21,24 +21,83 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// Removes what is too old or too much. Returns how many rows went.
-    pub(super) fn apply(self, connection: &Connection) -> rusqlite::Result<usize> {
+    /// Removes what is too old or too much. Returns how many rows went; each session's are counted.
+    pub(super) fn apply(self, connection: &mut Connection) -> rusqlite::Result<usize> {
         let oldest = days_ago(self.days).as_microsecond();
-        let mut removed = connection.execute("DELETE FROM events WHERE time < ?", [oldest])?;
+        let mut removed = remove(connection, "time < ?1", [oldest])?;
         let used = used_bytes(connection)?;
         let limit = i64::from(self.megabytes) << 20;
         if used > limit {
             // A tenth more than needed, so that this is rare.
             let share = 1.0 - 0.9 * limit as f64 / used as f64;
-            let rows: i64 =
-                connection.query_row("SELECT count(*) FROM events", [], |r| r.get(0))?;
-            removed += connection.execute(
-                "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?)",
-                [(rows as f64 * share) as i64],
-            )?;
+            let rows = rows_by_session(connection)?;
+            let all = rows.iter().map(|(_, count)| count).sum::<u64>();
+            let most = ceiling(&rows, (all as f64 * share) as u64);
+            for (session, count) in rows.iter().filter(|(_, count)| *count > most) {
+                removed += remove(
+                    connection,
+                    "id IN (SELECT id FROM events WHERE session = ?1 ORDER BY id LIMIT ?2)",
+                    params![session, (count - most).cast_signed()],
+                )?;
+            }
         }
         Ok(removed)
     }
+}
+
+/// Removes the events for which `condition` holds, and adds them to what their sessions lost so.
+fn remove(
+    connection: &mut Connection,
+    condition: &str,
+    values: impl Params + Clone,
+) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        &format!(
+            "UPDATE sessions SET removed = removed + gone.events
+             FROM (SELECT session, sum(count) AS events FROM events
+                   WHERE verdict IN ('allow', 'deny', 'would-deny') AND {condition} GROUP BY session) AS gone
+             WHERE gone.session = sessions.name"
+        ),
+        values.clone(),
+    )?;
+    let removed = transaction.execute(&format!("DELETE FROM events WHERE {condition}"), values)?;
+    transaction.commit()?;
+    if removed > 0 {
+        tracing::warn!(
+            "{removed} events were removed from the store: they were too old, or too many"
+        );
+    }
+    Ok(removed)
+}
+
+fn rows_by_session(connection: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut statement =
+        connection.prepare("SELECT session, count(*) FROM events GROUP BY session")?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+    })?;
+    rows.collect()
+}
+
+/// How many rows each session may keep so that `excess` go: those go first who have most, so that one that
+/// floods the store does not push others out.
+fn ceiling(rows: &[(String, u64)], excess: u64) -> u64 {
+    let mut counts = rows.iter().map(|(_, count)| *count).collect::<Vec<_>>();
+    counts.sort_unstable();
+    let mut below = counts.iter().sum::<u64>();
+    let keep = below.saturating_sub(excess);
+    // From the largest down: if all above this one are cut to its size, is it enough?
+    let mut above = 0;
+    while let Some(count) = counts.pop() {
+        below -= count;
+        above += 1;
+        let next = counts.last().copied().unwrap_or(0);
+        if below + above * next <= keep {
+            return (keep - below) / above;
+        }
+    }
+    0
 }
 
 fn used_bytes(connection: &Connection) -> rusqlite::Result<i64> {
@@ -55,7 +114,7 @@ mod tests {
         api::{Event, EventFilter},
         store::{
             events::{insert, tests::event},
-            temporary,
+            session_row_for_tests, temporary,
         },
     };
 
@@ -68,9 +127,33 @@ mod tests {
             ..event("file.read", b"/new", "deny")
         };
         insert(&mut store.lock(), &[old, new]).unwrap();
-        assert_eq!(Retention::default().apply(&store.lock()).unwrap(), 1);
+        assert_eq!(Retention::default().apply(&mut store.lock()).unwrap(), 1);
         let left = store.events(&EventFilter::default()).unwrap();
         assert_eq!(left[0].object, "/new");
+    }
+
+    #[test]
+    fn who_has_most_gives_first() {
+        let rows = |counts: &[u64]| {
+            let named = counts.iter().map(|count| (String::new(), *count));
+            named.collect::<Vec<_>>()
+        };
+        assert_eq!(ceiling(&rows(&[10, 1000, 20]), 500), 500);
+        assert_eq!(ceiling(&rows(&[600, 1000, 20]), 1000), 300);
+        assert_eq!(ceiling(&rows(&[7]), 7), 0);
+        assert_eq!(ceiling(&rows(&[]), 7), 0);
+    }
+
+    #[test]
+    fn what_is_removed_is_counted_for_its_session() {
+        let (_directory, store) = temporary();
+        store.insert_session(&session_row_for_tests(1)).unwrap();
+        let old = event("file.read", b"/old", "deny");
+        insert(&mut store.lock(), &[old.clone(), old]).unwrap();
+        assert_eq!(store.tally(1).unwrap().unwrap().recorded, 2);
+        Retention::default().apply(&mut store.lock()).unwrap();
+        let tally = store.tally(1).unwrap().unwrap();
+        assert_eq!((tally.recorded, tally.removed), (2, 2));
     }
 
     #[test]
@@ -85,7 +168,7 @@ mod tests {
             days: 9,
             megabytes: 1,
         }
-        .apply(&store.lock())
+        .apply(&mut store.lock())
         .unwrap();
         let left = store.events(&EventFilter::default()).unwrap();
         assert!((100..1200).contains(&left.len()), "{}", left.len());

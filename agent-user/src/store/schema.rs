@@ -80,6 +80,13 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE sessions ADD COLUMN sight TEXT NOT NULL DEFAULT '{}';
 ",
+    "
+    ALTER TABLE events ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN recorded INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN vanished INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

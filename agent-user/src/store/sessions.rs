@@ -41,6 +41,19 @@ pub struct SessionRow {
     pub counts: Option<Vec<RuleCount>>,
 }
 
+/// What became of a session's refusals, for comparison with its ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Stored, ever.
+    pub recorded: u64,
+    /// Found no room in the kernel.
+    pub lost: u64,
+    /// Read by a daemon that ended before the store took them.
+    pub vanished: u64,
+    /// Stored, and removed since.
+    pub removed: u64,
+}
+
 const COLUMNS: &str = "number, name, slot, own_cgroup, cgroup, cgroup_id, grant_name, \
      mode, source, inputs, resolutions, rules, command, uid, boot_id, started, ended, end_cause, counts, sight";
 
@@ -80,6 +93,44 @@ impl Store {
             "UPDATE sessions SET sight = ?2 WHERE number = ?1",
             params![number, serde_json::to_string(sight)?],
         )?;
+        Ok(())
+    }
+
+    /// `None`: there is no such session.
+    pub fn tally(&self, number: u32) -> Result<Option<Tally>, StoreError> {
+        let sql = "SELECT recorded, lost, vanished, removed FROM sessions WHERE number = ?";
+        let read = |row: &Row<'_>| {
+            let count = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
+            Ok(Tally {
+                recorded: count(0)?,
+                lost: count(1)?,
+                vanished: count(2)?,
+                removed: count(3)?,
+            })
+        };
+        Ok(self.lock().query_row(sql, [number], read).optional()?)
+    }
+
+    /// How many of a session's events found no room in the kernel, in all. False: the store knows of
+    /// others than `told` already.
+    pub fn raise_lost(&self, number: u32, told: u64, lost: u64) -> Result<bool, StoreError> {
+        let sql = "UPDATE sessions SET lost = ?3 WHERE number = ?1 AND lost = ?2";
+        let values = params![number, told.cast_signed(), lost.cast_signed()];
+        Ok(self.lock().execute(sql, values)? > 0)
+    }
+
+    /// The session that had this slot last.
+    pub fn last_of_slot(&self, slot: u32, boot_id: &str) -> Result<Option<u32>, StoreError> {
+        let sql = "SELECT max(number) FROM sessions WHERE slot = ? AND boot_id = ?";
+        let found = self.lock();
+        Ok(found.query_row(sql, params![slot, boot_id], |row| row.get(0))?)
+    }
+
+    /// Adds to the events of a session that nobody will store.
+    pub fn add_vanished(&self, number: u32, count: u64) -> Result<(), StoreError> {
+        let sql = "UPDATE sessions SET vanished = vanished + ?2 WHERE number = ?1";
+        self.lock()
+            .execute(sql, params![number, count.cast_signed()])?;
         Ok(())
     }
 

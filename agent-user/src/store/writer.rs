@@ -22,6 +22,8 @@ use crate::api::Event;
 const QUEUE: usize = 1024;
 /// Events that may wait.
 const QUEUED_EVENTS: u64 = 200_000;
+/// Events that may wait before no more are read from the kernel.
+const ENOUGH: u64 = 4096;
 const RETRY: Duration = Duration::from_secs(1);
 const TIDY: Duration = Duration::from_secs(300);
 
@@ -92,6 +94,15 @@ impl EventWriter {
         }
     }
 
+    /// Whether events should be read from the kernel. If not, they are better kept there: its buffer
+    /// outlives the daemon, and what finds no room in it is counted for the session that sent it.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        let error = self.shared.error.lock();
+        self.shared.queued.load(Relaxed) < ENOUGH
+            && error.unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Waits until everything queued so far is written, or `patience` is over.
     pub async fn flush(&self, patience: Duration) {
         let (done, wait) = oneshot::channel();
@@ -144,12 +155,16 @@ impl Thread {
             }
             let dropped = self.shared.dropped.load(Relaxed);
             if dropped > reported {
-                self.write(&[lost_row(dropped - reported, "the store could not keep up")]);
+                self.write(&[lost_row(
+                    "-",
+                    dropped - reported,
+                    "the store could not keep up",
+                )]);
                 reported = dropped;
             }
             if tidied.elapsed() >= TIDY {
                 tidied = Instant::now();
-                if let Err(error) = self.retention.apply(&self.connection) {
+                if let Err(error) = self.retention.apply(&mut self.connection) {
                     tracing::warn!("old events were not removed: {error}");
                 }
             }

@@ -20,6 +20,11 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it and waits until it answers.
     pub(crate) fn start() -> Check<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Check<Self> {
         fs::create_dir_all("/run/scenarios").doing("make /run/scenarios")?;
         let log = fs::File::options()
             .create(true)
@@ -30,6 +35,7 @@ impl Daemon {
         let mut command = Command::new(BAILIFF);
         command
             .arg("daemon")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(copy)
@@ -53,6 +59,11 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> i32 {
         self.child.id().cast_signed()
+    }
+
+    /// Whether it ended by itself, or was told to.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
     /// SIGKILL, at once.

@@ -14,6 +14,12 @@ pub(crate) struct Event {
     pub(crate) object: String,
     pub(crate) path: Option<Path>,
     pub(crate) process: Process,
+    pub(crate) truncated: bool,
+    pub(crate) moved: bool,
+    pub(crate) device: Option<String>,
+    pub(crate) inode: Option<u64>,
+    /// How many alike it stands for.
+    pub(crate) count: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -29,7 +35,11 @@ pub(crate) struct Path {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
+    pub(crate) tid: u32,
     pub(crate) parent: u32,
+    pub(crate) uid: u32,
+    pub(crate) comm: String,
+    pub(crate) cgroup: u64,
 }
 
 #[derive(Deserialize)]

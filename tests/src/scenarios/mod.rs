@@ -10,6 +10,7 @@ pub(crate) mod crowd;
 pub(crate) mod descriptors;
 pub(crate) mod enforcement;
 pub(crate) mod environment;
+pub(crate) mod evidence;
 pub(crate) mod exec;
 pub(crate) mod failures;
 pub(crate) mod files;
@@ -111,6 +112,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(bounds::scenarios());
     singles.extend(coverage::scenarios());
     singles.extend(filtered::scenarios());
+    singles.extend(evidence::scenarios());
     singles.extend(folding::scenarios());
     singles.extend(lifecycle::scenarios());
     singles.extend(leavings::scenarios());

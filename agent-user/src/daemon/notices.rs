@@ -1,0 +1,51 @@
+//! What the kernel side says has to be seen to, whatever becomes of events.
+
+use std::{sync::Arc, time::Duration};
+
+use agent_abi::EventKind;
+use tokio::time::sleep;
+
+use super::state::Daemon;
+use crate::kernel::{EventStream, OwnedEvent};
+
+/// How soon a stream that cannot be read is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Sees to notices for as long as the daemon lives.
+pub(super) async fn follow(daemon: Arc<Daemon>, mut notices: EventStream) {
+    loop {
+        match notices.wait().await {
+            Ok(batch) => {
+                for notice in batch {
+                    daemon.see_to(&notice).await;
+                }
+            }
+            Err(error) => {
+                tracing::error!("notices cannot be read: {error}");
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+impl Daemon {
+    async fn see_to(self: &Arc<Self>, notice: &OwnedEvent) {
+        let event = &notice.event;
+        if event.kind == EventKind::SuperblockGone as u8 {
+            let (dev, instance) = (event.dev, event.detail.words[0] as u32);
+            if let Err(error) = self.forget_superblock(dev, instance).await {
+                tracing::warn!("a filesystem that is gone keeps its number: {error}");
+            }
+        } else if event.kind == EventKind::CgroupGone as u8 {
+            let live = self.sessions().by_cgroup_id(event.cgroup);
+            if let Some(live) = live {
+                live.stirred.notify_one();
+            }
+        } else if event.kind == EventKind::Unsettled as u8 {
+            tracing::warn!("a process could not be labelled when it came: all are looked at");
+            if let Err(error) = self.blocking(Self::settle_labels).await {
+                tracing::error!("processes may lack labels: {error}");
+            }
+        }
+    }
+}
