@@ -35,6 +35,7 @@ pub(crate) mod stress;
 pub(crate) mod supervised;
 pub(crate) mod surface;
 pub(crate) mod switches;
+pub(crate) mod takeover;
 pub(crate) mod terminals;
 pub(crate) mod turmoil;
 pub(crate) mod who;
@@ -122,6 +123,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(locks::scenarios());
     singles.extend(quiet::scenarios());
     singles.extend(who::scenarios());
+    singles.extend(takeover::scenarios());
     singles.extend(turmoil::scenarios());
     singles.extend(descriptors::scenarios());
     singles.extend(supervised::scenarios());
