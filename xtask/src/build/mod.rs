@@ -20,6 +20,8 @@ pub(crate) const OBJECT_VARIABLE: &str = "BAILIFF_EBPF_OBJECT";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
     Dev,
+    /// With the checks of [`Self::Dev`], for an emulated processor.
+    Vm,
     Release,
 }
 

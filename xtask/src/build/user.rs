@@ -67,6 +67,10 @@ fn compile(what: &Static, object: Option<PathBuf>, warnings: Warnings) -> Result
     }
     let profile = match what.profile {
         Profile::Dev => "debug",
+        Profile::Vm => {
+            cargo.args(["--profile", "vm"]);
+            "vm"
+        }
         Profile::Release => {
             cargo.arg("--release");
             "release"

@@ -26,7 +26,7 @@ impl Demo {
             exec::run(Command::new("bash").arg(script))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let bailiff = build::static_binary_for_vm(&build::bailiff(Profile::Dev))?;
+        let bailiff = build::static_binary_for_vm(&build::bailiff(Profile::Vm))?;
         let outcome = Vm::new(kernel::get(&self.kernel)?)
             .root(Root::Debian)
             .install(bailiff)

@@ -20,8 +20,8 @@ pub(crate) struct Programs {
 impl Programs {
     pub(crate) fn build() -> Result<Programs> {
         Ok(Programs {
-            bailiff: build::static_binary_for_vm(&build::bailiff(Profile::Dev))?,
-            scenarios: build::static_binary_for_vm(&build::scenarios(Profile::Dev))?,
+            bailiff: build::static_binary_for_vm(&build::bailiff(Profile::Vm))?,
+            scenarios: build::static_binary_for_vm(&build::scenarios(Profile::Vm))?,
         })
     }
 }
