@@ -83,6 +83,17 @@ struct Shown {
     at: PathBytes,
 }
 
+impl Shown {
+    /// Whether `other` is the same mount, of which it was not asked in time who it is: it went meanwhile.
+    fn is_shown_by(&self, other: &Self) -> bool {
+        let named = Self {
+            uuid: self.uuid,
+            ..other.clone()
+        };
+        other.uuid.is_none() && *self == named
+    }
+}
+
 /// A path in the store: as text where it is one.
 type PathBytes = Vec<u8>;
 
@@ -168,7 +179,9 @@ impl Reach {
     #[must_use]
     pub fn seeing(&self, view: &MountView) -> Option<Self> {
         let mut more = self.clone();
-        more.mounts.extend(shown(view));
+        let known = |shown: &Shown| self.mounts.iter().any(|known| known.is_shown_by(shown));
+        more.mounts
+            .extend(shown(view).into_iter().filter(|shown| !known(shown)));
         (more.mounts.len() > self.mounts.len()).then_some(more)
     }
 
@@ -336,6 +349,8 @@ mod tests {
         };
         assert!(could(&view, "/srv/agent/bin") && !could(&view, "/bin"));
         assert!(could(&later, "/bin") && !could(&later, "/srv/agent/bin"));
+        // What went before it could be asked is what it was.
+        assert!(reach.seeing(&MountView::new(&disks)).is_none());
         // One that does not say it may be any.
         let silent = MountView::new(&[mount(1, 1, "ext4", "/", "/")]);
         assert!(could(&silent, "/bin"));

@@ -33,10 +33,25 @@ impl Store {
 
     /// The first of `count` numbers that are this caller's alone.
     pub fn reserve(&self, counter: Counter, floor: u32, count: u32) -> Result<u32, StoreError> {
-        let last = self.gauge(counter.name())?.unwrap_or(0).max(floor.into());
-        let first = u32::try_from(last + 1).unwrap_or(1);
-        self.set_gauge(counter.name(), u64::from(first) + u64::from(count) - 1)?;
-        Ok(first)
+        // At once: others ask meanwhile. A store can know sessions that it did not number: what it found
+        // running when it was new.
+        let sql = match counter {
+            Counter::Session => concat!(
+                "WITH floor (value) AS (SELECT max(?2, coalesce(max(number), 0)) FROM sessions)",
+                "INSERT INTO counters (name, value) SELECT ?1, value + ?3 FROM floor WHERE true
+                 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value - ?3) + ?3
+                 RETURNING value"
+            ),
+            _ => {
+                "INSERT INTO counters (name, value) VALUES (?1, ?2 + ?3)
+                 ON CONFLICT (name) DO UPDATE SET value = max(value, ?2) + ?3
+                 RETURNING value"
+            }
+        };
+        let last: i64 =
+            self.lock()
+                .query_row(sql, params![counter.name(), floor, count], |row| row.get(0))?;
+        Ok(u32::try_from(last - i64::from(count) + 1).unwrap_or(1))
     }
 
     /// A number that was kept under a name.

@@ -52,12 +52,21 @@ pub(crate) fn scenarios() -> Vec<Single> {
     ]
 }
 
+/// Takes away a directory once nothing is mounted there and below: what is bound there is the host's own.
+const CLEAR: &str = r#"
+mounts() { awk -v top="$1" '$5 == top || index($5, top "/") == 1 { print $5 }' /proc/self/mountinfo; }
+clear() {
+    for _ in 1 2 3 4; do mounts "$1" | sort -r | while read -r at; do umount -l "$at"; done; done
+    [ -n "$(mounts "$1")" ] || rm -rf "$1"
+}
+"#;
+
 /// Takes down with its value what a scenario mounted.
 struct Undo(&'static str);
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        let _ = process::run(&["bash", "-c", self.0]);
+        let _ = process::run(&["bash", "-c", &format!("{CLEAR}{}", self.0)]);
     }
 }
 
@@ -86,9 +95,7 @@ fn grant(name: &str, paths: &[&str], rest: &str) -> Check<Launch> {
 }
 
 fn second_mounts(_: &mut Context) -> Check {
-    let undo = Undo(
-        "umount /second/w/proc /second/w/bpf /second/cg /second/late; rm -rf /second; rmdir /sys/fs/cgroup/second",
-    );
+    let undo = Undo("clear /second; rmdir /sys/fs/cgroup/second");
     shell(
         "mkdir -p /second/w/{proc,bpf} /second/cg /second/late /sys/fs/cgroup/second
          mount -t proc proc /second/w/proc
@@ -137,9 +144,7 @@ fn second_mounts(_: &mut Context) -> Check {
 /// A root directory as ostree has it: programs from one place, and the whole of the host's filesystem
 /// beside it under another name.
 fn own_files(_: &mut Context) -> Check {
-    let undo = Undo(
-        "umount /own/x /own/late /own/{sysroot,run,usr,proc,dev} /own/run2; rm -rf /own /var/lib/twin",
-    );
+    let undo = Undo("clear /own; rm -rf /var/lib/twin");
     shell(
         "mkdir -p /own/{usr,proc,dev,etc,tmp,run,run2,sysroot,x,late}; cd /own
          for l in bin sbin lib lib64; do ln -sfn usr/$l $l; done
@@ -205,7 +210,7 @@ fn own_files(_: &mut Context) -> Check {
 }
 
 fn deleted_source(_: &mut Context) -> Check {
-    let undo = Undo("umount /gone/b /gone/ns /gone/t /gone/d /gone/late; rm -rf /gone");
+    let undo = Undo("clear /gone");
     shell(
         "mkdir -p /gone/{a,b,t,d,late,w}; touch /gone/ns
          mount --bind /gone/a /gone/b; rmdir /gone/a
@@ -249,9 +254,7 @@ path = [\"/later/data/secret/**\", \"/later/disk/secret/**\", \"/later/shm/secre
 ";
 
 fn later_mounts(context: &mut Context) -> Check {
-    let undo = Undo(
-        "umount -l /later/d/* /later/data /later/shm /later/disk; umount -l /later; losetup -d /dev/loop6; rm -rf /later /tmp/later.img",
-    );
+    let undo = Undo("clear /later; losetup -d /dev/loop6; rm /tmp/later.img");
     shell(
         "mkdir -p /later; mount --bind /later /later; mount --make-rprivate /later
          mkdir -p /later/{data,disk,shm,d/{1,2,3,4,5,6,7}}
@@ -313,7 +316,7 @@ fn later_mounts(context: &mut Context) -> Check {
 }
 
 fn comes_and_goes(_: &mut Context) -> Check {
-    let undo = Undo("umount /comes/in/dir /comes/out/dir; rm -rf /comes");
+    let undo = Undo("clear /comes");
     shell(
         "mkdir -p /comes/{in,out}/dir; echo below > /comes/in/dir/below; echo x > /comes/out/dir/f",
     )?;
@@ -376,9 +379,7 @@ path = [\"/random/{a,r,d}/secret/**\"]
 const READ_ALL: &str = "grep -rhsE '^(a|r|d)-' /random | sort -u";
 
 fn random_mounts(context: &mut Context) -> Check {
-    let undo = Undo(
-        "umount -l /random/x/{1,2,3,4} /random/a /random/d; umount -l /random; losetup -d /dev/loop5; rm -rf /random /tmp/random.img",
-    );
+    let undo = Undo("clear /random; losetup -d /dev/loop5; rm /tmp/random.img");
     shell(
         "mkdir -p /random; mount --bind /random /random; mount --make-rprivate /random
          mkdir -p /random/{a,r,d,x/{1,2,3,4}}
@@ -465,7 +466,7 @@ fn random_mounts(context: &mut Context) -> Check {
 
 /// The same as [`random_mounts`] by a session that may mount, in a namespace of its own.
 fn own_random_mounts(_: &mut Context) -> Check {
-    let undo = Undo("umount -l /mine/a /mine; rm -rf /mine");
+    let undo = Undo("clear /mine");
     shell(
         "mkdir -p /mine; mount --bind /mine /mine; mount --make-rprivate /mine
          mkdir -p /mine/{a,r,x/{1,2,3,4}}; mount -t tmpfs none /mine/a
@@ -560,7 +561,7 @@ fn processor_seconds(pid: i32) -> Check<f64> {
 }
 
 fn burst(context: &mut Context) -> Check {
-    let undo = Undo("umount /burst/* ; rm -rf /burst");
+    let undo = Undo("clear /burst");
     shell("mkdir -p /burst/{1..30}")?;
     let launch = grant("burst", &["/burst/**"], "")?;
     let pid = context.daemon()?.pid();
@@ -589,7 +590,7 @@ fn burst(context: &mut Context) -> Check {
 }
 
 fn own_mounts(_: &mut Context) -> Check {
-    let undo = Undo("umount /own-m/*; rm -rf /own-m");
+    let undo = Undo("clear /own-m");
     shell(
         "mkdir -p /own-m/{w,x,y,p,b,up,work,secret/work}
          cp /usr/bin/true /own-m/w/true; echo kept > /own-m/secret/work/f",
@@ -685,7 +686,7 @@ if picked >= 0:
 "#;
 
 fn every_way(_: &mut Context) -> Check {
-    let undo = Undo("umount /every/*; rm -rf /every");
+    let undo = Undo("clear /every");
     shell("mkdir -p /every/{w,x,m}; mount -t tmpfs none /every/m")?;
     fs::write("/every/w/ways.py", WAYS).doing("write")?;
     let rest = "\n[process]\ncapabilities = [\"sys_admin\"]\n";
