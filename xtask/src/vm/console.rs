@@ -55,6 +55,14 @@ pub(super) fn findings(console: &str) -> Vec<String> {
         .collect()
 }
 
+/// The lines around the first that is `line`.
+pub(super) fn around(console: &str, line: &str) -> String {
+    let lines = console.lines().collect::<Vec<_>>();
+    let at = lines.iter().position(|other| *other == line).unwrap_or(0);
+    let shown = &lines[at.saturating_sub(12)..lines.len().min(at + 30)];
+    shown.iter().map(|line| format!("  {line}\n")).collect()
+}
+
 pub(super) fn panicked(console: &str) -> bool {
     console.contains("Kernel panic - not syncing")
 }

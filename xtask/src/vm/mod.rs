@@ -133,8 +133,9 @@ impl Outcome {
                 Some(format!("the VM could not run the command: {why}"))
             }
             End::Exited(_) if !self.findings.is_empty() => Some(format!(
-                "the kernel reported a defect of its own:\n  {}",
-                self.findings.join("\n  ")
+                "the kernel reported a defect of its own:\n  {}\nthe first, and what stands around it:\n{}",
+                self.findings.join("\n  "),
+                console::around(&self.console, &self.findings[0])
             )),
             End::Exited(_) => None,
         }
