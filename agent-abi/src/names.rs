@@ -18,6 +18,9 @@ pub const SOCKETS: &str = "SOCKETS";
 pub const TERMINALS: &str = "TERMINALS";
 /// Hash: address of a slave's inode to who unlocked it ([`Unlocked`](crate::terminal::Unlocked)).
 pub const UNLOCKED: &str = "UNLOCKED";
+/// Array of one `u32`: the last number that a session got. It lives as long as [`LABELS`], so that no label
+/// comes again even if the store is lost.
+pub const NUMBERS: &str = "NUMBERS";
 /// Array: slot to the terminal's session that `bailiff run` made for it
 /// ([`Jobs`](crate::terminal::Jobs)).
 pub const JOBS: &str = "JOBS";

@@ -256,6 +256,9 @@ pub static OBJECTS: HashMap<u64, Label, MAX_IPC_OBJECTS, { BPF_F_NO_PREALLOC as 
     HashMap::new();
 
 #[btf_map]
+pub static NUMBERS: Array<u32, 1> = Array::new();
+
+#[btf_map]
 pub static JOBS: Array<Jobs, MAX_SESSIONS> = Array::new();
 
 #[btf_map]
@@ -318,6 +321,7 @@ pub fn is_own(map: u64) -> bool {
         || is((&raw const SCRATCH).cast())
         || is((&raw const DIRECTORIES).cast())
         || is((&raw const OBJECTS).cast())
+        || is((&raw const NUMBERS).cast())
         || is((&raw const JOBS).cast())
         || is((&raw const QUEUES).cast())
         || is((&raw const SOCKETS).cast())

@@ -170,15 +170,17 @@ impl Daemon {
         seen: Seen,
         uid: u32,
     ) -> Result<Arc<Live>, RequestError> {
-        let installed = self.kernel().installed()?;
-        let floor = installed
-            .iter()
-            .map(|(_, header)| header.generation)
-            .max()
-            .unwrap_or(0);
+        // Also of sessions that the store does not know, if it was lost.
+        let (installed, last) = {
+            let kernel = self.kernel();
+            (kernel.installed()?, kernel.last_number()?)
+        };
+        let generations = installed.iter().map(|(_, header)| header.generation);
+        let floor = generations.chain([last]).max().unwrap_or(0);
         let number = self
             .blocking(move |daemon| daemon.store.next(Counter::Session, floor))
             .await?;
+        self.kernel().note_number(number)?;
         let name = format!("{}-{number}", file_name(&prepared.name));
         let Seen { place, view, sight } = seen;
         let own_cgroup = place.cgroup.is_none();

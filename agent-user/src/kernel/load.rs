@@ -42,6 +42,7 @@ pub(super) const MAPS: &[&str] = &[
     names::IMAGES,
     names::CGROUPS,
     names::OBJECTS,
+    names::NUMBERS,
     names::JOBS,
     names::QUEUES,
     names::SETTLING,

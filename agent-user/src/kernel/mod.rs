@@ -101,6 +101,7 @@ pub struct Kernel {
     /// Keyed by a descriptor of the slave.
     terminals: Map<i32, Owners>,
     jobs: Map<u32, Jobs>,
+    numbers: Map<u32, u32>,
     images: Map<u32, u32>,
     cgroups: Map<u64, Label>,
     census: census::Iterator,
@@ -132,6 +133,7 @@ impl Kernel {
             interrupted,
             labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
             terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
+            numbers: Map::open(names::NUMBERS, &map_pin(names::NUMBERS))?,
             jobs: Map::open(names::JOBS, &map_pin(names::JOBS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
             cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
@@ -332,6 +334,16 @@ impl Kernel {
         let mut owners = self.terminals.get(&key)?.unwrap_or_default();
         owners.labels[Owners::place(label.generation)] = label;
         self.terminals.set(&key, &owners)
+    }
+
+    /// The last number that a session got, as far as the kernel side lives back.
+    pub fn last_number(&self) -> Result<u32, KernelError> {
+        Ok(self.numbers.get(&0)?.unwrap_or(0))
+    }
+
+    pub fn note_number(&mut self, number: u32) -> Result<(), KernelError> {
+        let last = self.last_number()?.max(number);
+        self.numbers.set(&0, &last)
     }
 
     /// Lets a session say which of its jobs is in the foreground of the terminal that was made for it:

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::Read,
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -198,7 +199,12 @@ fn finish(launch: &Launch, words: &[String], patience: Duration) -> Check<String
         })?;
         std::thread::sleep(Duration::from_millis(100));
     }
-    let bytes = fs::read(&log).doing("read the log")?;
+    // The session may have made it as long as it likes.
+    let mut bytes = Vec::new();
+    let file = fs::File::open(&log).doing("open the log")?;
+    file.take(4 << 20)
+        .read_to_end(&mut bytes)
+        .doing("read the log")?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
