@@ -455,7 +455,7 @@ class User:
         while not re.search(wanted, self.said):
             left = until - time.time()
             if left < 0 or not select.select([self.master], [], [], left)[0]:
-                sys.exit(f'waited in vain for {wanted} in {self.said[-500:]}')
+                sys.exit(f'line {sys._getframe(1).f_lineno}: waited in vain for {wanted} in {self.said[-500:]}')
             try:
                 part = os.read(self.master, 65536)
             except OSError:
