@@ -29,7 +29,7 @@ pub(crate) struct Test {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// End a VM after so many seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1500)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2400)]
     timeout: u64,
     /// Add to the kernel's command line, such as "lsm=landlock,bpf".
     #[arg(long, value_name = "WORDS")]
