@@ -58,14 +58,13 @@ impl Subject {
     #[inline(always)]
     pub fn borrowed_credentials(&self) -> Option<*const Credentials> {
         // SAFETY: `current` is a valid task.
-        let (now, own, flags): (*const Credentials, *const Credentials, u32) = unsafe {
+        let (now, own): (*const Credentials, *const Credentials) = unsafe {
             (
                 load(self.task, &TASK_CREDENTIALS),
                 load(self.task, &TASK_REAL_CREDENTIALS),
-                load(self.task, &TASK_FLAGS),
             )
         };
-        let borrowed = now != own && flags & IO_WORKER == 0 && !self.may(Surface::IoUring);
+        let borrowed = now != own && !self.is_ring_worker() && !self.may(Surface::IoUring);
         borrowed.then_some(now)
     }
 
@@ -78,6 +77,14 @@ impl Subject {
         } else {
             NOBODYS_ACCOUNT
         }
+    }
+
+    /// Whether the current task works on what was put into an `io_uring`.
+    #[inline(always)]
+    pub fn is_ring_worker(&self) -> bool {
+        // SAFETY: `current` is a valid task.
+        let flags: u32 = unsafe { load(self.task, &TASK_FLAGS) };
+        flags & IO_WORKER != 0
     }
 
     /// Whether `task` is of the same session.

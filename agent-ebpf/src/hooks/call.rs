@@ -22,6 +22,8 @@ const CAP_PERFMON: u32 = 38;
 /// `TS_COMPAT` in `thread_info::status`: a call by a number of the 32-bit table.
 const COMPAT: u32 = 2;
 
+const IO_URING_ENTER: u64 = 426;
+
 /// The last call that this table knows (`rseq_slice_yield`, 7.0). x32 numbers are above it too.
 const LAST: u64 = 471;
 
@@ -41,7 +43,12 @@ pub(super) fn used_for(subject: &Subject, capability: u32, namespace: *const Use
                 56 | 272 | 308 | 435 => (!namespaces, Right::KernelNamespace),
                 // pivot_root, mount, umount2; open_tree to fspick; mount_setattr, open_tree_attr
                 155 | 165 | 166 | 428..=433 | 442 | 467 => (!mount, Right::KernelMount),
-                call => (call > LAST, Right::KernelMount),
+                // Any of those above, and a look-up too.
+                call if call > LAST => {
+                    let shut = !mount || !namespaces || is_initial(namespace);
+                    (shut, Right::KernelMount)
+                }
+                _ => return 0,
             }
         }
         // ioctl, perf_event_open, bpf
@@ -91,13 +98,32 @@ fn looks_up_a_path(call: u64) -> bool {
     // faccessat; statx; io_uring_enter; openat2, faccessat2, process_madvise
     matches!(
         call,
-        2 | 4 | 6 | 21 | 78 | 85 | 89 | 217 | 257 | 262 | 267 | 269 | 332 | 426 | 437 | 439 | 440
+        2 | 4
+            | 6
+            | 21
+            | 78
+            | 85
+            | 89
+            | 217
+            | 257
+            | 262
+            | 267
+            | 269
+            | 332
+            | IO_URING_ENTER
+            | 437
+            | 439
+            | 440
     )
 }
 
-/// Number of the system call under way; above [`LAST`] where it is one of another ABI.
+/// Number of the system call under way; above [`LAST`] where it is one of another ABI. A worker of a ring has
+/// none: its registers are those of whoever made it.
 #[inline(always)]
 fn number(subject: &Subject) -> u64 {
+    if subject.is_ring_worker() {
+        return IO_URING_ENTER;
+    }
     // SAFETY: `current` is a valid task; the helper returns its registers, never NULL.
     unsafe {
         let status: u32 = load(subject.task, &TASK_STATUS);

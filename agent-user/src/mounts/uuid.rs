@@ -42,12 +42,17 @@ pub(super) fn of(mounts: &[Mount], root: BorrowedFd<'_>) -> HashMap<u32, Uuid> {
     known
 }
 
+/// Looks up what the kernel has at hand, and asks nobody: above the point there may be a filesystem that a
+/// session or another machine serves, and does not answer for. What a mount is on is at hand.
+/// Minimum kernel: 5.12.
+const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
+
 /// The directory that the mount shows, unless another mount covers it.
 fn open(mount: &Mount, root: BorrowedFd<'_>) -> Option<OwnedFd> {
     use std::os::unix::ffi::OsStrExt;
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS | RESOLVE_CACHED);
     let point = Path::new(std::ffi::OsStr::from_bytes(&mount.point));
     let directory = openat2(root.as_fd(), point, how).ok()?;
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", directory.as_raw_fd())).ok()?;

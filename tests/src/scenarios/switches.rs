@@ -65,6 +65,27 @@ def read(path):
 def raise_limit():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard + 1))
+def ring_memory(setup, flags):
+    # An openat in a ring, by a worker (IOSQE_ASYNC) or the ring's own thread (IORING_SETUP_SQPOLL).
+    parameters = ctypes.create_string_buffer(120)
+    struct.pack_into('I', parameters, 8, setup)
+    struct.pack_into('I', parameters, 16, 1000)
+    fd = call(425, 4, parameters)
+    tail, array = (struct.unpack_from('I', parameters, at)[0] for at in (44, 64))
+    done, entries = (struct.unpack_from('I', parameters, at)[0] for at in (84, 100))
+    ring, queue = mmap.mmap(fd, 4096), mmap.mmap(fd, 4096, offset=0x10000000)
+    path = ctypes.create_string_buffer(f'/proc/{victim}/environ'.encode())
+    struct.pack_into('BBHiQQIIQ', queue, 0, 18, flags, 0, -100, 0, ctypes.addressof(path), 0, 0, 1)
+    struct.pack_into('I', ring, array, 0)
+    struct.pack_into('I', ring, tail, 1)
+    call(426, fd, 0 if setup else 1, 0, 2 if setup else 0, None, 0)
+    until = time.time() + 10
+    while struct.unpack_from('I', ring, done)[0] == 0:
+        if time.time() > until: raise OSError(110, '')
+        time.sleep(0.01)
+    opened = struct.unpack_from('i', ring, entries + 8)[0]
+    if opened < 0: raise OSError(-opened, '')
+    os.read(opened, 1)
 EINVAL, ENOENT, ENOEXEC, EFAULT, ESRCH = 22, 2, 8, 14, 3
 probes = {
     'userns': unshare(0x10000000), 'newns': unshare(0x20000), 'newuts': unshare(0x4000000),
@@ -79,6 +100,7 @@ probes = {
     'bpf_kprobe': lambda: bpf(5, 2, passed=(EINVAL, EFAULT, 7)),
     'perf': lambda: call(298, ctypes.create_string_buffer(struct.pack('IIQ', 1, 112, 0), 112), 0, -1, -1, 0),
     'io_uring': lambda: call(425, 4, ctypes.create_string_buffer(120)),
+    'worker_memory': lambda: ring_memory(0, 16), 'thread_memory': lambda: ring_memory(2, 0),
     'userfaultfd': lambda: call(323, 1), 'add_key': lambda: call(248, b'user', b'k', b'v', 1, -1),
     'delete_module': lambda: call(176, b'nonexistent', 0x800, passed=(ENOENT,)),
     'init_module': lambda: call(175, b'x' * 64, 64, b'', passed=(ENOEXEC, EINVAL)),
@@ -192,6 +214,12 @@ fn rows() -> Vec<(String, Row)> {
             "namespaces = true",
             NAMESPACES,
             &["syslog", "setns"],
+        ),
+        switch(
+            "capabilities = [\"sys_admin\", \"perfmon\"]",
+            "io_uring = true",
+            &["hostname", "io_uring"],
+            &["syslog", "perf"],
         ),
         switch(
             "capabilities = [\"sys_module\"]",
@@ -362,6 +390,8 @@ fn try_all(victim: &Background) -> Check {
         "fsmount",
         "mount_setattr",
         "bpf_map",
+        "worker_memory",
+        "thread_memory",
         "ptrace",
         "terminal",
     ] {
