@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::{Event, RuleRef},
     clock::BootClock,
-    kernel::{EventStream, OwnedEvent},
+    kernel::{EventStream, OwnedEvent, SELF_CHECK},
     store::lost_row,
 };
 
@@ -25,8 +25,6 @@ use crate::{
 const DROPS: Duration = Duration::from_secs(2);
 /// How soon a writer that has enough is asked again.
 const LATER: Duration = Duration::from_millis(20);
-/// The label of the kernel side's own check at start, whose refusal is nobody's.
-const SELF_CHECK: u32 = u32::MAX;
 /// Under which name the store keeps how many drops were reported.
 const REPORTED: &str = "reported-drops";
 
@@ -141,7 +139,7 @@ impl Pump {
         let clock = BootClock::now();
         let events = batch
             .iter()
-            .filter(|event| event.event.generation != SELF_CHECK)
+            .filter(|event| event.event.generation != SELF_CHECK.generation)
             .map(|event| self.decision(event, clock))
             .collect::<Vec<_>>();
         if !events.is_empty() {

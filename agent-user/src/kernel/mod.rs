@@ -45,6 +45,7 @@ pub use error::KernelError;
 pub use events::{EventStream, OwnedEvent};
 pub use labels::Labels;
 use load::{census_pin, map_pin};
+pub use self_check::LABEL as SELF_CHECK;
 use sys::{Map, PrefixKey, array_of_one};
 pub use unattached::{OtherHooks, UnattachedHook};
 

@@ -24,8 +24,8 @@ use nix::{
 use super::{Kernel, KernelError, OwnedEvent, SuperblockEntry};
 use crate::process::ProcessHandle;
 
-/// Slot 0 belongs to the check, sessions use the others.
-const LABEL: Label = Label {
+/// Slot 0 belongs to the check, sessions use the others. What it is refused is nobody's.
+pub const LABEL: Label = Label {
     slot: 0,
     generation: u32::MAX,
 };
