@@ -266,6 +266,11 @@ fn the_rest_of_a_grant_counts() {
             "",
             Relation::Equal,
         ),
+        (
+            "[[unix]]\nallow = [\"connect\"]\nname = [\"@*\"]\n",
+            "",
+            Relation::Wider,
+        ),
     ];
     for (a, b, relation) in cases {
         let found = compare(&grant(a), &grant(b));

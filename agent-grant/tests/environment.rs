@@ -86,6 +86,11 @@ fn grants_are_compared_by_names() {
             Relation::Equal,
         ),
         ("default = false", "", Relation::Narrower),
+        (
+            "default = false",
+            "default = false\nkeep = [\"*\"]",
+            Relation::Narrower,
+        ),
         ("keep = [\"A\"]", "keep = [\"B\"]", Relation::Incomparable),
         ("set = { A = \"1\" }", "", Relation::Wider),
         ("set = { A = \"1\" }", "keep = [\"A\"]", Relation::Narrower),

@@ -37,8 +37,10 @@ pub(super) fn contrasts(first: &NameTable, second: &NameTable) -> Option<Vec<Con
     }
     let bytes = bytes(&sides);
     let start = [0, 1].map(|side| start(&sides[side]));
-    let mut nodes = vec![(start.clone(), Vec::new())];
-    let mut seen: FxHashSet<[Positions; 2]> = FxHashSet::from_iter([start]);
+    // The empty name is none, so a name that stands where it does is yet to be looked at: all
+    // names of `*` do.
+    let mut nodes = vec![(start, Vec::new())];
+    let mut seen: FxHashSet<[Positions; 2]> = FxHashSet::default();
     let mut found: Vec<Contrast> = Vec::new();
     let mut at = 0;
     while let Some((positions, name)) = nodes.get(at).cloned() {
