@@ -78,6 +78,11 @@ impl Client {
         }
     }
 
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.call(Method::GET, path, Bytes::new()).await
     }

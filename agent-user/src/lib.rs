@@ -15,4 +15,5 @@ pub mod kernel;
 pub mod mounts;
 pub mod process;
 pub mod render;
+pub mod self_test;
 pub mod store;

@@ -89,9 +89,9 @@ fn run(filter: &[&str], list: bool) -> ExitCode {
     let wanted = |name: &str| filter.iter().all(|word| holds(name, word));
     let mut report = Report::default();
     let mut context = Context { daemon: None };
-    if !list && failures::boots_without_bpf() {
+    if !list && (failures::boots_without_bpf() || failures::boots_locked_down()) {
         run_singles(
-            failures::without_bpf(),
+            failures::refusing(),
             &wanted,
             list,
             &mut context,

@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::{
     JsonArg,
     output::{block_on, print, print_json},
+    self_test::SelfTest,
 };
 use crate::{
     api::{Page, SCHEMA, Status},
     client::{Client, ClientError},
-    kernel::{Check, Enforcement, OtherHooks, diagnose, other_hooks},
+    kernel::{Check, Enforcement, OtherHooks, diagnose, other_hooks, rehearse},
     render::{
         Table, escape,
         style::{BAD, FAINT, GOOD, STRONG, WARN, paint},
@@ -22,6 +23,9 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
+    /// Try acts of each kind that must be refused, and twins that must not, in a session of its own.
+    #[arg(long)]
+    self_test: bool,
     #[command(flatten)]
     json: JsonArg,
 }
@@ -35,6 +39,8 @@ struct Findings {
     /// `None` where no daemon answers; `daemon_error` says why.
     daemon: Option<Status>,
     daemon_error: Option<String>,
+    /// With `--self-test`.
+    self_test: Option<SelfTest>,
     /// As the daemon attached them.
     hooks: Vec<serde_json::Value>,
     /// Hooks of the running kernel that are not attached, and why; `None` where its type information
@@ -55,14 +61,29 @@ struct Hook {
 pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let mut checks = diagnose();
     let (daemon, hooks) = block_on(ask(client))?;
-    if let Ok(status) = &daemon {
-        checks.push(Check::new("enforcement", enforcement(&status.enforcement)));
+    match &daemon {
+        Ok(status) => checks.push(Check::new("enforcement", enforcement(&status.enforcement))),
+        // Whatever keeps it from starting is found as it would find it.
+        Err(ClientError::Unreachable { .. }) if checks.iter().all(|check| check.ok) => {
+            checks.push(Check::new("programs", programs()));
+        }
+        Err(_) => {}
+    }
+    let self_test = match args.self_test {
+        true => Some(block_on(SelfTest::run(client))?),
+        false => None,
+    };
+    if daemon.is_ok() {
+        // Only the daemon needs them.
+        checks.retain(|check| check.ok || check.name != "privileges");
     }
     // What is wrong comes first.
     checks.sort_by_key(|check| check.ok);
     let findings = Findings {
         schema: SCHEMA,
-        ok: checks.iter().all(|check| check.ok),
+        ok: checks.iter().all(|check| check.ok)
+            && self_test.as_ref().is_none_or(|self_test| self_test.ok),
+        self_test,
         checks,
         daemon_error: daemon.as_ref().err().map(ToString::to_string),
         daemon: daemon.ok(),
@@ -99,6 +120,14 @@ fn enforcement(enforcement: &Enforcement) -> Found {
             "end the sessions, and restart the daemon".into(),
         )),
     }
+}
+
+fn programs() -> Found {
+    let number = rehearse().map_err(|error| {
+        let remedy = "the daemon does not start before that is put right; if nothing says how, please report it with `uname -r`";
+        (error.to_string(), remedy.to_owned())
+    })?;
+    Ok(format!("the kernel takes all {number}"))
 }
 
 fn lines(findings: &Findings) -> String {
@@ -169,6 +198,9 @@ fn lines(findings: &Findings) -> String {
     }
     if let Some(others) = &findings.other_hooks {
         text += &other_lines(others);
+    }
+    if let Some(self_test) = &findings.self_test {
+        text += &self_test.lines();
     }
     text + if findings.ok {
         "\nThis host can enforce grants.\n"

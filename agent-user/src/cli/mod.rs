@@ -10,6 +10,7 @@ mod output;
 mod ps;
 mod report;
 mod run;
+mod self_test;
 mod status;
 mod stop;
 mod tag;
@@ -69,6 +70,14 @@ enum Command {
     Grant(GrantCommand),
     /// See whether this host can enforce grants, and what it cannot see.
     Doctor(doctor::DoctorArgs),
+    /// Try what the self-test tries; for `doctor` and the daemon.
+    #[command(name = crate::self_test::COMMAND, hide = true)]
+    SelfTestActs {
+        place: PathBuf,
+        program: PathBuf,
+        #[command(flatten)]
+        others: crate::self_test::Others,
+    },
     /// Run the daemon, as root.
     Daemon(daemon::DaemonArgs),
 }
@@ -129,6 +138,11 @@ pub fn main() -> ExitCode {
         Command::Grant(GrantCommand::Test(args)) => grant::test::test(&args),
         Command::Grant(GrantCommand::Graph(args)) => grant::graph::graph(&args),
         Command::Doctor(args) => doctor::doctor(&args, &client),
+        Command::SelfTestActs {
+            place,
+            program,
+            others,
+        } => crate::self_test::main(&place, &program, &others).map_err(Into::into),
         Command::Daemon(args) => daemon::daemon(args, cli.socket),
     };
     result.unwrap_or_else(|error| failure::report(&error))

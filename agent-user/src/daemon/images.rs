@@ -229,7 +229,7 @@ impl Daemon {
     }
 
     /// Never the same twice while the host is up.
-    fn next_epoch(&self) -> u32 {
+    pub(super) fn next_epoch(&self) -> u32 {
         self.next_epoch.fetch_add(1, Relaxed)
     }
 

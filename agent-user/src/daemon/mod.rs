@@ -16,6 +16,7 @@ mod patient;
 mod peer;
 mod pump;
 mod reach;
+mod self_test;
 mod server;
 mod sessions;
 mod shares;

@@ -177,6 +177,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     tokio::spawn(Pump::new(Arc::clone(&daemon), stream, drains, owed).run());
     tokio::spawn(notices::follow(Arc::clone(&daemon), notices));
     tokio::spawn(Arc::clone(&daemon).renew_epochs());
+    daemon.self_test().await?;
     let listener = listen(&settings.socket)?;
     door::open(Arc::clone(&daemon), listener, router(Arc::clone(&daemon)))?;
     tracing::info!("listening on {}", settings.socket.display());

@@ -32,12 +32,13 @@ impl Check {
     }
 }
 
-/// Looks at this host without changing it: privileges, kernel, LSM list, BTF, cgroup v2, bpffs.
+/// Looks at this host without changing it: privileges, kernel, lockdown, LSM list, BTF, cgroup v2, bpffs.
 #[must_use]
 pub fn diagnose() -> Vec<Check> {
     vec![
         Check::new("privileges", privileges()),
         Check::new("kernel", kernel()),
+        Check::new("lockdown", lockdown()),
         Check::new("BPF LSM", bpf_lsm()),
         Check::new("type information", type_information()),
         Check::new("cgroup v2", cgroup2()),
@@ -70,6 +71,25 @@ fn kernel() -> Found {
             "Bailiff needs Linux 6.1 or newer".into(),
         )),
     }
+}
+
+/// `lockdown=confidentiality` keeps programs from reading kernel memory
+/// (`LOCKDOWN_BPF_READ_KERNEL`), which every walk along a path does.
+fn lockdown() -> Found {
+    // Without the module, or without securityfs, nothing is locked down, or another check tells.
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let level = text
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .map_or("none", |(level, _)| level);
+    if level != "confidentiality" {
+        return Ok(level.into());
+    }
+    Err((
+        "the kernel is locked down for confidentiality: eBPF programs may not read its memory"
+            .into(),
+        "boot with `lockdown=integrity`, or without `lockdown=`, on the kernel command line".into(),
+    ))
 }
 
 fn bpf_lsm() -> Found {

@@ -99,12 +99,7 @@ pub(super) struct Attached {
 /// Makes sure that this build's programs are attached and pinned; takes over what an earlier
 /// daemon of the same build left.
 pub(super) fn ensure_attached() -> Result<Attached, KernelError> {
-    if OBJECT.is_empty() {
-        return Err(KernelError::Load(
-            "this binary was built without the eBPF object; build it with `cargo xtask build`"
-                .into(),
-        ));
-    }
+    has_object()?;
     let btf = Btf::of_running_kernel()?;
     let wanted = wanted_hooks(&btf)?;
     let directory = build_directory();
@@ -127,6 +122,16 @@ pub(super) fn ensure_attached() -> Result<Attached, KernelError> {
         directory,
         interrupted,
     })
+}
+
+fn has_object() -> Result<(), KernelError> {
+    if OBJECT.is_empty() {
+        return Err(KernelError::Load(
+            "this binary was built without the eBPF object; build it with `cargo xtask build`"
+                .into(),
+        ));
+    }
+    Ok(())
 }
 
 /// The hooks that this kernel has, checked against what the programs read.
@@ -247,11 +252,33 @@ fn spelled(name: &str) -> &str {
     name.strip_suffix("__nullable").unwrap_or(name)
 }
 
+/// Does all that a start does before it attaches, and leaves nothing behind: whether this kernel
+/// takes every program.
+///
+/// # Errors
+/// What would keep the daemon from starting.
+pub fn rehearse() -> Result<usize, KernelError> {
+    has_object()?;
+    let btf = Btf::of_running_kernel()?;
+    let wanted = wanted_hooks(&btf)?;
+    let mut ebpf = load_maps(&btf, &[])?;
+    let aya_btf = aya::Btf::from_sys_fs().map_err(|error| KernelError::Btf(error.to_string()))?;
+    for hook in &wanted {
+        load_program(&mut ebpf, hook, &aya_btf).map_err(|reason| failed(hook, reason))?;
+    }
+    Ok(wanted.len())
+}
+
 fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
-    let object = relocate(OBJECT, &values(btf)?)?;
-    let pins: Vec<_> = MAPS.iter().map(|name| (*name, map_pin(name))).collect();
-    pinned::check(object.bytes())?;
     make_labels()?;
+    load_maps(btf, MAPS)
+}
+
+/// With these maps pinned, or taken over.
+fn load_maps(btf: &Btf, pinned: &[&'static str]) -> Result<Ebpf, KernelError> {
+    let object = relocate(OBJECT, &values(btf)?)?;
+    pinned::check(object.bytes())?;
+    let pins: Vec<_> = pinned.iter().map(|name| (*name, map_pin(name))).collect();
     let mut loader = EbpfLoader::new();
     loader.allow_unsupported_maps();
     for (name, pin) in &pins {
@@ -478,7 +505,7 @@ fn pin_error(path: &Path, error: &io::Error) -> KernelError {
     }
 }
 
-/// An error with its causes, the verifier's last lines among them.
+/// An error with its causes, in a few lines: of the verifier's log only what it objects to.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -486,5 +513,48 @@ fn chain(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    text
+    shorten(&text)
+}
+
+/// Lines of a log that are shown, and characters of each.
+const LINES: usize = 3;
+const WIDTH: usize = 200;
+
+/// The first line, and the last ones that are not the verifier's counts. The whole is logged.
+fn shorten(text: &str) -> String {
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| {
+            let counts = ["processed ", "verification time ", "stack depth "];
+            !line.is_empty() && !counts.iter().any(|begin| line.starts_with(begin))
+        })
+        .map(|line| line.chars().take(WIDTH).collect::<String>())
+        .collect::<Vec<_>>();
+    if lines.len() <= LINES + 1 {
+        return lines.join("; ");
+    }
+    tracing::debug!("{text}");
+    let last = &lines[lines.len() - LINES..];
+    format!("{}; … {}", lines[0], last.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shorten;
+
+    #[test]
+    fn of_a_log_what_it_ends_with_is_said() {
+        assert_eq!(shorten("one\n\ntwo"), "one; two");
+        let log = format!(
+            "refused\n{}not allowed\nprocessed 9 insns\n",
+            "0: (b7) r0 = 0\n".repeat(5000)
+        );
+        let said = shorten(&log);
+        assert!(
+            said.starts_with("refused; … ") && said.ends_with("not allowed"),
+            "{said}"
+        );
+        assert!(shorten(&"x".repeat(100_000)).len() <= 200);
+    }
 }

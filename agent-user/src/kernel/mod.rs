@@ -44,6 +44,7 @@ pub use diagnose::{Check, diagnose};
 pub use error::KernelError;
 pub use events::{EventStream, OwnedEvent};
 pub use labels::Labels;
+pub use load::rehearse;
 use load::{census_pin, map_pin};
 pub use self_check::LABEL as SELF_CHECK;
 use sys::{Map, PrefixKey, array_of_one};
@@ -90,6 +91,14 @@ impl SuperblockEntry {
             instance: self.instance,
         }
     }
+}
+
+/// The families of hooks.
+pub fn hook_families() -> impl Iterator<Item = &'static str> {
+    let families = hooks::HOOKS.iter().map(|hook| hook.family);
+    families
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
 }
 
 /// The attached kernel side.

@@ -19,6 +19,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
     let new = |name, run| Single::new("enforcement", name, run);
     vec![
         new(
+            "the self-test tries every family of hooks, and leaves nothing",
+            self_test,
+        ),
+        new(
             "pins that are removed while the daemon runs come back, and nothing is lifted",
             pins_removed,
         ),
@@ -60,6 +64,55 @@ fn new_is_limited(launch: &Launch) -> Check {
             )
         },
     )
+}
+
+/// What the self-test makes.
+fn scratch() -> Check<String> {
+    shell("ls -d /run/bailiff-self-test-* /run/user/*/bailiff-self-test-* 2>/dev/null || true; ipcs -m")
+        .map(|ended| ended.stdout)
+}
+
+fn self_test(_: &mut Context) -> Check {
+    let launch = scene()?;
+    let before = scratch()?;
+    let told = process::run(&[BAILIFF, "doctor", "--self-test", "--json"])?;
+    let findings: serde_json::Value = serde_json::from_str(&told.stdout).doing("read JSON")?;
+    let acts = findings["self_test"]["acts"].as_array();
+    let acts = acts.map_or(&[][..], Vec::as_slice);
+    let good = acts.iter().filter(|act| act["result"] == "good").count();
+    ensure(acts.len() >= 18 && good == acts.len(), || {
+        format!("expected every act refused, saw {}", findings["self_test"])
+    })?;
+    ensure(told.code == 0 && findings["ok"] == true, || {
+        format!(
+            "expected success, saw {}: {}",
+            told.code, findings["checks"]
+        )
+    })?;
+    // Who is not in the group starts no session, and so tries nothing.
+    let user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
+    let told = process::run(&[&user[..], &[BAILIFF, "doctor", "--self-test"]].concat())?;
+    ensure(
+        told.code == 1 && told.stdout.contains("self-test") && told.stdout.contains("group"),
+        || {
+            format!(
+                "expected that nothing is tried, saw {}: {}",
+                told.code,
+                told.tail()
+            )
+        },
+    )?;
+    let text = process::must(&[BAILIFF, "doctor", "--self-test"])?.stdout;
+    let summary = format!("{good} of {good} acts beyond a grant were refused");
+    ensure(
+        text.contains(&summary) && text.contains("refused as process.ipc"),
+        || text,
+    )?;
+    let after = scratch()?;
+    ensure(before == after, || {
+        format!("the self-test left its things: {before} before, {after} after")
+    })?;
+    new_is_limited(&launch)
 }
 
 fn pins_removed(context: &mut Context) -> Check {
@@ -155,6 +208,12 @@ fn gap(context: &mut Context) -> Check {
             .run(&format!("cat {SECRET_FILE}"))
             .is_ok_and(|(code, _)| code == 0)
     })?;
+    // A look of somebody who wonders why there is no daemon.
+    let doctor = process::run(&[BAILIFF, "doctor"])?;
+    ensure(
+        doctor.code == 0 && doctor.stdout.contains("the kernel takes all"),
+        || format!("expected that a daemon could start, saw {}", doctor.stdout),
+    )?;
     context.daemon = Some(Daemon::start()?);
     session.may_not(&format!("cat {SECRET_FILE}"))?;
     let name = session.session.clone();

@@ -32,6 +32,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
         alone("the daemon says that type information is missing", no_btf),
         alone("the daemon says that bpffs is missing", no_bpffs),
         alone(
+            "doctor says first that the kernel takes no program",
+            takes_no_program,
+        ),
+        alone(
             "the daemon says that a map is of another version",
             other_version,
         ),
@@ -43,16 +47,58 @@ pub(crate) fn scenarios() -> Vec<Single> {
     ]
 }
 
-/// Scenarios for a kernel that was started without `bpf` in its list of security modules.
-pub(crate) fn without_bpf() -> Vec<Single> {
-    vec![
-        Single::new(
-            "boot",
-            "the daemon says that the BPF LSM is missing",
-            no_bpf_lsm,
+/// Root without the capabilities that programs need.
+fn takes_no_program(_: &mut Context) -> Check {
+    let doctor = process::run(&[
+        "setpriv",
+        "--bounding-set=-sys_admin,-bpf",
+        BAILIFF,
+        "doctor",
+    ])?;
+    says(&doctor, &["cannot enforce grants"])?;
+    begins_with(&doctor, "programs")
+}
+
+/// The check that is bad comes first, in few words.
+fn begins_with(doctor: &process::Ended, check: &str) -> Check {
+    let first = doctor.stdout.lines().nth(1).unwrap_or_default();
+    ensure(
+        first.contains("BAD") && first.contains(check) && doctor.stdout.len() < 2000,
+        || format!("expected `doctor` to begin with it, saw {}", doctor.stdout),
+    )
+}
+
+/// Scenarios for a kernel that was started so that nothing can be enforced on it.
+pub(crate) fn refusing() -> Vec<Single> {
+    let (name, run): (_, fn(&mut Context) -> Check) = if boots_without_bpf() {
+        ("the daemon says that the BPF LSM is missing", no_bpf_lsm)
+    } else {
+        (
+            "the daemon says that the kernel is locked down",
+            locked_down,
         )
-        .alone(),
-    ]
+    };
+    vec![Single::new("boot", name, run).alone()]
+}
+
+/// Whether this kernel keeps its memory from eBPF programs.
+pub(crate) fn boots_locked_down() -> bool {
+    fs::read_to_string("/sys/kernel/security/lockdown")
+        .is_ok_and(|levels| levels.contains("[confidentiality]"))
+}
+
+fn locked_down(_: &mut Context) -> Check {
+    let daemon = process::run(&["timeout", "60", BAILIFF, "daemon"])?;
+    says(
+        &daemon,
+        &["locked down for confidentiality", "lockdown=integrity"],
+    )?;
+    ensure(daemon.stderr.len() < 1000, || {
+        format!("the daemon says {} bytes", daemon.stderr.len())
+    })?;
+    let doctor = process::run(&[BAILIFF, "doctor"])?;
+    says(&doctor, &["lockdown=integrity", "cannot enforce grants"])?;
+    begins_with(&doctor, "lockdown")
 }
 
 /// Whether this kernel was.

@@ -39,8 +39,14 @@ pub(crate) struct Test {
     words: Vec<OsString>,
 }
 
-/// A kernel command line on which Bailiff cannot enforce.
-const WITHOUT_BPF: &str = "lsm=landlock,lockdown,yama,integrity,apparmor";
+/// Kernel command lines on which Bailiff cannot enforce, and what is said of them.
+const REFUSING: [(&str, &str); 2] = [
+    (
+        "lsm=landlock,lockdown,yama,integrity,apparmor",
+        " without bpf",
+    ),
+    ("lockdown=confidentiality", " locked down"),
+];
 
 /// One VM.
 struct Boot {
@@ -90,6 +96,10 @@ impl Test {
         };
         let everything = self.words.is_empty() && self.append.is_empty();
         let refusing = kernels.last().filter(|_| everything).cloned();
+        let refusing = refusing
+            .into_iter()
+            .flat_map(|kernel| REFUSING.map(|refusing| (kernel.clone(), refusing)));
+        let refusing = refusing.collect::<Vec<_>>();
         let mut boots: Vec<_> = kernels
             .into_iter()
             .map(|kernel| Boot {
@@ -99,10 +109,10 @@ impl Test {
             })
             .collect();
         // Where the daemon must refuse to start; the scenarios see it, and try only that.
-        boots.extend(refusing.map(|kernel| Boot {
+        boots.extend(refusing.into_iter().map(|(kernel, (words, note))| Boot {
             kernel,
-            append: vec![WITHOUT_BPF.into()],
-            note: " without bpf",
+            append: vec![words.into()],
+            note,
         }));
         boots
     }
