@@ -20,6 +20,7 @@ use aya::{
 use super::{
     HookCoverage,
     btf::{Btf, LSM_HOOK},
+    detach::detach_all,
     error::KernelError,
     hooks::{Attach, HOOKS, Hook},
     pinned,
@@ -57,6 +58,9 @@ pub(super) const MAPS: &[&str] = &[
     names::TAKEN,
 ];
 
+/// What a program's pin is called after its link's.
+pub(super) const PROGRAM: &str = "_program";
+
 /// Where a map is pinned.
 pub(super) fn map_pin(name: &str) -> PathBuf {
     Path::new(names::PIN_ROOT).join("maps").join(name)
@@ -69,7 +73,7 @@ pub(super) fn census_pin() -> PathBuf {
 
 /// Where this build's program of this name is pinned.
 pub(super) fn program_pin(name: &str) -> PathBuf {
-    build_directory().join(format!("{name}_program"))
+    build_directory().join(format!("{name}{PROGRAM}"))
 }
 
 /// Directory of this build's links and programs: another build's are replaced only once its own
@@ -109,7 +113,7 @@ pub(super) fn ensure_attached() -> Result<Attached, KernelError> {
         // Images, and nothing that looks at them: sessions were not limited for a time.
         interrupted = map_pin(names::IMAGES).exists() && !any_build_is_whole();
         // What a daemon that died in the middle left behind.
-        remove_tree(&directory)?;
+        detach_all(&directory)?;
         attach_all(&btf, &wanted, &directory)?;
         remove_other_builds(&directory)?;
     }
@@ -405,7 +409,7 @@ fn attach_program(ebpf: &mut Ebpf, hook: &Hook, directory: &Path) -> Result<(), 
 
 fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage {
     let attached = wanted.iter().any(|other| other.name == hook.name);
-    let info = ProgramInfo::from_pin(directory.join(format!("{}_program", hook.name)));
+    let info = ProgramInfo::from_pin(directory.join(format!("{}{PROGRAM}", hook.name)));
     HookCoverage {
         hook: match hook.attach {
             Attach::Lsm => format!("lsm/{}", hook.name),
@@ -485,17 +489,10 @@ fn remove_other_builds(keep: &Path) -> Result<(), KernelError> {
         .flatten()
     {
         if is_build(&entry.file_name()) && entry.path() != keep {
-            remove_tree(&entry.path())?;
+            detach_all(&entry.path())?;
         }
     }
     Ok(())
-}
-
-fn remove_tree(path: &Path) -> Result<(), KernelError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(pin_error(path, &error)),
-        _ => Ok(()),
-    }
 }
 
 fn pin_error(path: &Path, error: &io::Error) -> KernelError {

@@ -5,6 +5,7 @@
 mod attachment;
 mod btf;
 mod census;
+mod detach;
 mod diagnose;
 mod error;
 mod events;

@@ -24,6 +24,7 @@ const BPF_MAP_DELETE_ELEM: i64 = 3;
 const BPF_MAP_GET_NEXT_KEY: i64 = 4;
 const BPF_OBJ_PIN: i64 = 6;
 const BPF_OBJ_GET: i64 = 7;
+const BPF_PROG_GET_FD_BY_ID: i64 = 13;
 const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
 const BPF_BTF_LOAD: i64 = 18;
 const BPF_ITER_CREATE: i64 = 33;
@@ -132,6 +133,14 @@ struct InfoAttr {
     fd: u32,
     length: u32,
     info: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct IdAttr {
+    id: u32,
+    next: u32,
+    flags: u32,
 }
 
 #[repr(C)]
@@ -439,6 +448,15 @@ unsafe fn info_of<T>(fd: &OwnedFd) -> io::Result<T> {
     bpf(BPF_OBJ_GET_INFO_BY_FD, &attr)?;
     // SAFETY: by the caller's word.
     Ok(unsafe { info.assume_init() })
+}
+
+/// Whether there is a program of this number.
+pub(super) fn is_loaded(program: u32) -> bool {
+    let attr = IdAttr {
+        id: program,
+        ..IdAttr::default()
+    };
+    bpf(BPF_PROG_GET_FD_BY_ID, &attr).and_then(owned).is_ok()
 }
 
 fn owned(fd: c_long) -> io::Result<OwnedFd> {

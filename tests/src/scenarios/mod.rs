@@ -28,6 +28,7 @@ pub(crate) mod network;
 pub(crate) mod patterns;
 pub(crate) mod processes;
 pub(crate) mod quiet;
+pub(crate) mod replaced;
 pub(crate) mod rings;
 pub(crate) mod sockets;
 pub(crate) mod storm;
@@ -129,6 +130,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(turmoil::scenarios());
     singles.extend(descriptors::scenarios());
     singles.extend(supervised::scenarios());
+    singles.extend(replaced::scenarios());
     singles.extend(rings::scenarios());
     singles.extend(callers::scenarios());
     singles.extend(environment::scenarios());

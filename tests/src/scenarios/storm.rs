@@ -209,7 +209,8 @@ fn finish(launch: &Launch, words: &[String], patience: Duration) -> Check<String
 }
 
 /// Somebody outside who works on: forks, files, a connection to himself.
-fn worker() -> Check<Background> {
+pub(crate) fn worker() -> Check<Background> {
+    fs::create_dir_all(WORK).doing("make a folder")?;
     let mut command = Command::new("/proc/self/exe");
     command
         .arg("outside-work")
@@ -219,7 +220,7 @@ fn worker() -> Check<Background> {
 }
 
 /// Ends the worker's work and reads how it went.
-fn work_done(worker: &mut Background) -> Check {
+pub(crate) fn work_done(worker: &mut Background) -> Check {
     worker.tell("stop")?;
     let mut said = String::new();
     if let Some(mut output) = worker.child.stdout.take() {
