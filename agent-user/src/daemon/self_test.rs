@@ -1,6 +1,6 @@
 //! The self-test of every start: one act of each family of hooks has to be refused.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, bail};
 
@@ -20,6 +20,7 @@ impl Daemon {
     /// # Errors
     /// Something was not refused.
     pub(super) async fn self_test(self: &Arc<Self>) -> anyhow::Result<()> {
+        let began = Instant::now();
         let outcomes = match self.try_acts().await {
             Ok(outcomes) => outcomes,
             // That hooks refuse was seen before, on a file; whoever was limited stays so.
@@ -38,6 +39,13 @@ impl Daemon {
                 }
             }
         }
+        let good = outcomes.iter().filter(|o| o.result == Verdict::Good);
+        tracing::info!(
+            "self-test: {} of {} acts were refused and their twins were not, in {} ms",
+            good.count(),
+            outcomes.len(),
+            began.elapsed().as_millis()
+        );
         if let Some(hole) = outcomes.iter().find(|outcome| outcome.is_hole()) {
             bail!(
                 "the self-test failed: a session under limits tried this, and it was not refused: \
