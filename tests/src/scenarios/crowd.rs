@@ -1,18 +1,159 @@
-//! What ended gives back what it held.
+//! As many sessions as can be, and many one after the other.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use super::{Context, Single};
-use crate::harness::{
-    Check,
-    daemon::BAILIFF,
-    process::{self, eventually, shell},
+use crate::{
+    acts::SECRET,
+    harness::{
+        Check, Doing,
+        daemon::BAILIFF,
+        ensure,
+        process::{self, Background, eventually, shell},
+    },
 };
 
 pub(crate) fn scenarios() -> Vec<Single> {
     let new = |name, run| Single::new("crowd", name, run);
-    vec![new(
-        "an ended session gives its mount namespace back, and the disk in it",
-        disk,
-    )]
+    vec![
+        new(
+            "an ended session gives its mount namespace back, and the disk in it",
+            disk,
+        ),
+        new(
+            "255 sessions run at once, and what ended leaves nothing behind",
+            crowd,
+        )
+        .once(),
+    ]
+}
+
+/// Starts sessions side by side under a grant of one rule and puts a process into each, which
+/// tries to read a file, and stays until it is told to go. Speaks HTTP itself, so that the daemon is
+/// what is measured.
+const START: &str = r#"
+import json, os, socket, sys, time
+count, secret, stay = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+grant = "version = 1\nname = \"crowd\"\n[[file]]\nid = \"w\"\nallow = [\"read\"]\npath = [\"/w/**\"]\n"
+def post(path, body):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(400)
+    s.connect("/run/bailiff/bailiff.sock")
+    body = json.dumps(body).encode()
+    s.sendall(b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+        % (path.encode(), len(body), body))
+    answer = b""
+    while part := s.recv(65536):
+        answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 200 " in head.split(b"\r\n")[0], answer
+    return json.loads(body)
+def start():
+    return post("/v1/sessions", {"target": "new", "command": ["crowd"], "inputs": {},
+        "grant": {"main": {"name": "crowd", "origin": "crowd", "text": grant}, "includes": []}})["name"]
+read, write = os.pipe()
+for _ in range(count):
+    if os.fork() == 0:
+        try:
+            name = start()
+            post(f"/v1/sessions/{name}/enrol", None)
+            try:
+                open(secret).close()
+                os.write(write, b"f")
+            except PermissionError:
+                os.write(write, b"r")
+        except BaseException:
+            os.write(write, b"e")
+        finally:
+            try:
+                if stay != "-":
+                    while True:
+                        time.sleep(1000)
+            finally:
+                os._exit(0)
+found = b""
+while len(found) < count:
+    found += os.read(read, 4096)
+print({kind: found.count(kind.encode()) for kind in "rfe"}, flush=True)
+if stay != "-":
+    sys.stdin.read()
+    os.killpg(0, 9)
+for _ in range(count):
+    os.wait()
+"#;
+
+/// What is open, mapped and filled.
+#[derive(Debug)]
+struct Used {
+    descriptors: usize,
+    kilobytes: u64,
+    maps: usize,
+}
+
+impl Used {
+    fn now(daemon: i32) -> Check<Self> {
+        let listed = fs::read_dir(format!("/proc/{daemon}/fd")).doing("list descriptors")?;
+        let text = fs::read_to_string(format!("/proc/{daemon}/status")).doing("read its status")?;
+        let resident = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        let maps = process::must(&["bpftool", "map", "show"])?.stdout;
+        Ok(Self {
+            descriptors: listed.count(),
+            kilobytes: resident.ok_or("no VmRSS")?,
+            maps: maps
+                .lines()
+                .filter(|line| line.contains(": array  name IMAGES"))
+                .count(),
+        })
+    }
+}
+
+fn start(count: usize, stay: &str) -> Command {
+    let mut command = Command::new("setsid");
+    let secret = "/srv/outside/crowd";
+    command.args([
+        "--wait",
+        "python3",
+        "-c",
+        START,
+        &count.to_string(),
+        secret,
+        stay,
+    ]);
+    command
+}
+
+fn live() -> Check<usize> {
+    let told = process::must(&[BAILIFF, "ps", "--json"])?.stdout;
+    let listed: serde_json::Value = serde_json::from_str(&told).doing("read JSON")?;
+    let items = listed["items"].as_array().ok_or("no list")?;
+    Ok(items
+        .iter()
+        .filter(|session| session["state"] == "running" || session["state"] == "starting")
+        .count())
+}
+
+fn one_after_the_other(rounds: usize, at_once: usize) -> Check {
+    for _ in 0..rounds {
+        let mut command = start(at_once, "-");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command.spawn().doing("start sessions")?;
+        let ended = process::finish(child, "the sessions")?;
+        let expected = format!("{{'r': {at_once}, 'f': 0, 'e': 0}}");
+        ensure(ended.stdout.trim() == expected, || {
+            format!("expected {expected}, saw {}", ended.tail())
+        })?;
+    }
+    eventually("every session has ended", 60, || {
+        live().is_ok_and(|live| live == 0)
+    })
 }
 
 /// A disk that is mounted nowhere else is set up until the last who holds the namespace lets it go.
@@ -38,4 +179,54 @@ fn disk(_: &mut Context) -> Check {
     });
     shell(&format!("rm -r /tmp/crowd {IMAGE}"))?;
     gone
+}
+
+fn crowd(context: &mut Context) -> Check {
+    const MOST: usize = 255;
+    let daemon = context.daemon()?.pid();
+    fs::create_dir_all("/srv/outside").doing("make a directory")?;
+    fs::write("/srv/outside/crowd", SECRET).doing("write a secret")?;
+    eventually("no session runs", 60, || live().is_ok_and(|live| live == 0))?;
+    one_after_the_other(1, 20)?;
+    let before = Used::now(daemon)?;
+    let out = Path::new("/run/scenarios/crowd");
+    let mut command = start(MOST, "stay");
+    let file = fs::File::create(out).doing("make a file")?;
+    command
+        .stdout(file.try_clone().doing("copy a descriptor")?)
+        .stderr(file);
+    let mut crowd = Background::start(&mut command)?;
+    let said = || fs::read_to_string(out).unwrap_or_default();
+    eventually("all are started and have tried", 400, || {
+        said().contains('}') || said().contains("Error")
+    })?;
+    let expected = format!("{{'r': {MOST}, 'f': 0, 'e': 0}}");
+    ensure(said().trim() == expected, || {
+        format!("expected {expected}, saw {}", said())
+    })?;
+    let live = live()?;
+    ensure(live == MOST, || format!("{live} sessions are in force"))?;
+    let during = Used::now(daemon)?;
+    ensure(during.descriptors < before.descriptors + 2 * MOST, || {
+        format!("descriptors grew from {before:?} to {during:?}")
+    })?;
+    // One more is told so, and the daemon answers.
+    let more = process::run(&[BAILIFF, "run", "--grant", "base", "--", "true"])?;
+    ensure(
+        more.code == 125 && more.stderr.contains("as many sessions run as can"),
+        || format!("expected a refusal, saw {}", more.tail()),
+    )?;
+    drop(crowd.child.stdin.take());
+    let _ = crowd.child.wait();
+    eventually("every session has ended", 120, || {
+        self::live().is_ok_and(|live| live == 0)
+    })?;
+    one_after_the_other(3, 15)?;
+    let after = Used::now(daemon)?;
+    ensure(
+        after.descriptors <= before.descriptors + 4
+            && after.maps <= before.maps
+            && after.kilobytes <= before.kilobytes + (24 << 10),
+        || format!("before {before:?}, with {MOST} sessions {during:?}, afterwards {after:?}"),
+    )
 }
