@@ -1,7 +1,8 @@
 //! Bounds that both sides share. The compiler refuses a grant that does not fit; the kernel side
 //! refuses an act that does not fit.
 
-/// Sessions that can exist at once. One slot each in every per-session map.
+/// Slots in every map that has one for each session. Slot 0 is the self-check's, so that one session
+/// less can be in force at once.
 pub const MAX_SESSIONS: usize = 256;
 
 /// Rules in one grant, of every kind together.
