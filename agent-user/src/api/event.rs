@@ -67,6 +67,9 @@ impl Event {
     /// The verdict of an event that stands for events that were dropped.
     pub const LOST: &str = "lost";
 
+    /// The verdict of an event that stands for stored ones that were removed since.
+    pub const REMOVED: &str = "removed";
+
     /// The verdict of an event that tells the end of a session; the reason is the cause.
     pub const ENDED: &str = "ended";
 
@@ -79,6 +82,11 @@ impl Event {
     #[must_use]
     pub fn ended(&self) -> bool {
         self.verdict == Self::ENDED
+    }
+
+    #[must_use]
+    pub fn removed(&self) -> bool {
+        self.verdict == Self::REMOVED
     }
 
     #[must_use]

@@ -60,6 +60,15 @@ impl EventLines {
             let session = Cell::styled(escape(&event.session), NAME);
             return vec![id, time, session, verdict, Cell::styled(text, colour)];
         }
+        if event.removed() {
+            let text = format!(
+                "{} earlier events were removed: {}",
+                event.count,
+                escape(&event.reason)
+            );
+            let session = Cell::styled(escape(&event.session), NAME);
+            return vec![id, time, session, verdict, Cell::styled(text, colour)];
+        }
         if event.ended() {
             let text = format!(
                 "the session ended ({}): {}",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use agent_abi::{Reason, Verdict};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Connection, Row, ToSql, Transaction, params};
 
 use super::{Store, StoreError, sessions::time};
 use crate::api::{EndCause, Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA};
@@ -12,46 +12,51 @@ use crate::api::{EndCause, Event, EventFilter, EventProcess, PathText, RuleRef, 
 /// Writes all of them, or none.
 pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    {
-        let mut statement = transaction.prepare_cached(
-            "INSERT INTO events (time, session, verdict, right, reason, rule, rule_id, rule_reason,
-                 object, path, truncated, moved, device, inode, pid, tid, parent, uid, comm, cgroup, count)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20, ?21)",
-        )?;
-        for event in events {
-            let rule = event.rule.as_ref();
-            statement.execute(params![
-                event.time.as_microsecond(),
-                event.session,
-                event.verdict,
-                event.right,
-                event.reason,
-                rule.map(|rule| rule.number),
-                rule.map(|rule| &rule.id),
-                rule.and_then(|rule| rule.reason.as_ref()),
-                event.object,
-                event.path.as_ref().map(PathText::bytes),
-                event.truncated,
-                event.moved,
-                event.device,
-                event.inode.map(u64::cast_signed),
-                event.process.pid,
-                event.process.tid,
-                event.process.parent,
-                event.process.uid,
-                event.process.comm,
-                event.process.cgroup.cast_signed(),
-                event.count.cast_signed(),
-            ])?;
-        }
-        let mut tally = transaction
-            .prepare_cached("UPDATE sessions SET recorded = recorded + ?2 WHERE name = ?1")?;
-        for (session, count) in refusals_by_session(events) {
-            tally.execute(params![session, count.cast_signed()])?;
-        }
+    insert_all(&transaction, events)?;
+    let mut tally = transaction
+        .prepare_cached("UPDATE sessions SET recorded = recorded + ?2 WHERE name = ?1")?;
+    for (session, count) in refusals_by_session(events) {
+        tally.execute(params![session, count.cast_signed()])?;
     }
+    drop(tally);
     transaction.commit()
+}
+
+/// Writes them within a transaction.
+pub(super) fn insert_all(transaction: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO events (time, session, verdict, right, reason, rule, rule_id, rule_reason,
+             object, path, truncated, moved, device, inode, pid, tid, parent, uid, comm, cgroup, count)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+             ?18, ?19, ?20, ?21)",
+    )?;
+    for event in events {
+        let rule = event.rule.as_ref();
+        statement.execute(params![
+            event.time.as_microsecond(),
+            event.session,
+            event.verdict,
+            event.right,
+            event.reason,
+            rule.map(|rule| rule.number),
+            rule.map(|rule| &rule.id),
+            rule.and_then(|rule| rule.reason.as_ref()),
+            event.object,
+            event.path.as_ref().map(PathText::bytes),
+            event.truncated,
+            event.moved,
+            event.device,
+            event.inode.map(u64::cast_signed),
+            event.process.pid,
+            event.process.tid,
+            event.process.parent,
+            event.process.uid,
+            event.process.comm,
+            event.process.cgroup.cast_signed(),
+            event.count.cast_signed(),
+        ])?;
+    }
+    Ok(())
 }
 
 /// How many refusals of each session, as its ledger counts them: what is refused because the session has
@@ -99,6 +104,19 @@ pub fn ended_row(session: &str, cause: EndCause, cgroup: &str) -> Event {
         object: cgroup.into(),
         count: 1,
         ..lost_row("-", 1, "")
+    }
+}
+
+/// The row that stands for a session's events that were removed from the store.
+#[must_use]
+pub(super) fn removed_row(session: &str, count: u64) -> Event {
+    Event {
+        verdict: Event::REMOVED.into(),
+        ..lost_row(
+            session,
+            count,
+            "they were too old, or too many for the store",
+        )
     }
 }
 
@@ -198,8 +216,11 @@ fn condition(filter: &EventFilter) -> (String, Vec<Box<dyn ToSql>>) {
         values.push(value);
         parts.push(part.replace('?', &format!("?{}", values.len())));
     };
-    // What was lost might have been any of what is asked for.
-    let or_lost = |part: &str| format!("({part} OR verdict = '{}')", Event::LOST);
+    // What is not there any more might have been any of what is asked for.
+    let or_lost = |part: &str| {
+        let (lost, removed) = (Event::LOST, Event::REMOVED);
+        format!("({part} OR verdict IN ('{lost}', '{removed}'))")
+    };
     if let Some(since) = filter.since {
         add("time >= ?", Box::new(since.as_microsecond()));
     }

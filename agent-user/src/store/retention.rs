@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, Params, params};
 
-use crate::clock::days_ago;
+use super::events::{insert_all, removed_row};
+use crate::{api::Event, clock::days_ago};
 
 /// Bounds of the store; what is beyond them goes, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,8 @@ impl Retention {
             for (session, count) in rows.iter().filter(|(_, count)| *count > most) {
                 removed += remove(
                     connection,
-                    "id IN (SELECT id FROM events WHERE session = ?1 ORDER BY id LIMIT ?2)",
+                    "id IN (SELECT id FROM events WHERE session = ?1 AND verdict <> 'removed'
+                            ORDER BY id LIMIT ?2)",
                     params![session, (count - most).cast_signed()],
                 )?;
             }
@@ -45,12 +47,14 @@ impl Retention {
     }
 }
 
-/// Removes the events for which `condition` holds, and adds them to what their sessions lost so.
+/// Removes the events for which `condition` holds, and adds them to what their sessions lost so. Each
+/// such session keeps one row that says how many of its events went.
 fn remove(
     connection: &mut Connection,
     condition: &str,
     values: impl Params + Clone,
 ) -> rusqlite::Result<usize> {
+    let condition = format!("verdict <> '{}' AND {condition}", Event::REMOVED);
     let transaction = connection.transaction()?;
     transaction.execute(
         &format!(
@@ -61,7 +65,17 @@ fn remove(
         ),
         values.clone(),
     )?;
+    let gone = counts(
+        &transaction,
+        &format!("SELECT session, sum(count) FROM events WHERE {condition} GROUP BY session"),
+        values.clone(),
+    )?;
     let removed = transaction.execute(&format!("DELETE FROM events WHERE {condition}"), values)?;
+    let rows = gone
+        .iter()
+        .map(|(session, count)| Ok(removed_row(session, count + told(&transaction, session)?)))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    insert_all(&transaction, &rows)?;
     transaction.commit()?;
     if removed > 0 {
         tracing::warn!(
@@ -71,10 +85,29 @@ fn remove(
     Ok(removed)
 }
 
+/// Takes away the row that told what went before, and gives its number.
+fn told(connection: &Connection, session: &str) -> rusqlite::Result<u64> {
+    let sql = "DELETE FROM events WHERE verdict = ?1 AND session = ?2 RETURNING count";
+    let rows = connection
+        .prepare_cached(sql)?
+        .query_map([Event::REMOVED, session], |row| row.get::<_, i64>(0))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(rows.into_iter().map(i64::cast_unsigned).sum())
+}
+
 fn rows_by_session(connection: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
-    let mut statement =
-        connection.prepare("SELECT session, count(*) FROM events GROUP BY session")?;
-    let rows = statement.query_map([], |row| {
+    let sql = "SELECT session, count(*) FROM events WHERE verdict <> ?1 GROUP BY session";
+    counts(connection, sql, [Event::REMOVED])
+}
+
+/// What a query of sessions and numbers finds.
+fn counts(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map(values, |row| {
         Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
     })?;
     rows.collect()
@@ -129,7 +162,13 @@ mod tests {
         insert(&mut store.lock(), &[old, new]).unwrap();
         assert_eq!(Retention::default().apply(&mut store.lock()).unwrap(), 1);
         let left = store.events(&EventFilter::default()).unwrap();
-        assert_eq!(left[0].object, "/new");
+        let said = left
+            .iter()
+            .map(|event| (&*event.verdict, &*event.object, event.count));
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            [("deny", "/new", 1), ("removed", "-", 1)]
+        );
     }
 
     #[test]
@@ -154,6 +193,14 @@ mod tests {
         Retention::default().apply(&mut store.lock()).unwrap();
         let tally = store.tally(1).unwrap().unwrap();
         assert_eq!((tally.recorded, tally.removed), (2, 2));
+        // One row tells of all that went, whenever it went.
+        insert(&mut store.lock(), &[event("file.read", b"/old", "deny")]).unwrap();
+        Retention::default().apply(&mut store.lock()).unwrap();
+        let left = store.events(&EventFilter::default()).unwrap();
+        assert_eq!(
+            (left.len(), &*left[0].verdict, left[0].count),
+            (1, "removed", 3)
+        );
     }
 
     #[test]
@@ -170,7 +217,8 @@ mod tests {
         }
         .apply(&mut store.lock())
         .unwrap();
-        let left = store.events(&EventFilter::default()).unwrap();
+        let mut left = store.events(&EventFilter::default()).unwrap();
+        assert!(left.pop().unwrap().removed());
         assert!((100..1200).contains(&left.len()), "{}", left.len());
         assert_eq!(left.last().unwrap().id, 2000);
         assert!(used_bytes(&store.lock()).unwrap() <= 1 << 20);
