@@ -15,7 +15,7 @@ use crate::{
     explain,
     kernel::Enforcement,
     process,
-    store::SessionRow,
+    store::{SessionRow, StoreError},
 };
 
 /// Refusals that a summary holds.
@@ -126,14 +126,18 @@ impl Daemon {
         };
         let due = due.unwrap_or_else(|| refused(&rules));
         let number = session.number;
-        let tally = self
-            .blocking(move |daemon| daemon.store.tally(number))
-            .await?
-            .unwrap_or_default();
+        let name = session.name.clone();
+        let (tally, why_lost) = self
+            .blocking(move |daemon| {
+                Ok::<_, StoreError>((daemon.store.tally(number)?, daemon.store.why_lost(&name)?))
+            })
+            .await?;
+        let tally = tally.unwrap_or_default();
         let lost = live.map_or(tally.lost, |live| live.told_lost.load(Relaxed)) + tally.vanished;
         let missing_hooks = self.missing_hooks();
         let evidence = Evidence {
             lost,
+            why_lost,
             unrecorded: due.saturating_sub(tally.recorded + lost),
             removed: tally.removed,
             error: self.writer.status().error,
@@ -261,6 +265,8 @@ impl Daemon {
 #[derive(Default)]
 struct Evidence<'a> {
     lost: u64,
+    /// Of the latest loss.
+    why_lost: Option<String>,
     unrecorded: u64,
     removed: u64,
     /// Why nothing can be stored.
@@ -287,6 +293,7 @@ fn align(
     }
     let Evidence {
         lost,
+        why_lost,
         unrecorded,
         removed,
         error,
@@ -297,7 +304,10 @@ fn align(
         return unknown("its ledger was not kept".into());
     }
     if *lost > 0 {
-        return unknown(format!("{lost} of its events were lost"));
+        let why = why_lost
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
+        return unknown(format!("{lost} of its events were lost{why}"));
     }
     if *unrecorded > 0 {
         let why = error

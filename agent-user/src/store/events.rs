@@ -183,6 +183,18 @@ impl Store {
         Ok(statement.query_map([session], read)?.next().transpose()?)
     }
 
+    /// Why events of a session were lost, as the latest row says that tells of some.
+    pub fn why_lost(&self, session: &str) -> Result<Option<String>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT reason FROM events WHERE session = ?1 AND verdict = 'lost' ORDER BY id DESC LIMIT 1",
+        )?;
+        Ok(statement
+            .query_map([session], |row| row.get(0))?
+            .next()
+            .transpose()?)
+    }
+
     pub fn event(&self, id: i64) -> Result<Option<Event>, StoreError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached("SELECT * FROM events WHERE id = ?")?;

@@ -221,5 +221,9 @@ fn gap(context: &mut Context) -> Check {
     let told = process::must(&[BAILIFF, "events", "--since", "5min"])?.stdout;
     ensure(told.contains("not limited for a time"), || {
         format!("expected an event that says so, saw {told}")
+    })?;
+    let report = process::must(&[BAILIFF, "report", &name])?.stdout;
+    ensure(report.contains("not limited for a time"), || {
+        format!("expected a report that says so, saw {report}")
     })
 }
