@@ -40,7 +40,7 @@ pub(crate) fn measure(name: &str) -> Result<Results> {
         .processors(1)
         // One virtual nanosecond, and so one step of the time-stamp counter, for an instruction.
         .qemu_arguments(["-icount", "shift=0,sleep=off"])
-        .timeout(Some(Duration::from_secs(900)))
+        .timeout(Some(Duration::from_secs(2400)))
         .output(Output::Kept)
         .run(&[PROGRAM, "all"])?;
     if let Some(error) = outcome.machine_error() {
