@@ -69,7 +69,7 @@ pub struct Event {
 /// | right | `words` |
 /// |---|---|
 /// | `net.*` | address (16 bytes, network order; IPv4 mapped), then port and protocol in `extra` |
-/// | `net.socket` | family and type; protocol in `extra` |
+/// | `net.socket` | family and type; protocol in `extra`, above the low 16 bits |
 /// | `net.option` | level and option, or type of a control message; `extra` is 1 for the latter, 2 for several datagrams to addresses in one call |
 /// | `process.signal` | target thread group, signal |
 /// | `process.ptrace`, `process.control` | target thread group; of a process group, 0 and its number |

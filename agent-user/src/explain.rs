@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use agent_abi::{Reason, Right};
 
 use crate::{
-    api::{Event, Inputs, SCHEMA, Why},
+    api::{Event, Inputs, RuleRef, SCHEMA, Why},
     render::{escape, escape::escape_bytes, shell},
 };
 
@@ -19,8 +19,8 @@ pub struct Terms<'a> {
 
 /// The reason in a few words, for the end of an event line.
 #[must_use]
-pub fn short(reason: &str) -> &'static str {
-    match reason_named(reason) {
+pub fn short(event: &Event) -> &'static str {
+    match reason_named(&event.reason) {
         Some(Reason::Rule) => "denied by a rule",
         Some(Reason::NoRule) => "no rule of the grant allows it",
         Some(Reason::Refer) => "what may be done with it would differ under the new name",
@@ -31,7 +31,8 @@ pub fn short(reason: &str) -> &'static str {
         Some(Reason::OutsideSession) => "the target is outside the session",
         Some(Reason::SelfProtection) => "it would change the session's own limits",
         Some(Reason::NoMemory) => "the kernel was short of memory",
-        Some(Reason::NotGranted) => "not in the grant's [process] or [kernel] table",
+        Some(Reason::NotGranted) if has_no_word(&event.right) => "no grant can open it",
+        Some(Reason::NotGranted) => "the grant does not open it",
         Some(Reason::PrivilegeGain) => "the program would gain privileges",
         Some(Reason::Ambiguous) => "its name or address can mean several things",
         _ => "",
@@ -49,7 +50,9 @@ pub fn why(event: Event, terms: Option<Terms<'_>>) -> Why {
         what: what(&event),
         because: because(&event, reason),
         retry_helps,
-        retry: if retry_helps {
+        retry: if event.verdict != "deny" {
+            "It was let through: the grant is in audit mode.".into()
+        } else if retry_helps {
             "The cause was passing: trying again can succeed.".into()
         } else {
             "Trying again will be refused again while this grant is in force.".into()
@@ -85,10 +88,17 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
     let rule = event.rule.as_ref();
     let id = rule.map_or_else(|| "?".into(), |rule| escape(&rule.id).into_owned());
     match reason {
-        Some(Reason::Rule) => match rule.and_then(|rule| rule.reason.as_deref()) {
-            Some(text) => format!("Rule `{id}` denies it: {}", escape(text)),
-            None => format!("Rule `{id}` denies it."),
-        },
+        Some(Reason::Rule) => {
+            let reason = rule.and_then(|rule| rule.reason.as_deref());
+            let reason = reason.map_or_else(|| ".".into(), |text| format!(": {}", escape(text)));
+            let built_in = rule.is_some_and(is_built_in);
+            let note = if built_in {
+                " It holds in every session, and no grant can lift it."
+            } else {
+                ""
+            };
+            format!("Rule `{id}` denies it{reason}{note}")
+        }
         Some(Reason::NoRule) => {
             "No rule of the grant allows it, and what no rule allows is refused.".into()
         }
@@ -156,11 +166,16 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
     }
 }
 
-/// Whether grants have no word for a right, so that it is always refused.
+/// Whether grants have no word for a right, so that it is always refused where no rule is asked.
 fn has_no_word(right: &str) -> bool {
-    [Right::NetSocket, Right::NetOption]
+    [Right::NetSocket, Right::NetOption, Right::UnixConnect]
         .map(Right::name)
         .contains(&right)
+}
+
+/// A rule that is part of every grant.
+fn is_built_in(rule: &RuleRef) -> bool {
+    rule.id.starts_with("bailiff:")
 }
 
 /// What the operator could write; `None` where nothing can be asked for.
@@ -171,13 +186,11 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
         .map(|(right, _)| *right);
     match reason? {
         Reason::Rule => {
-            let id = event
-                .rule
-                .as_ref()
-                .map(|rule| escape(&rule.id).into_owned())?;
+            let rule = event.rule.as_ref().filter(|rule| !is_built_in(rule))?;
             Some(format!(
-                "A deny wins over every allow. Ask the operator for an `except` in rule `{id}`:\n\
+                "A deny wins over every allow. Ask the operator for an `except` in rule `{}`:\n\
                  except = [{}]",
+                escape(&rule.id),
                 quoted(&object(event))
             ))
         }
@@ -185,12 +198,10 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
             "Ask the operator for this rule:\n{}",
             rule(event, right?)
         )),
-        Reason::OutsideSession if event.right == Right::KernelMount.name() => None,
-        Reason::NotGranted if has_no_word(&event.right) => None,
-        Reason::OutsideSession if event.right.starts_with("file.") => None,
-        Reason::NotGranted | Reason::OutsideSession => {
-            Some(format!("Ask the operator to grant `{}`.", event.right))
-        }
+        Reason::NotGranted | Reason::OutsideSession => Some(format!(
+            "Ask the operator for this in the grant, if the work needs it:\n{}",
+            setting(event, right?, reason?)?
+        )),
         Reason::Refer => Some(format!(
             "Copy the content to the new name and delete the old one, if the grant allows both. \
              This says which path and which rule stand against it:\n{}",
@@ -244,6 +255,34 @@ fn rule(event: &Event, right: Right) -> String {
     }
 }
 
+/// The setting of a grant that opens what was refused; `None` where there is none.
+fn setting(event: &Event, right: Right, reason: Reason) -> Option<String> {
+    let process = |line: &str| Some(format!("[process]\n{line}"));
+    let kernel = |key: &str| Some(format!("[kernel]\n{key} = true"));
+    match right {
+        Right::ProcessSignal => process("signal = \"any\""),
+        Right::ProcessControl => process("control = \"any\""),
+        Right::ProcessIpc => process("ipc = \"any\""),
+        // Of what is outside, no grant opens it.
+        Right::ProcessPtrace if reason == Reason::OutsideSession => None,
+        Right::ProcessPtrace => process("ptrace = \"session\""),
+        Right::ProcessCapability => process(&format!("capabilities = [{}]", quoted(&event.object))),
+        Right::ProcessJit => process("jit = true"),
+        Right::ProcessCore => process("core = true"),
+        // What mounts outside of the session's own namespaces.
+        Right::KernelMount if reason == Reason::OutsideSession => None,
+        Right::KernelMount => kernel("mount"),
+        Right::KernelNamespace => kernel("namespaces"),
+        Right::KernelBpf => kernel("bpf"),
+        Right::KernelPerf => kernel("perf"),
+        Right::KernelIoUring => kernel("io_uring"),
+        Right::KernelUserfaultfd => kernel("userfaultfd"),
+        Right::KernelKeyring => kernel("keyrings"),
+        Right::KernelLoad => kernel("load"),
+        _ => None,
+    }
+}
+
 /// As a TOML string.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
@@ -264,14 +303,12 @@ mod tests {
     #[test]
     fn every_reason_has_words() {
         for (_, name) in Reason::ALL {
-            assert!(!short(name).is_empty(), "{name}");
-            let why = why(
-                Event {
-                    reason: name.into(),
-                    ..event("file.read", b"/x", "deny")
-                },
-                None,
-            );
+            let event = Event {
+                reason: name.into(),
+                ..event("file.read", b"/x", "deny")
+            };
+            assert!(!short(&event).is_empty(), "{name}");
+            let why = why(event, None);
             assert!(!why.because.starts_with("Reason:"), "{name}");
         }
     }
@@ -316,6 +353,70 @@ mod tests {
         };
         assert!(with("unstable").retry_helps);
         assert_eq!(with("self-protection").ask, None);
+    }
+
+    /// What is proposed for a refusal of this right.
+    fn proposed(right: Right, reason: Reason, object: &str) -> Option<String> {
+        let event = Event {
+            rule: None,
+            right: right.name().into(),
+            reason: reason.name().into(),
+            object: object.into(),
+            path: None,
+            ..event("file.read", b"/x", "deny")
+        };
+        let ask = why(event, None).ask?;
+        Some(ask.split_once('\n')?.1.to_owned())
+    }
+
+    #[test]
+    fn a_proposed_setting_is_one_that_grants_have() {
+        let mut settings = 0;
+        for (right, name) in Right::ALL {
+            let Some(text) = proposed(right, Reason::NotGranted, "net_raw") else {
+                continue;
+            };
+            let grant = format!("version = 1\nname = \"x\"\n{text}\n");
+            let read = agent_grant::load(
+                agent_grant::Source::new("x", &grant),
+                &agent_grant::Inputs::default(),
+                &agent_grant::shipped_includes,
+            );
+            assert!(read.is_ok(), "{name}: {text}");
+            settings += 1;
+        }
+        assert_eq!(settings, 15);
+    }
+
+    #[test]
+    fn what_no_grant_can_give_is_not_proposed() {
+        for (right, reason) in [
+            (Right::NetSocket, Reason::NotGranted),
+            (Right::NetOption, Reason::NotGranted),
+            (Right::UnixConnect, Reason::NotGranted),
+            (Right::ProcessPtrace, Reason::OutsideSession),
+            (Right::KernelMount, Reason::OutsideSession),
+            (Right::FileRead, Reason::OutsideSession),
+        ] {
+            assert_eq!(proposed(right, reason, "-"), None, "{}", right.name());
+        }
+        let mut event = event("file.delete", b"/w/first.toml", "deny");
+        if let Some(rule) = &mut event.rule {
+            rule.id = "bailiff:program".into();
+        }
+        let why = why(event, None);
+        assert_eq!(why.ask, None);
+        assert!(
+            why.because.contains("no grant can lift it"),
+            "{}",
+            why.because
+        );
+    }
+
+    #[test]
+    fn an_audited_act_was_let_through() {
+        let event = event("file.read", b"/x", "would-deny");
+        assert!(why(event, None).retry.contains("let through"));
     }
 
     #[test]

@@ -108,7 +108,9 @@ fn object(event: &KernelEvent, path: &[u8], right: Right) -> String {
         Right::NetConnect => destination(event),
         Right::NetSocket => format!(
             "socket family {} type {} protocol {}",
-            detail.words[0], detail.words[1], detail.extra
+            detail.words[0],
+            detail.words[1],
+            detail.extra >> 16
         ),
         Right::NetOption => option(detail),
         Right::UnixConnect => format!("@{}", String::from_utf8_lossy(path)),

@@ -131,7 +131,7 @@ fn reason(event: &Event) -> String {
     match (event.reason == Reason::Rule.name(), written) {
         (true, Some(written)) => escape(written).into_owned(),
         (true, None) => "denied by this rule".into(),
-        (false, _) => explain::short(&event.reason).into(),
+        (false, _) => explain::short(event).into(),
     }
 }
 
