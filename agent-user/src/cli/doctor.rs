@@ -61,10 +61,14 @@ struct Hook {
 pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let mut checks = diagnose();
     let (daemon, hooks) = block_on(ask(client))?;
+    let unreachable = matches!(daemon, Err(ClientError::Unreachable { .. }));
+    if let (Err(error), true) = (&daemon, args.self_test && unreachable) {
+        anyhow::bail!("the self-test is a session, and {error}");
+    }
     match &daemon {
         Ok(status) => checks.push(Check::new("enforcement", enforcement(&status.enforcement))),
         // Whatever keeps it from starting is found as it would find it.
-        Err(ClientError::Unreachable { .. }) if checks.iter().all(|check| check.ok) => {
+        Err(_) if unreachable && checks.iter().all(|check| check.ok) => {
             checks.push(Check::new("programs", programs()));
         }
         Err(_) => {}
@@ -73,8 +77,8 @@ pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitC
         true => Some(block_on(SelfTest::run(client))?),
         false => None,
     };
-    if daemon.is_ok() {
-        // Only the daemon needs them.
+    if !unreachable {
+        // Only the daemon needs them, and it runs.
         checks.retain(|check| check.ok || check.name != "privileges");
     }
     // What is wrong comes first.

@@ -49,7 +49,7 @@ pub enum StoreError {
         "cannot start the thread that writes events: {0}. Raise the limit on tasks (`ulimit -u`, `TasksMax=`)"
     )]
     Thread(io::Error),
-    #[error("{}", describe(.0))]
+    #[error("the store cannot be used: {}", describe(.0))]
     Database(#[from] rusqlite::Error),
     #[error("a stored value cannot be read: {0}")]
     Json(#[from] serde_json::Error),
