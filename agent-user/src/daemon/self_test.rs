@@ -1,8 +1,8 @@
 //! The self-test of every start: one act of each family of hooks has to be refused.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{sync::Arc, thread, time::Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::state::Daemon;
 use crate::{
@@ -10,11 +10,8 @@ use crate::{
     kernel::SELF_CHECK,
     mounts::MountNamespace,
     process::ProcessHandle,
-    self_test::{Outcome, Place, SYSTEM_CALLS, Verdict},
+    self_test::{Outcome, Place, SYSTEM_CALLS, Scratch, Verdict},
 };
-
-/// Where it is tried: root's own, and not among the files that no session may use.
-const BELOW: &str = "/run";
 
 impl Daemon {
     /// # Errors
@@ -59,8 +56,8 @@ impl Daemon {
     }
 
     async fn try_acts(self: &Arc<Self>) -> anyhow::Result<Vec<Outcome>> {
-        let place = Place::make(Path::new(BELOW)).context("cannot make its files")?;
-        let mounts = MountNamespace::of_process(std::process::id())?;
+        let (place, mut scratch) = self.blocking(|_| start()).await?;
+        let mounts = MountNamespace::of_process(scratch.pid())?;
         let (source, inputs) = place.grant();
         let generation = SELF_CHECK.generation;
         let (prepared, image) = {
@@ -85,7 +82,6 @@ impl Daemon {
         }
         let outcomes = self
             .blocking(move |daemon| {
-                let mut scratch = place.start()?;
                 let process = ProcessHandle::open(scratch.pid())?;
                 daemon.kernel().set_label(process.fd(), SELF_CHECK)?;
                 let mut outcomes = scratch.go()?;
@@ -99,4 +95,16 @@ impl Daemon {
         kernel.remove_net(generation)?;
         outcomes
     }
+}
+
+/// The process that will do the acts, and where. The thread in whose mount namespace it starts is its own,
+/// so that no other work of the daemon's is done there.
+fn start() -> anyhow::Result<(Place, Scratch)> {
+    let work = || {
+        let place = Place::private().context("cannot make its files")?;
+        let scratch = place.start()?;
+        anyhow::Ok((place, scratch))
+    };
+    let thread = thread::Builder::new().spawn(work)?;
+    thread.join().map_err(|_| anyhow!("its thread ended"))?
 }

@@ -156,7 +156,7 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(PROCESSES, "task_setpgid", &["p", "pgid"]),
     lsm(PROCESSES, "task_setrlimit", &["p"]),
     lsm(PROCESSES, "capable", &["cred", "_", "cap", "opts"]),
-    lsm(PROCESSES, "file_fcntl", &["_", "cmd", "arg"]),
+    lsm(PROCESSES, "file_fcntl", &["file", "cmd", "arg"]),
     lsm(PROCESSES, "cred_prepare", &[]),
     lsm(LOCKS, "file_lock", &["file", "cmd"]),
     lsm(IPC, "shm_alloc_security", &["perm"]),

@@ -161,7 +161,8 @@ fn try_both(name: &std::ffi::CStr) -> i32 {
 
 /// The child's events; those of others go back into the stream.
 fn events_of(kernel: &mut Kernel, child: Pid) -> Result<Vec<OwnedEvent>, KernelError> {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    // Others may have left as many events before it as the buffer takes, on a machine that they load.
+    let deadline = Instant::now() + Duration::from_secs(60);
     let stream = kernel
         .events
         .as_mut()

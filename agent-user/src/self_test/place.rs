@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write},
     os::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixListener},
@@ -14,7 +15,9 @@ use std::{
 use clap::Args;
 use nix::{
     fcntl::OFlag,
+    mount::{MsFlags, mount},
     pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt},
+    sched::{CloneFlags, unshare},
     unistd::mkdtemp,
 };
 
@@ -82,7 +85,30 @@ pub struct Place {
     _socket: Option<UnixListener>,
 }
 
+/// No process can rename a directory of sysfs, or put a link in its place.
+const COVERED: &str = "/sys/kernel";
+
 impl Place {
+    /// A place that no other process can get at, whatever its grant: in memory, in a mount namespace of
+    /// this thread's own, which its children are born in. For root.
+    ///
+    /// # Errors
+    /// The system lets nothing be mounted.
+    pub fn private() -> io::Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        let (nothing, kind) = (None::<&str>, Some("tmpfs"));
+        mount(
+            nothing,
+            "/",
+            nothing,
+            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+            nothing,
+        )?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(kind, COVERED, kind, flags, Some("size=1m,mode=755"))?;
+        Self::make(Path::new(COVERED))
+    }
+
     /// # Errors
     /// The directory cannot be made.
     pub fn make(below: &Path) -> io::Result<Self> {
@@ -100,7 +126,8 @@ impl Place {
         for name in ["inside", "readable", "outside"] {
             let directory = place.path.join(name);
             fs::create_dir(&directory)?;
-            fs::write(directory.join("file"), b"self-test")?;
+            // Whoever may write here could have put a link there.
+            fs::File::create_new(directory.join("file"))?.write_all(b"self-test")?;
         }
         Ok(place)
     }
@@ -151,7 +178,7 @@ impl Place {
         let grant = self.path.join("grant.toml");
         // This program may be one that is loaded dynamically.
         let text = GRANT.replacen("version = 1", "version = 1\ninclude = [\"base\"]", 1);
-        fs::write(&grant, text)?;
+        fs::File::create_new(&grant)?.write_all(text.as_bytes())?;
         let mut command = Command::new(&self.program);
         command
             .arg("--socket")
