@@ -95,6 +95,7 @@ macro_rules! for_each_kernel_field {
             TASK_STATUS = "task_struct", "thread_info", "status";
             BPRM_FILE = "linux_binprm", "file";
             VMA_FILE = "vm_area_struct", "vm_file";
+            VMA_ANON = "vm_area_struct", "anon_vma";
             SOCKET_SK = "socket", "sk";
             SOCK_FAMILY = "sock", "__sk_common", "skc_family";
             SOCK_PROTOCOL = "sock", "sk_protocol";

@@ -22,6 +22,7 @@ const GUEST_MEMFD_MAGIC: u64 = 0x474d_454d;
 
 pub const S_IFMT: u16 = 0o170_000;
 pub const S_IFDIR: u16 = 0o040_000;
+const S_IFCHR: u16 = 0o020_000;
 
 /// Whether a dentry is a directory.
 #[inline(always)]
@@ -40,6 +41,17 @@ pub fn other_than_directory(file: *const File) -> u64 {
         load(inode, &INODE_MODE)
     };
     u64::from((mode ^ S_IFDIR) & S_IFMT)
+}
+
+/// Whether an open file is of a character device.
+#[inline(always)]
+pub fn is_character_device(file: *const File) -> bool {
+    // SAFETY: the hook's file; an open one always has an inode.
+    let mode: u16 = unsafe {
+        let inode: *const Inode = load(file, &FILE_INODE);
+        load(inode, &INODE_MODE)
+    };
+    mode & S_IFMT == S_IFCHR
 }
 
 /// # Safety

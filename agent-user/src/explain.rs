@@ -187,17 +187,21 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
     match reason? {
         Reason::Rule => {
             let rule = event.rule.as_ref().filter(|rule| !is_built_in(rule))?;
-            Some(format!(
-                "A deny wins over every allow. Ask the operator for an `except` in rule `{}`:\n\
-                 except = [{}]",
-                escape(&rule.id),
-                quoted(&object(event))
-            ))
+            let id = escape(&rule.id);
+            Some(match quoted_object(event, right?) {
+                Some(object) => format!(
+                    "A deny wins over every allow. Ask the operator for an `except` in rule `{id}`:\n\
+                     except = [{object}]"
+                ),
+                None => format!(
+                    "A deny wins over every allow. Ask the operator about rule `{id}`. {UNSAFE_NAME}"
+                ),
+            })
         }
-        Reason::NoRule => Some(format!(
-            "Ask the operator for this rule:\n{}",
-            rule(event, right?)
-        )),
+        Reason::NoRule => Some(match rule(event, right?) {
+            Some(rule) => format!("Ask the operator for this rule:\n{rule}"),
+            None => format!("Ask the operator to grant `{}`. {UNSAFE_NAME}", event.right),
+        }),
         Reason::NotGranted | Reason::OutsideSession => Some(format!(
             "Ask the operator for this in the grant, if the work needs it:\n{}",
             setting(event, right?, reason?)?
@@ -242,17 +246,43 @@ fn file_of(terms: Terms<'_>) -> String {
     }
 }
 
-fn rule(event: &Event, right: Right) -> String {
-    let object = quoted(&object(event));
+const UNSAFE_NAME: &str =
+    "No rule is proposed: the name holds what cannot be copied into a grant safely.";
+
+/// The rule that allows just what was refused.
+fn rule(event: &Event, right: Right) -> Option<String> {
+    let object = quoted_object(event, right)?;
     if (right as usize) < agent_abi::right::FILE_RIGHTS {
         let verb = event.right.trim_start_matches("file.");
-        return format!("[[file]]\nallow = [\"{verb}\"]\npath = [{object}]");
+        return Some(format!("[[file]]\nallow = [\"{verb}\"]\npath = [{object}]"));
     }
-    match right {
-        Right::NetConnect => format!("[[net]]\nallow = [\"connect\"]\nto = [{object}]"),
-        Right::UnixConnect => format!("[[unix]]\nallow = [\"connect\"]\nname = [{object}]"),
-        _ => format!("`{}`", event.right),
+    (right == Right::NetConnect).then(|| format!("[[net]]\nallow = [\"connect\"]\nto = [{object}]"))
+}
+
+/// The object as a grant writes it, for TOML. The session chose a file's name, so it stands for that one
+/// file, whatever it looks like; `None` where it cannot be written so that people see what it is.
+fn quoted_object(event: &Event, right: Right) -> Option<String> {
+    if (right as usize) >= agent_abi::right::FILE_RIGHTS {
+        return Some(quoted(&event.object));
     }
+    if event.truncated {
+        return None;
+    }
+    let bytes = event.path.as_ref()?.bytes();
+    let name = std::str::from_utf8(&bytes).ok()?;
+    // Controls, and what is invisible or turns text round; a backslash is shown as two.
+    let shown = name.replace('\\', "/");
+    if !name.starts_with('/') || escape(&shown) != shown {
+        return None;
+    }
+    let mut pattern = String::new();
+    for c in name.chars() {
+        if r"*?[]{},\$~".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    Some(quoted(&pattern))
 }
 
 /// The setting of a grant that opens what was refused; `None` where there is none.
@@ -367,6 +397,64 @@ mod tests {
         };
         let ask = why(event, None).ask?;
         Some(ask.split_once('\n')?.1.to_owned())
+    }
+
+    #[test]
+    fn a_proposed_rule_allows_that_one_file() {
+        for name in [
+            "/home/u/**",
+            "/w/a*b",
+            "/w/a?b",
+            "/w/[ab]",
+            "/w/{a,b}",
+            "/w/${home}",
+            "/w/~",
+            r"/w/a\b",
+            "/w/a\"b'c",
+            "/w/plain file",
+        ] {
+            let event = Event {
+                rule: None,
+                reason: "no-rule".into(),
+                ..event("file.read", name.as_bytes(), "deny")
+            };
+            let ask = why(event, None).ask.unwrap();
+            let rule = ask.split_once('\n').unwrap().1;
+            let text = format!("version = 1\nname = \"x\"\n{rule}\n");
+            let inputs = agent_grant::Inputs::default();
+            let source = agent_grant::Source::new("x", &text);
+            let grant = agent_grant::load(source, &inputs, &agent_grant::shipped_includes).unwrap();
+            let compiled = agent_grant::compile(&grant, &Default::default()).unwrap();
+            let allowed = |path: &str| compiled.decide(path.as_bytes(), Right::FileRead).0;
+            assert!(allowed(name), "{name}: {rule}");
+            for other in ["/home/u/x", "/w/axb", "/w/a", "/w/b", "/w/", "/w/x"] {
+                assert!(!allowed(other), "{name} opens {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_not_proposed() {
+        for name in [
+            b"/w/a\xffb".as_slice(),
+            b"/w/a\nb",
+            b"/w/\x1b[2J",
+            "/w/\u{202e}x".as_bytes(),
+            b"?dev=8:1/x",
+        ] {
+            for (rule, reason) in [
+                (None, "no-rule"),
+                (event("file.read", b"/", "deny").rule, "rule"),
+            ] {
+                let event = Event {
+                    rule,
+                    reason: reason.into(),
+                    ..event("file.read", name, "deny")
+                };
+                let ask = why(event, None).ask.unwrap();
+                assert!(ask.ends_with(UNSAFE_NAME), "{ask}");
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `file_open` with `__FMODE_EXEC` (in [`super::files`]) | `file.exec` of the program and every interpreter |
 //! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label |
-//! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec` if not asked at the open; anonymous memory: `process.jit` |
+//! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec` if not asked at the open; memory that is anonymous, that can be written too, or that was written since it was mapped: `process.jit` |
 //!
 //! So `ld.so program`, `LD_PRELOAD` and a memfd need the same right as `execve`.
 
@@ -16,7 +16,8 @@ use crate::{
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     kernel::{
         BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, File, INODE_MODE, Inode,
-        TASK_ATOMIC_FLAGS, Task, VMA_FILE, Vma, is_null_at, load, numbers_are_cheap,
+        TASK_ATOMIC_FLAGS, Task, VMA_ANON, VMA_FILE, Vma, is_null_at, load, member, number_at,
+        numbers_are_cheap,
     },
     maps::LABELS,
     membership::{held_by, unsettle},
@@ -24,6 +25,7 @@ use crate::{
     subject::{Subject, current_task, guard, guard_prepared, guard_unless},
 };
 
+const PROT_WRITE: u64 = 2;
 const PROT_EXEC: u64 = 4;
 const S_ISUID: u16 = 0o4000;
 const S_ISGID: u16 = 0o2000;
@@ -130,6 +132,9 @@ fn mmap_file(ctx: LsmContext) -> i32 {
             if maps_nothing(ctx) {
                 return anonymous(subject);
             }
+            if ctx.arg::<u64>(2) & PROT_WRITE != 0 && !subject.may(Surface::Jit) {
+                return anonymous(subject);
+            }
             let mapped: *const File = ctx.arg(0);
             // Once more, for verifiers that know the argument may be NULL (7.x).
             if mapped.is_null() {
@@ -182,8 +187,19 @@ fn file_mprotect(ctx: LsmContext) -> i32 {
         if mapped.is_null() {
             return anonymous(subject);
         }
+        let is_written = ctx.arg::<u64>(2) & PROT_WRITE != 0 || has_own_pages(ctx.arg(0));
+        if is_written && !subject.may(Surface::Jit) {
+            return anonymous(subject);
+        }
         executable(subject, mapped)
     })
+}
+
+/// Whether a private mapping of a file may have pages that were written since (`anon_vma_prepare()`,
+/// mm/rmap.c, at the first of them): they are no file's any more.
+#[inline(always)]
+fn has_own_pages(mapping: *const Vma) -> bool {
+    number_at(member(mapping, &VMA_ANON)) != 0
 }
 
 /// A file's memory that becomes executable.

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `TIOCSTI`, `TIOCLINUX` | anything | never: they type into a terminal |
 //! | `FIOSETOWN`, `SIOCSPGRP` | anything | `process.signal` |
+//! | `FIOASYNC` | character device | `process.signal` |
 //! | `TIOCSPGRP` (`tcsetpgrp`) | anything | `process.control`, unless the jobs there are the session's own |
 //! | of the descriptor itself; `FICLONE` and its like, judged by the opens of both files | anything | none |
 //! | changes of inode flags | what has a path | `file.attr` |
@@ -24,7 +25,7 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use super::{
     files::at_file,
-    process::{control_group, signals_owner},
+    process::{control_group, notifies, signals_owner},
 };
 use crate::{
     decide::{EPERM, refuse},
@@ -46,11 +47,12 @@ const TIOCGPTPEER: u32 = 0x5441;
 const FIOSETOWN: u32 = 0x8901;
 const SIOCSPGRP: u32 = 0x8902;
 
+const FIOASYNC: u32 = 0x5452;
+
 // The descriptor's own, as `fcntl` has them.
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
 const FIONBIO: u32 = 0x5421;
-const FIOASYNC: u32 = 0x5452;
 
 // Handled before any driver sees them, and for files only (`do_vfs_ioctl()`, fs/ioctl.c).
 const FIOQSIZE: u32 = 0x5460;
@@ -127,6 +129,10 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
     if matches!(command, FIOSETOWN | SIOCSPGRP) {
         return signals_owner(subject);
     }
+    // Whether on or off stands in memory that may change until the kernel reads it.
+    if command == FIOASYNC {
+        return notifies(subject, file);
+    }
     // Which group it is stands in memory that may change until the kernel reads it.
     if command == TIOCSPGRP && !groups::are_own(subject) {
         let result = control_group(subject, 0);
@@ -163,7 +169,6 @@ fn concerns_no_device(command: u32) -> bool {
         FIONCLEX
             | FIOCLEX
             | FIONBIO
-            | FIOASYNC
             | FIOQSIZE
             | FIGETBSZ
             | FS_IOC_FIEMAP

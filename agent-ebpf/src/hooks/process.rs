@@ -6,7 +6,7 @@
 //! | `ptrace_access_check`, `ptrace_traceme` | `process.ptrace` |
 //! | `task_setnice`, `task_setioprio`, `task_setscheduler`, `task_movememory`, `task_setpgid`, `task_setrlimit` | `process.control` |
 //! | `capable` | `process.capability` |
-//! | `file_fcntl` with `F_SETOWN` (and the commands in [`super::ioctl`]) | `process.signal` |
+//! | `file_fcntl` with `F_SETOWN`, `F_SETSIG`, and `O_ASYNC` for a device (and the commands in [`super::ioctl`]) | `process.signal` |
 //! | the same with `F_SETLEASE`, `F_SETDELEG` | see [`super::locks`] |
 //!
 //! Within the session a process may do what the kernel allows; outside only what is granted.
@@ -19,7 +19,8 @@ use super::locks::{self, F_SETDELEG, F_SETLEASE};
 use crate::{
     decide::{EPERM, refuse, refuse_silently},
     groups,
-    kernel::{Credentials, TASK_GROUP_LEADER, TASK_TGID, Task, load},
+    kernel::{Credentials, File, TASK_GROUP_LEADER, TASK_TGID, Task, load},
+    place::is_character_device,
     subject::{Subject, guard},
 };
 
@@ -248,21 +249,32 @@ fn refuse_capability(subject: &Subject, capability: u32) -> i32 {
     )
 }
 
+const F_SETFL: u32 = 4;
 const F_SETOWN: u32 = 8;
+const F_SETSIG: u32 = 10;
 const F_SETOWN_EX: u32 = 15;
+const O_ASYNC: u64 = 0o20_000;
 
 /// `int file_fcntl(struct file *, unsigned int cmd, unsigned long arg)`: whoever owns a file gets
-/// its signals, from the kernel and past `task_kill`.
+/// its signals, from the kernel and past `task_kill`. Which signal that is may be changed by whoever has
+/// the file too, whoever owns it.
 #[lsm(hook = "file_fcntl")]
 fn file_fcntl(ctx: LsmContext) -> i32 {
     let command: u32 = ctx.arg(1);
-    if !matches!(command, F_SETOWN | F_SETOWN_EX | F_SETLEASE | F_SETDELEG) {
+    let argument: u64 = ctx.arg(2);
+    if !matters(command, argument) {
         return 0;
     }
     guard(&ctx, |subject, ctx| {
         let argument: u64 = ctx.arg(2);
         if matches!(command, F_SETLEASE | F_SETDELEG) {
             return locks::lease(subject, command, argument);
+        }
+        if command == F_SETFL {
+            return notifies(subject, ctx.arg(0));
+        }
+        if command == F_SETSIG {
+            return signals_owner(subject);
         }
         // The number that the process itself knows: in its own pid namespace.
         // SAFETY: `current` is a valid task.
@@ -273,6 +285,29 @@ fn file_fcntl(ctx: LsmContext) -> i32 {
         }
         signals_owner(subject)
     })
+}
+
+/// Whether there is anything to judge about a command. A signal of 0 is what it is by default.
+#[inline(always)]
+fn matters(command: u32, argument: u64) -> bool {
+    match command {
+        F_SETFL => argument & O_ASYNC != 0,
+        F_SETSIG => argument as u32 != 0,
+        F_SETOWN | F_SETOWN_EX | F_SETLEASE | F_SETDELEG => true,
+        _ => false,
+    }
+}
+
+/// Decides about signals for what can be read from a file. Of a terminal they go to its foreground group,
+/// which the kernel makes its owner by itself (`__tty_fasync()`, drivers/tty/tty_io.c): it may be
+/// anybody's. No other device does so to anybody but the caller.
+#[inline(always)]
+pub fn notifies(subject: &Subject, file: *const File) -> i32 {
+    if is_character_device(file) {
+        signals_owner(subject)
+    } else {
+        0
+    }
 }
 
 /// Refuses to let signals go where nothing can tell whose process it is.

@@ -47,6 +47,7 @@ impl Act {
             | Self::Dlopen { .. }
             | Self::MapExecutable { .. }
             | Self::ProtectExecutable { .. }
+            | Self::WrittenProgram { .. }
             | Self::AnonymousCode => self.execution(),
             Self::Signal { .. }
             | Self::SignalChild { .. }
@@ -243,6 +244,14 @@ impl Act {
             Self::ProtectExecutable { path } => {
                 let file = open(path, libc::O_RDONLY)?;
                 let at = map(file.as_raw_fd(), PAGE, libc::PROT_READ, libc::MAP_PRIVATE)?;
+                protect(at, PAGE, libc::PROT_READ | libc::PROT_EXEC)
+            }
+            Self::WrittenProgram { path } => {
+                let file = open(path, libc::O_RDONLY)?;
+                let both = libc::PROT_READ | libc::PROT_WRITE;
+                let at = map(file.as_raw_fd(), PAGE, both, libc::MAP_PRIVATE)?;
+                // SAFETY: the first byte of a page that was mapped writable: `ret`.
+                unsafe { *at = 0xc3 };
                 protect(at, PAGE, libc::PROT_READ | libc::PROT_EXEC)
             }
             Self::AnonymousCode => {

@@ -363,6 +363,10 @@ pub(crate) enum Act {
     ProtectExecutable {
         path: String,
     },
+    /// A private mapping of a program that was written over and becomes executable.
+    WrittenProgram {
+        path: String,
+    },
     /// Memory that was written and becomes executable.
     AnonymousCode,
 

@@ -167,6 +167,11 @@ impl Act {
                  mmap.mmap(f, 8, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)",
                 text(path)
             ),
+            Self::WrittenProgram { path } => format!(
+                "f = os.open({}, os.O_RDONLY); mmap.mmap(f, 8, flags=mmap.MAP_PRIVATE, \
+                 prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)",
+                text(path)
+            ),
             Self::AnonymousCode => "mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANON, \
                  prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)"
                 .into(),

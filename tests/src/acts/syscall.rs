@@ -424,6 +424,30 @@ pub(crate) fn owner(path: &str, owner: i32) -> Act {
     control(path, libc::F_SETOWN, owner.into())
 }
 
+/// `F_SETSIG`: what its owner gets when there is something to read.
+pub(crate) fn signal_of(path: &str, signal: i32) -> Act {
+    control(path, 10, signal.into())
+}
+
+/// `O_ASYNC`: its owner is told when there is something to read.
+pub(crate) fn notify(path: &str) -> Act {
+    control(path, libc::F_SETFL, libc::O_ASYNC.into())
+}
+
+/// `FIOASYNC`, off.
+pub(crate) fn notify_not(path: &str) -> Act {
+    Act::syscall(
+        "ioctl",
+        libc::SYS_ioctl,
+        [
+            Arg::Open(path.into(), libc::O_RDONLY),
+            0x5452.into(),
+            vec![0; 4].into(),
+        ],
+        &[],
+    )
+}
+
 /// `F_SETOWN_EX` of a `struct f_owner_ex`: `F_OWNER_PID`.
 pub(crate) fn extended_owner(path: &str, owner: i32) -> Act {
     let argument = [1, owner].map(i32::to_ne_bytes).concat();

@@ -241,6 +241,14 @@ pub(crate) fn cases() -> Vec<Case> {
         .twin(|g| Act::ProtectExecutable { path: inside(g) }),
         Case::new(
             "exec",
+            "makes a program's pages executable that it wrote over",
+            "process.jit",
+            |g| Act::WrittenProgram { path: inside(g) },
+        )
+        .twin(|g| Act::ProtectExecutable { path: inside(g) })
+        .reason("not-granted"),
+        Case::new(
+            "exec",
             "makes memory executable that it wrote",
             "process.jit",
             |_| Act::AnonymousCode,

@@ -25,6 +25,7 @@ pub(crate) mod locks;
 pub(crate) mod mounts;
 pub(crate) mod moves;
 pub(crate) mod network;
+pub(crate) mod notified;
 pub(crate) mod patterns;
 pub(crate) mod processes;
 pub(crate) mod quiet;
@@ -131,6 +132,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(descriptors::scenarios());
     singles.extend(supervised::scenarios());
     singles.extend(replaced::scenarios());
+    singles.extend(notified::scenarios());
     singles.extend(rings::scenarios());
     singles.extend(callers::scenarios());
     singles.extend(environment::scenarios());

@@ -194,6 +194,23 @@ pub(crate) fn cases() -> Vec<Case> {
         .twin(|g| syscall::owner(&g.file_inside("f"), 0))
         .errno(libc::EPERM),
         case(
+            "changes the signal that the owner of a file gets",
+            SIGNAL,
+            |g| syscall::signal_of(&g.file_inside("f"), libc::SIGKILL),
+        )
+        .twin(|g| syscall::signal_of(&g.file_inside("f"), 0))
+        .errno(libc::EPERM),
+        case("has a device tell its owner of input", SIGNAL, |_| {
+            syscall::notify("/dev/null")
+        })
+        .twin(|g| syscall::notify(&g.file_inside("f")))
+        .errno(libc::EPERM),
+        case("has a device tell its owner by ioctl", SIGNAL, |_| {
+            syscall::notify_not("/dev/null")
+        })
+        .twin(|g| syscall::notify_not(&g.file_inside("f")))
+        .errno(libc::EPERM),
+        case(
             "makes a process group outside the owner of a file",
             SIGNAL,
             |g| {
