@@ -91,7 +91,7 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::Keyrings => (
             true,
-            "It reads and changes the keys of its user, such as those of network file systems and disks.",
+            "It reads and changes the keys of its user, such as those of network file systems and disks, and has the kernel start `/sbin/request-key` as root and outside of the session, for a key that it names.",
         ),
         Surface::Load => (
             true,
