@@ -24,15 +24,12 @@ impl Reaches {
         Ok(Self(store.reaches()?))
     }
 
-    /// A session that could have done this to what was last changed then; one that still runs could
-    /// at any time. `None` for the time: it is not known.
-    fn doer(&self, rights: FileRights, spot: &Spot, changed: Option<Timestamp>) -> Option<&str> {
+    /// A session that could have done this to what is there: one that runs, or one that had not ended
+    /// when it was made.
+    fn doer(&self, rights: FileRights, spot: &Spot) -> Option<&str> {
         let doer = self.0.iter().find(|kept| {
-            let before = match (kept.ended, changed) {
-                (Some(ended), Some(changed)) => changed <= ended,
-                _ => true,
-            };
-            (!kept.open.is_empty() || before) && kept.reach.could(rights, spot)
+            let later = kept.ended.is_some_and(|ended| spot.born_after(ended));
+            (!kept.open.is_empty() || !later) && kept.reach.could(rights, spot, kept.opened)
         });
         doer.map(|kept| kept.session.as_str())
     }
@@ -44,27 +41,31 @@ impl Daemon {
     }
 
     /// The session that could have made a link, or whatever is at its place.
-    pub(super) fn maker(&self, spot: &Spot, changed: Option<Timestamp>) -> Option<String> {
+    pub(super) fn maker(&self, spot: &Spot) -> Option<String> {
         let reaches = self.reaches();
-        let doer = reaches.doer(FileRights::CREATE, spot, changed);
+        let doer = reaches.doer(FileRights::CREATE, spot);
         doer.map(str::to_owned)
     }
 
-    /// Writes down what a session can make, before it can.
+    /// Writes down what a session can make, before it can; it began at `opened`.
     pub(super) fn open_reach(
         &self,
         number: u32,
         session: &str,
         reach: &Reach,
+        opened: Timestamp,
     ) -> Result<(), StoreError> {
         let mut reaches = self.reaches();
         let known = reaches.0.iter().position(|kept| kept.reach == *reach);
         let known_id = known.map(|index| reaches.0[index].id);
-        let id = self.store.open_reach(known_id, reach, number, session)?;
+        let id = self
+            .store
+            .open_reach(known_id, reach, number, session, opened)?;
         match known {
             Some(index) => {
                 let kept = &mut reaches.0[index];
                 session.clone_into(&mut kept.session);
+                kept.opened = kept.opened.map(|at| at.min(opened));
                 if !kept.open.contains(&number) {
                     kept.open.push(number);
                 }
@@ -73,6 +74,7 @@ impl Daemon {
                 id,
                 reach: reach.clone(),
                 session: session.into(),
+                opened: Some(opened),
                 ended: None,
                 open: vec![number],
             }),
@@ -90,6 +92,7 @@ impl Daemon {
             row.number,
             &row.name,
             &reach_of(row, grant, view, &self.own),
+            row.started,
         ) {
             tracing::error!("what {} can make is not written down: {error}", row.name);
         }
@@ -108,7 +111,7 @@ impl Daemon {
                 .collect()
         };
         for reach in grown {
-            self.open_reach(number, &live.row.name, &reach)?;
+            self.open_reach(number, &live.row.name, &reach, live.row.started)?;
         }
         Ok(())
     }
@@ -181,19 +184,20 @@ impl Daemon {
             let doer = {
                 let reaches = self.reaches();
                 let links = file.links.iter();
-                let mut by = links.map(|(spot, changed)| (FileRights::CREATE, spot, *changed));
-                let own = file.spot.iter().map(|spot| (making, spot, file.changed));
+                let mut by = links.map(|spot| (FileRights::CREATE, spot));
+                let own = file.spot.iter().map(|spot| (making, spot));
                 let doer = by
                     .by_ref()
                     .chain(own)
-                    .find_map(|(rights, spot, changed)| reaches.doer(rights, spot, changed));
+                    .find_map(|(rights, spot)| reaches.doer(rights, spot));
                 doer.map(str::to_owned)
             };
             if let Some(session) = doer {
                 return Err(RequestError::BadGrant(format!(
                     "the grant's file {shown} lies where the session {session} could have written \
-                     it: read it, and use a copy that no session can write, such as one in \
-                     /etc/bailiff/grants"
+                     it: read it, and use a copy, in a place where no session writes, such as \
+                     /etc/bailiff/grants, or made here when that session has ended (`cp F F.new && \
+                     mv F.new F`; written in place it stays the same file)"
                 )));
             }
             kept_from.extend(file.known_in(view));

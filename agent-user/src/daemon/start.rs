@@ -80,7 +80,7 @@ impl Daemon {
         uid: u32,
     ) -> Result<Prepared, RequestError> {
         let files = self.grant_files(&request.grant, caller, &seen.view)?;
-        let makers = |spot: &Spot, changed| self.maker(spot, changed);
+        let makers = |spot: &Spot| self.maker(spot);
         let resolver = Resolver::new(seen.place.mounts.root(), &seen.view)
             .of_owner(uid)
             .asking(&makers)
@@ -217,7 +217,7 @@ impl Daemon {
         let reach = reach_of(&row, &prepared.grant, &view, &self.own);
         if let Err(error) = self
             .blocking(move |daemon| {
-                daemon.open_reach(number, &stored.name, &reach)?;
+                daemon.open_reach(number, &stored.name, &reach, stored.started)?;
                 let inserted = daemon.store.insert_session(&stored);
                 if inserted.is_err() {
                     daemon.close_reach(number);

@@ -2,8 +2,6 @@
 
 use std::{io, os::fd::BorrowedFd};
 
-use jiff::Timestamp;
-
 use super::{reach::Spot, trail::follow};
 use crate::mounts::MountView;
 
@@ -12,10 +10,8 @@ use crate::mounts::MountView;
 pub struct GrantFile {
     /// `None`: it lies in no mount that can be told.
     pub spot: Option<Spot>,
-    /// When it was last written or changed; `None` where it is not there any more.
-    pub changed: Option<Timestamp>,
-    /// Links on the way to it, with the times when they were made.
-    pub links: Vec<(Spot, Option<Timestamp>)>,
+    /// Links on the way to it.
+    pub links: Vec<Spot>,
     /// Names that the file has (hard links).
     pub names: u64,
 }
@@ -27,10 +23,9 @@ impl GrantFile {
         let links = trail
             .links
             .iter()
-            .filter_map(|link| Some((Spot::at(view, &link.own, link.only_root)?, link.changed)));
+            .filter_map(|link| Spot::at(view, &link.own, link.past));
         Ok(Self {
-            spot: Spot::at(view, &trail.real, trail.only_root),
-            changed: trail.changed,
+            spot: Spot::at(view, &trail.real, trail.past),
             links: links.collect(),
             names: trail.names,
         })

@@ -16,3 +16,4 @@ pub use own_files::{DEFAULT_STATE, OwnFiles, OwnPlaces};
 pub use presence::{Bounds, absent};
 pub use reach::{Reach, Spot};
 pub use resolve::{Makers, Resolutions, Resolver};
+pub use trail::Past;

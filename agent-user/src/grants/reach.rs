@@ -13,8 +13,10 @@ use agent_grant::{
     glob::{self, Component, Glob},
     model::{FilePattern, Object},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::trail::Past;
 use crate::{
     api::PathText,
     mounts::{MountView, Uuid},
@@ -105,8 +107,7 @@ pub struct Spot {
     uuid: Option<Uuid>,
     /// From the root of its filesystem.
     inner: Vec<u8>,
-    /// Nobody but root can change it and the directories above it.
-    pub only_root: bool,
+    past: Past,
 }
 
 impl Spot {
@@ -120,15 +121,28 @@ impl Spot {
 
     /// What is seen at `path` (absolute, without links).
     #[must_use]
-    pub fn at(view: &MountView, path: &[u8], only_root: bool) -> Option<Self> {
+    pub fn at(view: &MountView, path: &[u8], past: Past) -> Option<Self> {
         let (mount, inner) = view.seen_at(if path.is_empty() { b"/" } else { path })?;
         Some(Self {
             fstype: mount.fstype.clone(),
             dev: mount.dev,
             uuid: view.uuid(mount.dev),
             inner,
-            only_root,
+            past,
         })
+    }
+
+    /// It was made later than that.
+    #[must_use]
+    pub fn born_after(&self, time: Timestamp) -> bool {
+        self.past.born.is_some_and(|born| born > time)
+    }
+
+    /// Root alone could make or change it before that, and it has not been changed since: who owns it
+    /// now says nothing of a time before it was given to root.
+    fn was_roots(&self, time: Option<Timestamp>) -> bool {
+        let unchanged = self.past.changed.zip(time);
+        self.past.only_root && unchanged.is_some_and(|(changed, time)| changed < time)
     }
 }
 
@@ -185,10 +199,11 @@ impl Reach {
         (more.mounts.len() > self.mounts.len()).then_some(more)
     }
 
-    /// Whether the session could have put something there, or written what is there.
+    /// Whether a session could have put something there, or written what is there; the first that had
+    /// this reach began at `opened`, where that is known.
     #[must_use]
-    pub fn could(&self, rights: FileRights, spot: &Spot) -> bool {
-        if spot.only_root && self.uid.is_some() {
+    pub fn could(&self, rights: FileRights, spot: &Spot, opened: Option<Timestamp>) -> bool {
+        if self.uid.is_some() && spot.was_roots(opened) {
             return false;
         }
         let paths: Vec<_> = self
@@ -318,17 +333,17 @@ mod tests {
             mount(3, 1, "ext4", "/srv", "/data"),
         ];
         let view = MountView::new(&host);
-        let spot = |path: &str| Spot::at(&view, path.as_bytes(), false).unwrap();
+        let spot = |path: &str| Spot::at(&view, path.as_bytes(), Past::default()).unwrap();
         let reach = reach(AGENT, &host, None);
-        let could = |path: &str| reach.could(FileRights::CREATE, &spot(path));
+        let could = |path: &str| reach.could(FileRights::CREATE, &spot(path), None);
         assert!(could("/srv/agent") && could("/srv/agent/x/y") && could("/data/agent/x"));
         assert!(!could("/srv") && !could("/srv/agents") && !could("/tmp/srv/agent"));
         assert!(!could("/srv/agent/no/x") && !could("/srv/agent/g.toml"));
-        assert!(!reach.could(FileRights::WRITE, &spot("/srv/agent/x")));
+        assert!(!reach.could(FileRights::WRITE, &spot("/srv/agent/x"), None));
         // The host's restart gave the disk another number; a tmpfs is another.
         let later = MountView::new(&[mount(1, 7, "ext4", "/", "/")]);
-        let spot = Spot::at(&later, b"/srv/agent", false).unwrap();
-        assert!(reach.could(FileRights::CREATE, &spot));
+        let spot = Spot::at(&later, b"/srv/agent", Past::default()).unwrap();
+        assert!(reach.could(FileRights::CREATE, &spot, None));
     }
 
     #[test]
@@ -344,8 +359,8 @@ mod tests {
         let uuids = [(1, [2; 16].into()), (2, [1; 16].into())];
         let later = MountView::new(&disks).with_uuids(uuids.into());
         let could = |view: &MountView, path: &str| {
-            let spot = Spot::at(view, path.as_bytes(), false).unwrap();
-            reach.could(FileRights::CREATE, &spot)
+            let spot = Spot::at(view, path.as_bytes(), Past::default()).unwrap();
+            reach.could(FileRights::CREATE, &spot, None)
         };
         assert!(could(&view, "/srv/agent/bin") && !could(&view, "/bin"));
         assert!(could(&later, "/bin") && !could(&later, "/srv/agent/bin"));
@@ -366,8 +381,8 @@ mod tests {
         let reach = reach(rules, &inside, None);
         let view = MountView::new(&[mount(1, 1, "ext4", "/", "/")]);
         let could = |path: &str| {
-            let spot = Spot::at(&view, path.as_bytes(), false).unwrap();
-            reach.could(FileRights::CREATE, &spot)
+            let spot = Spot::at(&view, path.as_bytes(), Past::default()).unwrap();
+            reach.could(FileRights::CREATE, &spot, None)
         };
         assert!(could("/srv/agent/link") && !could("/app/link"));
     }
@@ -377,14 +392,26 @@ mod tests {
         let host = [mount(1, 1, "ext4", "/", "/")];
         let view = MountView::new(&host);
         let audit = "mode = \"audit\"\n";
-        for (uid, only_root, expected) in [
-            (Some(1000), true, false),
-            (Some(1000), false, true),
-            (None, true, true),
+        let at = |seconds| Timestamp::from_second(seconds).ok();
+        let user = Some(1000);
+        for (uid, only_root, changed, opened, expected) in [
+            (user, true, at(1), at(2), false),
+            (user, false, at(1), at(2), true),
+            (None, true, at(1), at(2), true),
+            // Given to root later, or nobody knows when.
+            (user, true, at(2), at(2), true),
+            (user, true, at(3), at(2), true),
+            (user, true, at(1), None, true),
+            (user, true, None, at(2), true),
         ] {
-            let spot = Spot::at(&view, b"/bin", only_root).unwrap();
-            let could = reach(audit, &host, uid).could(FileRights::CREATE, &spot);
-            assert_eq!(could, expected, "{uid:?} {only_root}");
+            let past = Past {
+                only_root,
+                born: None,
+                changed,
+            };
+            let spot = Spot::at(&view, b"/bin", past).unwrap();
+            let could = reach(audit, &host, uid).could(FileRights::CREATE, &spot, opened);
+            assert_eq!(could, expected, "{uid:?} {past:?} {opened:?}");
         }
     }
 
@@ -400,8 +427,8 @@ mod tests {
         let kept = serde_json::to_string(&reach).unwrap();
         assert_eq!(serde_json::from_str::<Reach>(&kept).unwrap(), reach);
         for path in [&b"/srv/\xff/x"[..], b"/elsewhere"] {
-            let spot = Spot::at(&MountView::new(&host), path, false).unwrap();
-            assert!(reach.could(FileRights::CREATE, &spot));
+            let spot = Spot::at(&MountView::new(&host), path, Past::default()).unwrap();
+            assert!(reach.could(FileRights::CREATE, &spot, None));
         }
     }
 
@@ -420,8 +447,8 @@ mod tests {
         let spot = Spot::at(
             &MountView::new(&[mount(1, 9, "vfat", "/", "/")]),
             b"/x",
-            false,
+            Past::default(),
         );
-        assert!(more.could(FileRights::CREATE, &spot.unwrap()));
+        assert!(more.could(FileRights::CREATE, &spot.unwrap(), None));
     }
 }

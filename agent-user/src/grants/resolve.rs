@@ -6,7 +6,6 @@ use agent_grant::{
     Effect, Grant, Rule,
     model::{Alternative, Object, Prefix, Resolution},
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -89,8 +88,8 @@ struct Found {
     unfollowed: Option<Unfollowed>,
 }
 
-/// Says which session could have made what is there; the time is that of the last change.
-pub type Makers<'a> = dyn Fn(&Spot, Option<Timestamp>) -> Option<String> + 'a;
+/// Says which session could have made what is there.
+pub type Makers<'a> = dyn Fn(&Spot) -> Option<String> + 'a;
 
 /// Answers for the prefixes of one grant in one root.
 pub struct Resolver<'a> {
@@ -284,10 +283,10 @@ impl<'a> Resolver<'a> {
             });
         }
         let makers = self.makers?;
-        let Some(spot) = Spot::at(view, &link.own, link.only_root) else {
+        let Some(spot) = Spot::at(view, &link.own, link.past) else {
             return Some("lies in a place that cannot be told".into());
         };
-        let session = makers(&spot, link.changed)?;
+        let session = makers(&spot)?;
         Some(format!("could have been made by the session {session}"))
     }
 }
@@ -517,8 +516,8 @@ mod tests {
             fstype: "ext4".into(),
             source: String::new(),
         }]);
-        let nobody = |_: &Spot, _: Option<Timestamp>| None;
-        let somebody = |_: &Spot, _: Option<Timestamp>| Some("agent-1".to_owned());
+        let nobody = |_: &Spot| None;
+        let somebody = |_: &Spot| Some("agent-1".to_owned());
         let answer = |makers: &Makers<'_>, path: &[u8]| {
             let resolver = Resolver::new(root.as_fd(), &view).of_owner(owner);
             let mut resolver = resolver.asking(makers);
@@ -532,8 +531,7 @@ mod tests {
         assert!(because.contains("agent-1"), "{because}");
         // The first is trusted, the second is not: what is left is as the second was nothing.
         let second = std::cell::Cell::new(false);
-        let later =
-            |_: &Spot, _: Option<Timestamp>| second.replace(true).then(|| "agent-1".to_owned());
+        let later = |_: &Spot| second.replace(true).then(|| "agent-1".to_owned());
         assert_eq!(answer(&later, b"/second/x").0, to(&["/link/bin/x"]));
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -31,12 +32,22 @@ pub(super) struct Trail {
     pub(super) links: Vec<Crossed>,
     /// The way goes round and round; `real` is where that was given up.
     pub(super) endless: bool,
-    /// What is there is root's, in directories that root alone can change.
-    pub(super) only_root: bool,
     /// Names of what is there (hard links); one for what has none to count.
     pub(super) names: u64,
-    /// When what is there was last written, and its attributes changed: the earlier of the two.
-    pub(super) changed: Option<Timestamp>,
+    /// Of what is there.
+    pub(super) past: Past,
+}
+
+/// What a thing says of who made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// It is root's, in directories that root alone can change.
+    pub only_root: bool,
+    /// When it was made, where that is known: nobody can set that.
+    pub born: Option<Timestamp>,
+    /// When it was last changed, moved or given to somebody: anybody can advance that, and nobody set
+    /// it back.
+    pub changed: Option<Timestamp>,
 }
 
 /// A link on the way.
@@ -48,10 +59,7 @@ pub(super) struct Crossed {
     pub(super) written: Vec<u8>,
     /// Nobody but root and the owner could have made or changed it.
     pub(super) owners: bool,
-    /// Nobody but root could have.
-    pub(super) only_root: bool,
-    /// When it was made, moved or given to somebody else: the earliest that can be.
-    pub(super) changed: Option<Timestamp>,
+    pub(super) past: Past,
 }
 
 /// One directory on the way.
@@ -79,9 +87,8 @@ pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8], owner: Option<u32>) -> i
         link: None,
         links: Vec::new(),
         endless: false,
-        only_root: false,
         names: 1,
-        changed: None,
+        past: Past::default(),
     };
     let mut last = stat;
     let mut rest = components(path);
@@ -136,8 +143,7 @@ pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8], owner: Option<u32>) -> i
             own: own.clone(),
             written: joined(&steps, std::iter::once(&name).chain(&rest)),
             owners: one_name && here.owners && [Some(0), owner].contains(&Some(stat.st_uid)),
-            only_root: one_name && here.only_root && stat.st_uid == 0,
-            changed: changed(&stat),
+            past: past(&fd, &stat, one_name && here.only_root && stat.st_uid == 0),
         });
         if last_given {
             trail.link = Some(own);
@@ -151,11 +157,12 @@ pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8], owner: Option<u32>) -> i
         }
     }
     trail.real = joined(&steps, []);
-    trail.only_root = steps.last().is_some_and(|step| step.only_root);
     if last.st_mode & libc::S_IFMT == libc::S_IFREG {
         trail.names = last.st_nlink;
     }
-    trail.changed = changed(&last);
+    if let Some(step) = steps.last() {
+        trail.past = past(&step.fd, &last, step.only_root);
+    }
     Ok(trail)
 }
 
@@ -180,13 +187,19 @@ fn only_changed_by(stat: &FileStat, owner: Option<u32>) -> bool {
         && (stat.st_mode & 0o022 == 0 || stat.st_mode & libc::S_ISVTX != 0)
 }
 
-/// The time of change cannot be set; that of writing can, and stays when a file is moved or given away.
-fn changed(stat: &FileStat) -> Option<Timestamp> {
-    let at =
-        |seconds, nanoseconds: i64| Timestamp::new(seconds, i32::try_from(nanoseconds).ok()?).ok();
-    at(stat.st_mtime, stat.st_mtime_nsec)?
-        .min(at(stat.st_ctime, stat.st_ctime_nsec)?)
-        .into()
+fn past(fd: &OwnedFd, stat: &FileStat, only_root: bool) -> Past {
+    let nanoseconds = i32::try_from(stat.st_ctime_nsec).ok();
+    Past {
+        only_root,
+        born: born(fd),
+        changed: nanoseconds.and_then(|n| Timestamp::new(stat.st_ctime, n).ok()),
+    }
+}
+
+/// Not every filesystem knows it.
+fn born(fd: &OwnedFd) -> Option<Timestamp> {
+    let file = File::from(fd.try_clone().ok()?);
+    file.metadata().ok()?.created().ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -194,6 +207,7 @@ mod tests {
     use std::{
         fs::{self, File},
         os::unix::{ffi::OsStrExt, fs::symlink},
+        time::{Duration, SystemTime},
     };
 
     use super::*;
@@ -291,12 +305,34 @@ mod tests {
         // Root made the link in a directory of the owner's.
         let trail = follow(fixture.root.as_fd(), b"/home/u/link/bin", Some(1000)).unwrap();
         assert_eq!(first(&trail), None);
-        assert!(!trail.links[0].only_root);
+        assert!(!trail.links[0].past.only_root);
         let path = fixture.dir.path().join("bin");
         std::os::unix::fs::lchown(&path, Some(1000), None).unwrap();
         let trail = fixture.follow("/bin/tool");
         assert_eq!(first(&trail).as_deref(), Some("/bin"));
         assert!(path.as_os_str().as_bytes().ends_with(b"bin"));
+    }
+
+    #[test]
+    fn what_is_done_later_to_a_thing_makes_it_no_younger() {
+        let fixture = Fixture::new();
+        let at = |path: &str| fixture.dir.path().join(path);
+        let before = fixture.follow("/bin/tool");
+        fs::write(at("usr/bin/tool-1"), "later").unwrap();
+        let future = SystemTime::now() + Duration::from_secs(1 << 30);
+        let file = File::open(at("usr/bin/tool-1")).unwrap();
+        file.set_modified(future).unwrap();
+        std::os::unix::fs::lchown(at("bin"), None, Some(nix::unistd::getgid().as_raw())).unwrap();
+        let after = fixture.follow("/bin/tool");
+        assert_eq!(after.past.born, before.past.born);
+        assert_eq!(after.links[0].past.born, before.links[0].past.born);
+        assert!(after.past.changed < Timestamp::try_from(future).ok());
+        // On a filesystem that knows no births nothing is made of it.
+        let Some(born) = before.past.born else { return };
+        std::thread::sleep(Duration::from_millis(30));
+        fs::write(at("new"), "").unwrap();
+        fs::rename(at("new"), at("usr/bin/tool-1")).unwrap();
+        assert!(fixture.follow("/bin/tool").past.born > Some(born));
     }
 
     #[test]

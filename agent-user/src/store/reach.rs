@@ -13,6 +13,8 @@ pub struct KeptReach {
     pub reach: Reach,
     /// The latest of them.
     pub session: String,
+    /// When the first of them began, where that is known.
+    pub opened: Option<Timestamp>,
     /// When the last of those that ended did.
     pub ended: Option<Timestamp>,
     /// Numbers of those that have not.
@@ -23,23 +25,27 @@ impl Store {
     /// Every reach that a session of this host ever had.
     pub fn reaches(&self) -> Result<Vec<KeptReach>, StoreError> {
         let connection = self.lock();
-        let mut statement = connection.prepare("SELECT id, body, session, ended FROM reach")?;
+        let mut statement =
+            connection.prepare("SELECT id, body, session, ended, opened FROM reach")?;
         let rows = statement.query_map([], |row| {
             Ok((
                 row.get::<_, i64>(0)?,
                 row.get::<_, String>(1)?,
                 row.get::<_, String>(2)?,
                 row.get::<_, Option<i64>>(3)?,
+                row.get::<_, Option<i64>>(4)?,
             ))
         })?;
+        let time = |at: i64| Timestamp::from_microsecond(at).ok();
         let mut kept = Vec::new();
         for row in rows {
-            let (id, body, session, ended) = row?;
+            let (id, body, session, ended, opened) = row?;
             kept.push(KeptReach {
                 id,
                 reach: serde_json::from_str(&body)?,
                 session,
-                ended: ended.and_then(|at| Timestamp::from_microsecond(at).ok()),
+                opened: opened.and_then(time),
+                ended: ended.and_then(time),
                 open: Vec::new(),
             });
         }
@@ -54,28 +60,35 @@ impl Store {
         Ok(kept)
     }
 
-    /// A session has a reach from now on; where another had the same, `known` is its id. Gives the id.
+    /// A session that began at `opened` has a reach; where another had the same, `known` is its id.
+    /// Gives the id.
     pub fn open_reach(
         &self,
         known: Option<i64>,
         reach: &Reach,
         number: u32,
         session: &str,
+        opened: Timestamp,
     ) -> Result<i64, StoreError> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
         let id = match known {
             Some(id) => {
+                // What is not known stays so: `MIN` of NULL is NULL.
                 transaction.execute(
-                    "UPDATE reach SET session = ?2 WHERE id = ?1",
-                    params![id, session],
+                    "UPDATE reach SET session = ?2, opened = MIN(opened, ?3) WHERE id = ?1",
+                    params![id, session, opened.as_microsecond()],
                 )?;
                 id
             }
             None => {
                 transaction.execute(
-                    "INSERT INTO reach (body, session) VALUES (?1, ?2)",
-                    params![serde_json::to_string(reach)?, session],
+                    "INSERT INTO reach (body, session, opened) VALUES (?1, ?2, ?3)",
+                    params![
+                        serde_json::to_string(reach)?,
+                        session,
+                        opened.as_microsecond()
+                    ],
                 )?;
                 transaction.last_insert_rowid()
             }
@@ -99,5 +112,41 @@ impl Store {
         )?;
         transaction.execute("DELETE FROM reach_open WHERE number = ?1", [number])?;
         Ok(transaction.commit()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_grant::{Inputs, Source, load, shipped_includes};
+
+    use super::*;
+    use crate::{mounts::MountView, store::temporary};
+
+    #[test]
+    fn the_first_that_had_a_reach_opened_it() {
+        let (_directory, store) = temporary();
+        let source = Source::new("x", "version = 1\nname = \"x\"\n");
+        let grant = load(source, &Inputs::default(), &shipped_includes).unwrap();
+        let reach = Reach::of(&grant, &[], &MountView::default(), None);
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let open = |known, number, seconds| {
+            let opened = store.open_reach(known, &reach, number, "x-1", at(seconds));
+            opened.unwrap()
+        };
+        let opened = || store.reaches().unwrap()[0].opened;
+        let id = open(None, 1, 20);
+        assert_eq!(opened(), Some(at(20)));
+        open(Some(id), 2, 30);
+        assert_eq!(opened(), Some(at(20)));
+        open(Some(id), 3, 10);
+        assert_eq!(opened(), Some(at(10)));
+        // Of an earlier version: when it was is not known, and stays so.
+        let connection = store.lock();
+        connection
+            .execute("UPDATE reach SET opened = NULL", [])
+            .unwrap();
+        drop(connection);
+        open(Some(id), 4, 40);
+        assert_eq!(opened(), None);
     }
 }

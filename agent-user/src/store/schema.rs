@@ -87,6 +87,9 @@ const STEPS: &[&str] = &[
     ALTER TABLE sessions ADD COLUMN vanished INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE sessions ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    ALTER TABLE reach ADD COLUMN opened INTEGER;
+",
 ];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

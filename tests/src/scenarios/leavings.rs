@@ -35,6 +35,14 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "a grant that a session could have written is refused",
             written_grant,
         ),
+        new(
+            "what is done later to a link or a grant hides no session that made it",
+            aged,
+        ),
+        new(
+            "a link that root was given later may be the user's session's",
+            given_away,
+        ),
     ]
 }
 
@@ -121,6 +129,7 @@ fn planted_link(context: &mut Context) -> Check {
         &format!("echo x >{agent}/below/planted"),
     )?)?;
     // Unconfined it leads there, and so it does when somebody outside makes it anew.
+    all_ended("link-")?;
     shell(&format!(
         "{write}; rm {victim}/planted {agent}; ln -s {victim} {agent}"
     ))?;
@@ -136,13 +145,23 @@ fn planted_link(context: &mut Context) -> Check {
     })
 }
 
-/// Ends a session, and waits until what is written now is plainly of later.
+/// Makes a file anew, as who mends a grant that a session could have written.
+fn anew(file: &str) -> Check {
+    shell(&format!("cp {file} {file}.new && mv {file}.new {file}")).map(drop)
+}
+
+/// Ends a session.
 fn end(shell: Shell) -> Check {
     let session = shell.session.clone();
     drop(shell);
+    all_ended(&session)
+}
+
+/// Waits until no session runs whose name begins so, and what is made now is plainly of later.
+fn all_ended(name: &str) -> Check {
     eventually("the session has ended", 30, || {
         let listed = process::must(&[BAILIFF, "ps", "--json"]);
-        listed.is_ok_and(|listed| !listed.stdout.contains(&format!("\"{session}\"")))
+        listed.is_ok_and(|listed| !listed.stdout.contains(&format!("\"{name}")))
     })?;
     // The clock of files moves by ticks.
     std::thread::sleep(std::time::Duration::from_millis(50));
@@ -172,8 +191,8 @@ fn planted_include(context: &mut Context) -> Check {
         .stderr
         .contains("base.toml lies where the session include-");
     ensure(ended.code == 125 && told, || ended.tail())?;
-    // What somebody outside wrote there is included.
-    fs::write(format!("{agent}/base.toml"), wide).doing("write a grant")?;
+    // What somebody outside made there is included.
+    anew(&format!("{agent}/base.toml"))?;
     succeeded(&run(&grant, &read)?)
 }
 
@@ -261,13 +280,110 @@ fn written_grant(context: &mut Context) -> Check {
     context.daemon()?.kill()?;
     context.daemon = Some(Daemon::start()?);
     is_refused(&grant)?;
-    // Copied to where no session writes, or written by somebody outside, it is as good as any.
+    // Written in place it is the same file still.
+    fs::write(&grant, text).doing("write a grant")?;
+    is_refused(&grant)?;
+    // A copy is as good as any, where no session writes and here.
     shell(&format!(
         "cp {grant} /etc/bailiff/grants/leavings-copy.toml"
     ))?;
     succeeded(&run("leavings-copy", "true")?)?;
-    fs::write(&grant, text).doing("write a grant")?;
+    all_ended("g-")?;
+    anew(&grant)?;
     succeeded(&run(&grant, "true")?)
+}
+
+fn aged(context: &mut Context) -> Check {
+    context.daemon()?;
+    let top = ground("aged")?;
+    let agent = format!("{top}/agent");
+    let (link, grant, spare) = (
+        format!("{agent}/link"),
+        format!("{agent}/g.toml"),
+        format!("{agent}/spare"),
+    );
+    let secret = format!("{top}/secret/s");
+    shell(&format!("mkdir {top}/secret; echo secret >{secret}"))?;
+    let mut session = Shell::start(&launch("aged", &all(&agent))?)?;
+    for act in [
+        format!("mkdir {spare}; ln -s {top}/secret {link}; ln -P {link} {spare}/l"),
+        written(&text("g", &all(&top)), &grant),
+        format!("ln {grant} {spare}/g; touch -h -d 2100-01-01 {link} {grant}"),
+    ] {
+        session.may(&act)?;
+    }
+    end(session)?;
+    let through = launch("aged-link", &all(&link))?.grant;
+    let read = format!("cat {link}/s {secret}");
+    let both_refused = |after: &str, link: &str, file: &str| -> Check {
+        let told = |ended: Ended, code: i32, said: &str| {
+            let right = ended.code == code && ended.stderr.contains(said);
+            ensure(right, || format!("after {after}: {}", ended.tail()))
+        };
+        told(run(&through, &read)?, 1, link)?;
+        told(run(&grant, "true")?, 125, file)
+    };
+    both_refused("its end", "changed by others", "has 2 names")?;
+    // Each advances the time of change.
+    for act in [
+        format!("rm -r {spare}"),
+        format!("chown -h 0:0 {link} {grant}; chmod 600 {grant}"),
+        format!("mv {link} {link}2; mv {link}2 {link}; mv {grant} {grant}2; mv {grant}2 {grant}"),
+    ] {
+        shell(&act)?;
+        both_refused(&act, "made by the session aged-", "the session aged-")?;
+    }
+    // Made anew they are followed and read.
+    all_ended("aged-")?;
+    shell(&format!("ln -sfn {top}/secret {link}"))?;
+    anew(&grant)?;
+    succeeded(&run(&through, &read)?)?;
+    succeeded(&run(&grant, &format!("cat {secret}"))?)
+}
+
+fn given_away(context: &mut Context) -> Check {
+    const GROUP: &str = "bailiff:x:900:";
+    context.daemon()?;
+    let groups = fs::read_to_string("/etc/group").doing("read the groups")?;
+    fs::write("/etc/group", format!("{groups}{GROUP}\n")).doing("write the groups")?;
+    let checked = given_to_root();
+    fs::write("/etc/group", groups).doing("write the groups")?;
+    checked
+}
+
+fn given_to_root() -> Check {
+    let top = ground("given")?;
+    let agent = format!("{top}/agent");
+    shell(&format!(
+        "mkdir {top}/secret; echo secret >{top}/secret/s; ln -s secret {top}/old
+         chmod 755 {top}; chmod 700 {top}/secret; chown 1000:1000 {agent}"
+    ))?;
+    // The user's session may make anything here as far as its grant says.
+    let mut user = launch("given", &all(&top))?;
+    user.before = "setpriv --reuid=1000 --regid=1000 --groups=900"
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
+    let mut session = Shell::start(&user)?;
+    session.may(&format!("ln -s {top}/secret {agent}/link"))?;
+    session.may_not(&format!("ln -s {top}/secret {top}/link"))?;
+    end(session)?;
+    let through = |link: &str| -> Check<Ended> {
+        let grant = launch("given-link", &all(link))?.grant;
+        run(&grant, &format!("cat {link}/s"))
+    };
+    let link = format!("{agent}/link");
+    refused(&through(&link)?)?;
+    shell(&format!("chown -R -h 0:0 {agent}"))?;
+    let ended = through(&link)?;
+    refused(&ended)?;
+    let told = ended.stderr.contains("made by the session given-");
+    ensure(told, || format!("nothing is remarked on: {}", ended.stderr))?;
+    // One that was root's before is nobody's doing; nor is one that root makes.
+    succeeded(&through(&format!("{top}/old"))?)?;
+    all_ended("given-")?;
+    shell(&format!("ln -sfn {top}/secret {link}"))?;
+    succeeded(&through(&link)?)
 }
 
 fn dotfiles(context: &mut Context) -> Check {
