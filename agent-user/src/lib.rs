@@ -17,3 +17,4 @@ pub mod process;
 pub mod render;
 pub mod self_test;
 pub mod store;
+pub mod working_directory;

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::{
     api::{GrantSource, Inputs},
     grants,
+    working_directory::working_directory,
 };
 
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ impl SetArgs {
     pub(super) fn inputs(&self) -> Inputs {
         let text = |name| env::var(name).ok().filter(|value| !value.is_empty());
         Inputs {
-            cwd: env::current_dir()
+            cwd: working_directory()
                 .ok()
                 .and_then(|dir| dir.into_os_string().into_string().ok()),
             home: text("HOME"),

@@ -13,6 +13,7 @@ use agent_grant::{Grant, IncludeError, Source, shipped, shipped_names};
 use crate::{
     api::{GrantSource, Inputs, PathText, SourceFile},
     render::escape,
+    working_directory::working_directory,
 };
 
 /// Where an operator keeps grants.
@@ -159,6 +160,7 @@ fn read_file(path: &str) -> io::Result<SourceFile> {
 
 /// Where a file was read.
 fn absolute(path: &Path) -> Option<PathText> {
+    let path = working_directory().ok()?.join(path);
     let real = std::path::absolute(path).ok()?;
     Some(PathText::new(real.as_os_str().as_bytes()))
 }

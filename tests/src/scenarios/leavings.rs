@@ -43,6 +43,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "a link that root was given later may be the user's session's",
             given_away,
         ),
+        new(
+            "a working directory that a session replaced by a link is not granted",
+            moved_workplace,
+        ),
     ]
 }
 
@@ -384,6 +388,50 @@ fn given_to_root() -> Check {
     all_ended("given-")?;
     shell(&format!("ln -sfn {top}/secret {link}"))?;
     succeeded(&through(&link)?)
+}
+
+fn moved_workplace(context: &mut Context) -> Check {
+    context.daemon()?;
+    let top = ground("workplace")?;
+    let place = format!("{top}/agent");
+    let victim = format!("{top}/victim");
+    fs::create_dir(&victim).doing("make a directory")?;
+    let grant = launch("workplace", &all("${cwd}"))?.grant;
+    let work = |directory: &str, script: &str| {
+        let words = [
+            BAILIFF, "run", "--grant", &grant, "--", "bash", "-c", script,
+        ];
+        process::run_with(&words, &mut |command| {
+            // As a shell that was told `cd`.
+            command.current_dir(directory).env("PWD", directory);
+        })
+    };
+    let write = "echo x >planted && pwd -P";
+    succeeded(&work(&place, &format!("{write}; rm planted"))?)?;
+    succeeded(&work(
+        &place,
+        &format!("cd / && rmdir {place} && ln -s {victim} {place}"),
+    )?)?;
+    let ended = work(&place, write)?;
+    refused(&ended)?;
+    let told = ended.stderr.contains("made by the session workplace-");
+    ensure(told && ended.stderr.contains(&victim), || {
+        format!("nothing is remarked on: {}", ended.stderr)
+    })?;
+    let left = fs::read_dir(&victim).doing("list a directory")?.count();
+    ensure(left == 0, || {
+        "something was written through the link".into()
+    })?;
+    // Who goes there by its own name means it, and so does who makes the link.
+    let wrote = |ended: &Ended| -> Check {
+        succeeded(ended)?;
+        ensure(ended.stdout.trim() == victim, || ended.tail())?;
+        fs::remove_file(format!("{victim}/planted")).doing("remove what was written")
+    };
+    wrote(&work(&victim, write)?)?;
+    all_ended("workplace-")?;
+    shell(&format!("ln -sfn {victim} {place}"))?;
+    wrote(&work(&place, write)?)
 }
 
 fn dotfiles(context: &mut Context) -> Check {
