@@ -106,10 +106,14 @@ pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             print_json(&explain_move::as_json(&found))?;
         } else {
             print(&explain_move::in_words(&found))?;
+            if let Some(note) = explain_move::assumed(&args.moved, &args.object) {
+                print(&note)?;
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
     let explained = if args.object.starts_with('/') {
+        place::must_lead_somewhere(&args.object)?;
         explain_path(&here, &args.object, args.right)
     } else {
         let Ok(endpoint) = net::parse_endpoint(&args.object) else {

@@ -60,6 +60,7 @@ pub(super) fn asked(
         if !path.starts_with('/') {
             bail!("`{}` is no absolute path", escape(path));
         }
+        place::must_lead_somewhere(path)?;
     }
     let is_directory = |path: &str| fs::symlink_metadata(path).ok().map(|found| found.is_dir());
     let there = is_directory(to);
@@ -85,6 +86,17 @@ pub(super) fn asked(
         )
     })?;
     Ok(Some(explain_move(here.compiled.inner(), &wanted)))
+}
+
+/// What was taken for granted about what is not there.
+pub(super) fn assumed(args: &MoveArgs, object: &str) -> Option<String> {
+    let unknown = !args.directory && !args.link && fs::symlink_metadata(object).is_err();
+    unknown.then(|| {
+        format!(
+            "\nNothing is at {}, so this is about a file. A directory takes all below it along: `--directory`.\n",
+            escape(object)
+        )
+    })
 }
 
 pub(super) fn as_json(found: &MoveExplanation) -> impl Serialize {

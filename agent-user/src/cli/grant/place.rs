@@ -3,10 +3,25 @@
 use std::{
     fs,
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
-use crate::mounts::MountView;
+use crate::{mounts::MountView, render::escape};
+
+/// # Errors
+/// `..` in a path of which not all is there: where that leads, nobody knows.
+pub(super) fn must_lead_somewhere(path: &str) -> anyhow::Result<()> {
+    let goes_up = Path::new(path)
+        .components()
+        .any(|c| c == Component::ParentDir);
+    if goes_up && fs::canonicalize(path).is_err() {
+        anyhow::bail!(
+            "`{}` goes up by `..`, and not all of it is there: write the path that is meant, without `..`",
+            escape(path)
+        );
+    }
+    Ok(())
+}
 
 /// The path by which the kernel judges what `path` leads to.
 pub(super) fn of_object(view: &MountView, path: &Path) -> Vec<u8> {
@@ -58,6 +73,15 @@ mod tests {
         let path = Path::new("/nonesuch/a/b");
         assert_eq!(of_object(&view, path), b"/store/w/a/b");
         assert_eq!(of_name(&view, path), b"/store/w/a/b");
+    }
+
+    #[test]
+    fn what_goes_up_from_nowhere_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |rest: &str| format!("{}/{rest}", dir.path().display());
+        assert!(must_lead_somewhere(&path("none/below")).is_ok());
+        assert!(must_lead_somewhere(&path("..")).is_ok());
+        assert!(must_lead_somewhere(&path("none/../../etc/shadow")).is_err());
     }
 
     #[test]
