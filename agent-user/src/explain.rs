@@ -293,14 +293,12 @@ fn setting(event: &Event, right: Right, reason: Reason) -> Option<String> {
         Right::ProcessSignal => process("signal = \"any\""),
         Right::ProcessControl => process("control = \"any\""),
         Right::ProcessIpc => process("ipc = \"any\""),
-        // Of what is outside, no grant opens it.
-        Right::ProcessPtrace if reason == Reason::OutsideSession => None,
+        // Of what is outside, no grant opens them.
+        Right::ProcessPtrace | Right::KernelMount if reason == Reason::OutsideSession => None,
         Right::ProcessPtrace => process("ptrace = \"session\""),
         Right::ProcessCapability => process(&format!("capabilities = [{}]", quoted(&event.object))),
         Right::ProcessJit => process("jit = true"),
         Right::ProcessCore => process("core = true"),
-        // What mounts outside of the session's own namespaces.
-        Right::KernelMount if reason == Reason::OutsideSession => None,
         Right::KernelMount => kernel("mount"),
         Right::KernelNamespace => kernel("namespaces"),
         Right::KernelBpf => kernel("bpf"),

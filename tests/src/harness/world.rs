@@ -146,6 +146,8 @@ impl World {
     /// Starts sessions here under the grant that stands in this file.
     pub(crate) fn launch(&self, grant: &str, text: &str) -> Check<Launch> {
         let path = format!("/grant-{grant}.toml");
+        // Made anew: a file that stays the same may be an earlier session's.
+        let _ = fs::remove_file(self.seen(&path));
         fs::write(self.seen(&path), text).doing(&format!("write {path}"))?;
         let before = match self.place {
             Place::Chroot => vec!["chroot".into(), JAIL.into()],
