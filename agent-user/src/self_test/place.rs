@@ -96,7 +96,8 @@ impl Place {
     /// The system lets nothing be mounted.
     pub fn private() -> io::Result<Self> {
         unshare(CloneFlags::CLONE_NEWNS)?;
-        let (nothing, kind) = (None::<&str>, Some("tmpfs"));
+        // No tmpfs: its number may be that of another, which a session could write.
+        let (nothing, kind) = (None::<&str>, Some("ramfs"));
         mount(
             nothing,
             "/",
@@ -105,7 +106,7 @@ impl Place {
             nothing,
         )?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(kind, COVERED, kind, flags, Some("size=1m,mode=755"))?;
+        mount(kind, COVERED, kind, flags, Some("mode=755"))?;
         Self::make(Path::new(COVERED))
     }
 
