@@ -74,7 +74,7 @@ if ! bailiff status >/dev/null 2>&1; then
     say "The daemon"
     bailiff daemon >"$work/daemon.log" 2>&1 &
     daemon=$!
-    for _ in $(seq 150); do bailiff status >/dev/null 2>&1 && break; sleep 0.2; done
+    for _ in $(seq 600); do bailiff status >/dev/null 2>&1 && break; sleep 0.2; done
     bailiff status || { failed "the daemon did not start"; cat "$work/daemon.log"; exit 1; }
 fi
 
