@@ -22,7 +22,7 @@ const GUEST_MEMFD_MAGIC: u64 = 0x474d_454d;
 
 pub const S_IFMT: u16 = 0o170_000;
 pub const S_IFDIR: u16 = 0o040_000;
-const S_IFCHR: u16 = 0o020_000;
+pub const S_IFCHR: u16 = 0o020_000;
 
 /// Whether a dentry is a directory.
 #[inline(always)]
@@ -31,27 +31,27 @@ pub fn is_directory(dentry: *const Dentry) -> bool {
     unsafe { !is_null(dentry, &DENTRY_INODE) && has_directory_mode(load(dentry, &DENTRY_INODE)) }
 }
 
+/// The mode of an open file.
+#[inline(always)]
+pub fn mode_of(file: *const File) -> u16 {
+    // SAFETY: the hook's file; an open one always has an inode, and a mode loaded through NULL
+    // would be 0.
+    unsafe {
+        let inode: *const Inode = load(file, &FILE_INODE);
+        load(inode, &INODE_MODE)
+    }
+}
+
 /// Zero for an open directory.
 #[inline(always)]
 pub fn other_than_directory(file: *const File) -> u64 {
-    // SAFETY: the hook's file; an open one always has an inode, and a mode loaded through NULL
-    // would be 0.
-    let mode: u16 = unsafe {
-        let inode: *const Inode = load(file, &FILE_INODE);
-        load(inode, &INODE_MODE)
-    };
-    u64::from((mode ^ S_IFDIR) & S_IFMT)
+    u64::from((mode_of(file) ^ S_IFDIR) & S_IFMT)
 }
 
 /// Whether an open file is of a character device.
 #[inline(always)]
 pub fn is_character_device(file: *const File) -> bool {
-    // SAFETY: the hook's file; an open one always has an inode.
-    let mode: u16 = unsafe {
-        let inode: *const Inode = load(file, &FILE_INODE);
-        load(inode, &INODE_MODE)
-    };
-    mode & S_IFMT == S_IFCHR
+    mode_of(file) & S_IFMT == S_IFCHR
 }
 
 /// # Safety

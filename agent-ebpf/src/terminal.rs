@@ -31,11 +31,9 @@ use crate::{
         TTY_DRIVER_DATA, TTY_FILE_TTY, TTY_LINK, is_null, load, member, number_at, opaque,
     },
     maps::{TERMINALS, UNLOCKED},
-    place::S_IFMT,
+    place::{S_IFCHR, S_IFMT},
     subject::Subject,
 };
-
-const S_IFCHR: u16 = 0o020_000;
 
 /// `UNIX98_PTY_SLAVE_MAJOR` and the seven after it, as `dev_t` has them.
 const SLAVES: u32 = 136 << 20;

@@ -30,8 +30,8 @@ use super::{
 use crate::{
     decide::{EPERM, refuse},
     groups,
-    kernel::{FILE_INODE, File, INODE_MODE, Inode, RING_COMMAND_FILE, RingCommand, load},
-    place::{S_IFDIR, S_IFMT},
+    kernel::{File, RING_COMMAND_FILE, RingCommand, load},
+    place::{S_IFCHR, S_IFDIR, S_IFMT, mode_of},
     subject::{Subject, guard, guard_unless},
     terminal,
 };
@@ -80,7 +80,6 @@ const FAT_IOCTL_GET_ATTRIBUTES: u32 = 0x8004_7210;
 /// Type of the terminals' commands, in the second byte.
 const TERMINAL: u32 = 0x54;
 
-const S_IFCHR: u16 = 0o020_000;
 const S_IFBLK: u16 = 0o060_000;
 const S_IFREG: u16 = 0o100_000;
 
@@ -191,12 +190,7 @@ fn changes_flags(command: u32) -> bool {
 /// Whether a command that changes no flags needs `file.ioctl` on this kind of object.
 #[inline(always)]
 fn needs_control(file: *const File, command: u32) -> bool {
-    // SAFETY: the hook's file; an open one has an inode.
-    let mode: u16 = unsafe {
-        let inode: *const Inode = load(file, &FILE_INODE);
-        load(inode, &INODE_MODE)
-    };
-    match mode & S_IFMT {
+    match mode_of(file) & S_IFMT {
         S_IFCHR | S_IFBLK => true,
         S_IFREG | S_IFDIR => !only_asks(command),
         _ => false,

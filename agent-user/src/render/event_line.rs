@@ -51,30 +51,7 @@ impl EventLines {
         let id = Cell::styled(format!("#{}", event.id), FAINT);
         let (verdict, colour) = style::verdict(event);
         let verdict = Cell::styled(verdict, colour);
-        if event.lost() {
-            let text = format!(
-                "{} events were not recorded: {}",
-                event.count,
-                escape(&event.reason)
-            );
-            let session = Cell::styled(escape(&event.session), NAME);
-            return vec![id, time, session, verdict, Cell::styled(text, colour)];
-        }
-        if event.removed() {
-            let text = format!(
-                "{} earlier events were removed: {}",
-                event.count,
-                escape(&event.reason)
-            );
-            let session = Cell::styled(escape(&event.session), NAME);
-            return vec![id, time, session, verdict, Cell::styled(text, colour)];
-        }
-        if event.ended() {
-            let text = format!(
-                "the session ended ({}): {}",
-                escape(&event.reason),
-                escape(&event.object)
-            );
+        if let Some(text) = told(event) {
             let session = Cell::styled(escape(&event.session), NAME);
             return vec![id, time, session, verdict, Cell::styled(text, colour)];
         }
@@ -132,6 +109,21 @@ fn reason(event: &Event) -> String {
         (true, Some(written)) => escape(written).into_owned(),
         (true, None) => "denied by this rule".into(),
         (false, _) => explain::short(event).into(),
+    }
+}
+
+/// What a row says that stands for no act.
+fn told(event: &Event) -> Option<String> {
+    let (count, reason) = (event.count, escape(&event.reason));
+    if event.lost() {
+        Some(format!("{count} events were not recorded: {reason}"))
+    } else if event.removed() {
+        Some(format!("{count} earlier events were removed: {reason}"))
+    } else if event.ended() {
+        let object = escape(&event.object);
+        Some(format!("the session ended ({reason}): {object}"))
+    } else {
+        None
     }
 }
 

@@ -73,6 +73,9 @@ jit = true
 ptrace = "session"
 "#;
 
+/// Rounds of random calls that make a storm.
+const ENOUGH: usize = 20;
+
 fn random_calls(_: &mut Context) -> Check {
     let seconds = from_environment("STORM_SECONDS", 20);
     let seed = from_environment("STORM_SEED", u64::from(std::process::id()));
@@ -90,17 +93,18 @@ fn random_calls(_: &mut Context) -> Check {
     weather(|launch| {
         let begun = Instant::now();
         let mut rounds = 0;
-        // `kill(-1)` ends the whole session: another one goes on.
-        for more in 0..20 {
+        // `kill(-1)` ends the whole session: another one goes on. A slow machine takes longer.
+        for more in 0..40 {
             let left = seconds.saturating_sub(begun.elapsed().as_secs());
-            if left == 0 {
+            if left == 0 && rounds > ENOUGH {
                 break;
             }
+            let left = left.max(5);
             let patience = Duration::from_secs(seconds * 3 + 60);
             let said = finish(launch, &words(left, more), patience)?;
             rounds += said.lines().filter(|line| *line == ROUND).count();
         }
-        ensure(rounds > 5, || {
+        ensure(rounds > ENOUGH, || {
             format!("too little happened: {rounds} rounds")
         })
     })

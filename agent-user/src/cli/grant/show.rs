@@ -402,7 +402,7 @@ fn sentences(shown: &Shown) -> Vec<String> {
     });
     text.push(match value("jit") {
         Some("true") => "Anonymous memory can be made executable.".to_owned(),
-        _ => "No anonymous memory can be made executable.".to_owned(),
+        _ => "No memory that the session wrote can be made executable.".to_owned(),
     });
     let kernel = shown.settings.iter().filter(|s| s.table == "kernel");
     let open: Vec<_> = kernel.filter(|s| !s.is_default).map(|s| s.key).collect();
