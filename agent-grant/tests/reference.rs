@@ -60,6 +60,7 @@ fn every_remark_right_and_key_is_in_the_reference() {
         LintKind::CoarseMoves,
         LintKind::KeepsSecret,
         LintKind::KeepsLoader,
+        LintKind::MountIsPrivate,
     ];
     let rights = Right::ALL
         .iter()
@@ -77,4 +78,19 @@ fn every_remark_right_and_key_is_in_the_reference() {
     for name in agent_grant::environment::DEFAULT {
         assert!(text.contains(&format!("`{name}`")), "{name}");
     }
+}
+
+#[test]
+fn every_way_around_has_one_row() {
+    let text = include_str!("../../docs/threat-model.md");
+    let numbers = text.lines().filter_map(|line| {
+        let (number, _) = line.strip_prefix("| ")?.split_once(" |")?;
+        number.parse::<usize>().ok()
+    });
+    let mut last = 0;
+    for number in numbers {
+        assert_eq!(number, last + 1, "the row after {last}");
+        last = number;
+    }
+    assert!(last >= 170, "the rows end at {last}");
 }
