@@ -58,7 +58,23 @@ pub fn why(event: Event, terms: Option<Terms<'_>>) -> Why {
             "Trying again will be refused again while this grant is in force.".into()
         },
         ask: ask(&event, reason, terms),
+        before: None,
         event,
+    }
+}
+
+/// Whether a refusal followed from a crash and says nothing of its cause.
+#[must_use]
+pub fn is_crash(event: &Event) -> bool {
+    event.right == Right::ProcessCore.name()
+}
+
+/// The same of a crash, with what was refused before it.
+#[must_use]
+pub fn why_crashed(event: Event, before: Option<Event>, terms: Option<Terms<'_>>) -> Why {
+    Why {
+        before: before.map(|before| Box::new(why(before, terms))),
+        ..why(event, terms)
     }
 }
 
@@ -69,11 +85,14 @@ fn what(event: &Event) -> String {
     } else {
         "would be refused"
     };
+    // What is about the process itself has no object.
+    let on = match object(event).as_str() {
+        "-" => String::new(),
+        object => format!(" on {object}"),
+    };
     format!(
-        "{process} in session {} {verb} {} on {}.",
-        event.session,
-        event.right,
-        object(event)
+        "{process} in session {} {verb} {}{on}.",
+        event.session, event.right
     )
 }
 
@@ -154,6 +173,11 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
         Some(Reason::NotGranted) if has_no_word(&event.right) => {
             format!("No grant can open `{}`.", event.right)
         }
+        Some(Reason::NotGranted) if is_crash(event) => {
+            "The program crashed, and no core was dumped, since the grant does not open \
+             `process.core`. That is not what made it crash."
+                .into()
+        }
         Some(Reason::NotGranted) => {
             format!("The grant does not open `{}`.", event.right)
         }
@@ -202,6 +226,11 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
             Some(rule) => format!("Ask the operator for this rule:\n{rule}"),
             None => format!("Ask the operator to grant `{}`. {UNSAFE_NAME}", event.right),
         }),
+        Reason::NotGranted if is_crash(event) => Some(format!(
+            "Ask the operator for this in the grant, if a dump is needed; it keeps nothing from \
+             crashing:\n{}",
+            setting(event, right?, reason?)?
+        )),
         Reason::NotGranted | Reason::OutsideSession => Some(format!(
             "Ask the operator for this in the grant, if the work needs it:\n{}",
             setting(event, right?, reason?)?
@@ -497,6 +526,33 @@ mod tests {
             "{}",
             why.because
         );
+    }
+
+    #[test]
+    fn a_crash_comes_with_what_was_refused_before_it() {
+        let of = |right: &str, object: &str| Event {
+            rule: None,
+            reason: "not-granted".into(),
+            object: object.into(),
+            path: None,
+            ..event(right, b"", "deny")
+        };
+        let crash = || of("process.core", "-");
+        let before = of("process.jit", "anonymous memory");
+        let told = why_crashed(crash(), Some(before), None);
+        assert!(told.because.contains("not what made it crash"), "{told:?}");
+        assert!(
+            told.ask.unwrap().ends_with("[process]\ncore = true"),
+            "the dump can be asked for still"
+        );
+        assert_eq!(
+            told.what,
+            "cat[9] in session coder-1 was refused process.core."
+        );
+        let before = told.before.unwrap();
+        assert!(before.what.contains("refused process.jit"), "{before:?}");
+        assert!(before.ask.unwrap().ends_with("[process]\njit = true"));
+        assert!(why_crashed(crash(), None, None).before.is_none());
     }
 
     #[test]

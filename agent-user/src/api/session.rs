@@ -169,4 +169,7 @@ pub struct Why {
     pub retry: String,
     /// What to ask the operator for; `None` where nobody can grant it.
     pub ask: Option<String>,
+    /// Of a crash: what was refused before it, which may be why there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Why>>,
 }

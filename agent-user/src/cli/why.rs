@@ -40,18 +40,63 @@ pub(super) fn why(args: &WhyArgs, client: &Client) -> anyhow::Result<ExitCode> {
     if args.json.json {
         print_json(&why)?;
     } else {
-        let mut text = format!(
-            "{}\n{}\n{}\n",
-            paint(&why.what, BAD),
-            why.because,
-            why.retry
-        );
-        if let Some(ask) = &why.ask {
-            let (first, rest) = ask.split_once('\n').unwrap_or((ask, ""));
-            text += &format!("{}\n", paint(first, STRONG));
-            text.extend(rest.lines().map(|line| format!("    {line}\n")));
-        }
-        print(&text)?;
+        print(&told(&why))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn told(why: &Why) -> String {
+    let mut text = format!("{}\n{}\n", paint(&why.what, BAD), why.because);
+    if let Some(before) = &why.before {
+        let whose = if before.event.process.pid == why.event.process.pid {
+            "What the same process was refused last before may be why it crashed"
+        } else {
+            "It was refused nothing itself. The last refusal of its session before the crash"
+        };
+        text += &format!("{} (#{}):\n", paint(whose, STRONG), before.event.id);
+        text.extend(told(before).lines().map(|line| format!("  {line}\n")));
+    }
+    text += &format!("{}\n", why.retry);
+    if let Some(ask) = &why.ask {
+        let (first, rest) = ask.split_once('\n').unwrap_or((ask, ""));
+        text += &format!("{}\n", paint(first, STRONG));
+        text.extend(rest.lines().map(|line| format!("    {line}\n")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{explain::why_crashed, store::events_for_tests as event};
+
+    #[test]
+    fn a_crash_is_told_with_the_refusal_before_it() {
+        let of = |id, right: &str| crate::api::Event {
+            id,
+            rule: None,
+            reason: "not-granted".into(),
+            ..event(right, b"-", "deny")
+        };
+        let before = |pid| {
+            let mut before = of(11, "process.jit");
+            before.process.pid = pid;
+            let text = told(&why_crashed(of(12, "process.core"), Some(before), None));
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        let same = before(9);
+        let lines = same.lines().collect::<Vec<_>>();
+        assert!(lines[0].contains("process.core"), "{same}");
+        assert!(
+            lines[2].contains("same process") && lines[2].contains("#11"),
+            "{same}"
+        );
+        assert!(
+            lines[3].starts_with("  ") && lines[3].contains("process.jit"),
+            "{same}"
+        );
+        let (jit, core) = (same.find("jit = true"), same.find("core = true"));
+        assert!(jit.is_some() && jit < core, "{same}");
+        assert!(before(10).contains("of its session"));
+    }
 }

@@ -199,13 +199,21 @@ impl Daemon {
                 event.id
             )));
         }
+        // A crash says nothing of its cause, which may be what was refused before.
+        let before = if explain::is_crash(&event) {
+            let crash = event.clone();
+            self.blocking(move |daemon| daemon.store.refused_before(&crash))
+                .await?
+        } else {
+            None
+        };
         // Its session may be older than what the store keeps.
         let row = self.row(&event.session).await.ok();
         let terms = row.as_ref().map(|row| explain::Terms {
             grant: &row.source.main.name,
             inputs: &row.inputs,
         });
-        Ok(explain::why(event, terms))
+        Ok(explain::why_crashed(event, before, terms))
     }
 
     pub(super) async fn status(self: &Arc<Self>) -> Result<Status, RequestError> {

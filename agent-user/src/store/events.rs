@@ -183,6 +183,19 @@ impl Store {
         Ok(statement.query_map([session], read)?.next().transpose()?)
     }
 
+    /// What was refused last before an event: of its process, or else of its session. What was let
+    /// through, and other crashes, explain no crash.
+    pub fn refused_before(&self, event: &Event) -> Result<Option<Event>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(
+            "SELECT * FROM events
+             WHERE verdict = 'deny' AND session = ?1 AND id < ?2 AND right <> ?3
+             ORDER BY pid = ?4 DESC, id DESC LIMIT 1",
+        )?;
+        let values = params![event.session, event.id, event.right, event.process.pid];
+        Ok(statement.query_map(values, read)?.next().transpose()?)
+    }
+
     /// Why events of a session were lost, as the latest row says that tells of some.
     pub fn why_lost(&self, session: &str) -> Result<Option<String>, StoreError> {
         let connection = self.lock();
@@ -454,6 +467,40 @@ pub(crate) mod tests {
         );
         assert_eq!(store.latest_refusal(None).unwrap().unwrap().id, 4);
         assert!(store.latest_refusal(Some("other-2")).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_was_refused_before_a_crash_is_of_its_process_or_of_its_session() {
+        let (_directory, store) = temporary();
+        let of = |pid, right: &str, verdict: &str, session: &str| Event {
+            session: session.into(),
+            process: EventProcess {
+                pid,
+                ..EventProcess::default()
+            },
+            ..event(right, b"-", verdict)
+        };
+        let events = [
+            of(7, "process.core", "deny", "coder-1"),
+            of(7, "process.jit", "deny", "coder-1"),
+            of(8, "file.read", "deny", "coder-1"),
+            of(9, "file.read", "would-deny", "coder-1"),
+            of(9, "file.read", "deny", "other-2"),
+            of(7, "process.core", "deny", "coder-1"),
+            of(9, "process.core", "deny", "coder-1"),
+            of(7, "file.write", "deny", "coder-1"),
+        ];
+        insert(&mut store.lock(), &events).unwrap();
+        let before = |id| {
+            let event = store.event(id).unwrap().unwrap();
+            store
+                .refused_before(&event)
+                .unwrap()
+                .map(|before| before.id)
+        };
+        assert_eq!(before(1), None);
+        assert_eq!(before(6), Some(2));
+        assert_eq!(before(7), Some(3));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fs, io, os::unix::net::UnixListener, process::Command};
 
 use super::{
     Context, Single,
-    lifecycle::{Scene, scene, tagged_shell},
+    lifecycle::{Scene, scene, tagged_shell, why_says},
 };
 use crate::harness::{
     Check, Doing, ensure, events,
@@ -21,6 +21,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new("a session dumps no core", file),
         new("a session's crash reaches no socket outside", socket),
         new("a grant may open core dumps", granted),
+        new("why tells of the refusal before a crash", cause),
     ]
 }
 
@@ -137,4 +138,32 @@ fn granted(_: &mut Context) -> Check {
     let mut inside = Shell::start(&world.launch("core", &text)?)?;
     inside.may("sh -c 'kill -SEGV $$'; true")?;
     eventually("the crash is handled", 10, || lines(&mark) == 1)
+}
+
+/// Asks for memory that can be written and executed, is told no, and crashes.
+const JIT: &str = "import ctypes, mmap
+try: mmap.mmap(-1, 4096, prot=7)
+except OSError: ctypes.string_at(0)";
+
+fn cause(_: &mut Context) -> Check {
+    let Scene { launch, world, .. } = scene("core-cause")?;
+    let _pattern = Pattern::set("core-dumped").doing("set the core pattern")?;
+    let program = format!("{}/core-cause/jit.py", world.workspace);
+    fs::write(&program, JIT).doing("write a program")?;
+    let crash = format!("ulimit -c unlimited; python3 {program}");
+    let mut inside = Shell::start(&launch)?;
+    let (code, said) = inside.run(&crash)?;
+    ensure(code > 128, || {
+        format!("expected a crash, saw {code}: {said}")
+    })?;
+    let said = why_says(&mut inside, &["process.core", "process.jit"])?;
+    let (jit, core) = (said.find("jit = true"), said.find("core = true"));
+    ensure(
+        said.contains("same process") && jit.is_some() && jit < core,
+        || said,
+    )?;
+    let (code, said) = Shell::unconfined(&[])?.run(&crash)?;
+    ensure(code == 0, || {
+        format!("expected no crash outside, saw {said}")
+    })
 }

@@ -558,7 +558,7 @@ fn ask_why(_: &mut Context) -> Check {
 }
 
 /// Waits until `bailiff why` holds these words; all that it says.
-fn why_says(shell: &mut Shell, words: &[&str]) -> Check<String> {
+pub(super) fn why_says(shell: &mut Shell, words: &[&str]) -> Check<String> {
     let mut said = String::new();
     let what = format!("`bailiff why` says {}", words.join(" and "));
     eventually(&what, 10, || {
