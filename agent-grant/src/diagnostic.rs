@@ -103,6 +103,17 @@ impl Diagnostic {
         self
     }
 
+    /// Whether another one says something of the same place, or, without a place, the same.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        match (&self.location, &other.location) {
+            (Some(one), Some(other)) => {
+                one.span == other.span && one.source.name == other.source.name
+            }
+            (None, None) => self.message == other.message,
+            _ => false,
+        }
+    }
+
     pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help;
         self

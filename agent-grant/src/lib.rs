@@ -34,6 +34,6 @@ pub use explain::{Explanation, NetExplanation, denying_rule, explain, explain_ne
 pub use graph::graph;
 pub use interpret::Interpreter;
 pub use lint::{Lint, LintKind, lint};
-pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, load, load_for_tests};
+pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, examine, load, load_for_tests};
 pub use moves::{Authority, Manner, Move, MoveError, MoveExplanation, explain_move};
 pub use policies::{shipped, shipped_includes, shipped_names};

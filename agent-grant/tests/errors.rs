@@ -102,11 +102,8 @@ fn keys_and_types() {
     );
     check("name = \"y\"", &["not TOML", "duplicate key"]);
     let message = errors_of("name = 1\nversoin = 1\n");
-    for part in [
-        "`version` is missing",
-        "did you mean `version`",
-        "`name` has the wrong type",
-    ] {
+    assert!(errors_of("name = \"x\"\n").contains("`version` is missing"));
+    for part in ["did you mean `version`", "`name` has the wrong type"] {
         assert!(message.contains(part), "{message}");
     }
     assert!(errors_of("version = 2\nname = \"x\"").contains("expected `1`, the only one"));
@@ -133,7 +130,7 @@ fn rules() {
     check("[[file]]\nallow = []\npath = [\"/\"]", &["names no right"]);
     check(
         "[[file]]\nallow = [\"read\"]\npaths = [\"/\"]",
-        &["did you mean `path`", "`path` is missing"],
+        &["did you mean `path`"],
     );
     check(
         "[[net]]\nallow = [\"conect\"]\nto = [\"*:1\"]",

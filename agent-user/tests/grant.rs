@@ -544,3 +544,64 @@ fn check_remarks_on_what_may_not_be_meant() {
     ));
     assert_eq!(json[0]["remarks"][0]["kind"], "never-decides");
 }
+
+#[test]
+fn check_tells_every_mistake_at_once_with_its_place() {
+    let run = check(
+        "include = [\"bsae\"]\n\
+         [[file]]\nallow = [\"raed\"]\npath = [\"/w/[a\"]\n\
+         [[file]]\nallow = [\"read\"\npath = [\"/b\"]\n\
+         [[unix]]\nallow = [\"connect\"]\nname = [\"@x\"]\n\
+         [[test]]\npath = \"x\"\nright = \"read\"\nexpect = \"deny\"\n",
+    );
+    assert_eq!(run.code, 2, "{}{}", run.out, run.err);
+    for place in [3, 5, 6, 9, 10, 14] {
+        assert!(
+            run.err.contains(&format!("mine.toml:{place}:")),
+            "{place}: {}",
+            run.err
+        );
+    }
+    assert_eq!(run.err.matches("error:").count(), 6, "{}", run.err);
+}
+
+#[test]
+fn a_working_directory_that_was_removed_is_told_once() {
+    let (dir, path) = grant(
+        "[variables]\nout = \"${cwd}/out\"\n\
+         [[file]]\nallow = [\"read\"]\npath = [\"${cwd}/**\", \"${out}/**\", \"${cwd}/x\"]\n\
+         [[file]]\nid = \"more\"\nallow = [\"read\"]\npath = [\"${out}/x\"]\nexcept = [\"${cwd}/y\"]\n",
+    );
+    for command in ["run --grant", "grant check"] {
+        let script = format!(
+            "mkdir gone; cd gone; rmdir ../gone; exec '{}' {command} '{}' -- true",
+            env!("CARGO_BIN_EXE_bailiff"),
+            path.display()
+        );
+        let script = script.replace(
+            if command == "grant check" {
+                " -- true"
+            } else {
+                "\0"
+            },
+            "",
+        );
+        let output = std::process::Command::new("sh")
+            .current_dir(dir.path())
+            .args(["-c", &script])
+            .env("BAILIFF_SOCKET", "/nonexistent/bailiff.sock")
+            .output()
+            .unwrap();
+        let run = common::finish(output);
+        assert_ne!(run.code, 0);
+        let told = run.err.matches("current directory was removed").count();
+        assert_eq!(told, 1, "{command}: {}", run.err);
+        assert_eq!(
+            run.err.matches("error:").count(),
+            1,
+            "{command}: {}",
+            run.err
+        );
+        assert!(run.err.contains("--set cwd="), "{command}: {}", run.err);
+    }
+}

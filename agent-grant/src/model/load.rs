@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Grant, Inputs, merge::merge};
 use crate::{
     diagnostic::{Diagnostic, Errors, Source},
-    syntax::{Document, parse, parse_tests},
+    syntax::{Document, parse_all, parse_tests, tests_table::RawTest},
 };
 
 /// Includes within includes.
@@ -30,11 +30,9 @@ pub type Includes<'f> = dyn Fn(&str) -> Result<Source, IncludeError> + 'f;
 /// # Errors
 /// Every mistake found, in every file; at least one.
 pub fn load(source: Source, inputs: &Inputs, includes: &Includes<'_>) -> Result<Grant, Errors> {
-    let mut documents = load_documents(source, includes)?;
-    for loaded in &mut documents {
-        loaded.document.tests.clear();
-    }
-    merge(&documents, inputs)
+    let found = Loader::load(source, includes);
+    let (grant, mistakes) = found.merge(inputs, &[]);
+    found.without(grant, mistakes)
 }
 
 /// Reads a grant for its tests, and adds those of a file of their own. The given variables are the
@@ -49,38 +47,37 @@ pub fn load_for_tests(
     set: BTreeMap<String, String>,
     includes: &Includes<'_>,
 ) -> Result<Grant, Errors> {
-    let documents = load_documents(source, includes);
-    let more = tests.map_or_else(|| Ok(Vec::new()), |tests| parse_tests(&Arc::new(tests)));
-    let (mut documents, more) = match (documents, more) {
-        (Ok(documents), Ok(more)) => (documents, more),
-        (documents, more) => {
-            let errors = [documents.err(), more.err()].into_iter().flatten();
-            return Err(Errors(errors.flat_map(|Errors(errors)| errors).collect()));
+    let mut found = Loader::load(source, includes);
+    let mut asked = found.own_tests().to_vec();
+    if let Some(tests) = tests {
+        match parse_tests(&Arc::new(tests)) {
+            Ok(more) => asked.extend(more),
+            Err(Errors(errors)) => found.errors.extend(errors),
         }
-    };
-    if let Some(own) = documents.last_mut() {
-        own.document.tests.extend(more);
     }
-    merge(&documents, &Inputs::for_tests(set))
+    let (grant, mistakes) = found.merge(&Inputs::for_tests(set), &asked);
+    found.without(grant, mistakes)
 }
 
-/// The grant with all that it includes, in the order of their rules; the grant itself is the last.
-fn load_documents(source: Source, includes: &Includes<'_>) -> Result<Vec<Loaded>, Errors> {
-    let mut loader = Loader {
-        includes,
-        done: Vec::new(),
-        documents: Vec::new(),
-        errors: Vec::new(),
-    };
-    match parse(Arc::new(source)) {
-        Ok(document) => loader.add(document, None, &mut Vec::new()),
-        Err(Errors(errors)) => loader.errors.extend(errors),
+/// Reads a grant for use and for its tests: what can be made of it, and every mistake in it. What
+/// follows from another mistake is no mistake.
+pub fn examine(
+    source: Source,
+    inputs: &Inputs,
+    includes: &Includes<'_>,
+) -> (Grant, Vec<Diagnostic>) {
+    let found = Loader::load(source, includes);
+    let (grant, in_use) = found.merge(inputs, &[]);
+    let for_tests = Inputs::for_tests(inputs.set.clone());
+    let (_, in_tests) = found.merge(&for_tests, found.own_tests());
+    let mut mistakes = found.errors;
+    for mistake in in_use.into_iter().chain(in_tests) {
+        // What is wrong with a pattern is so for both.
+        if !mistakes.iter().any(|known| known.is_at(&mistake)) {
+            mistakes.push(mistake);
+        }
     }
-    if loader.errors.is_empty() {
-        Ok(loader.documents)
-    } else {
-        Err(Errors(loader.errors))
-    }
+    (grant, mistakes)
 }
 
 /// What an `include` names: another grant by its name, or a file, by a path from the directory of the
@@ -105,16 +102,54 @@ pub(super) struct Loaded {
     pub(super) included_as: Option<String>,
 }
 
+/// A grant with all that it includes.
 struct Loader<'f> {
     includes: &'f Includes<'f>,
     /// Names that were met, so that a grant included twice counts once.
     done: Vec<String>,
+    /// In the order of their rules; the grant itself is the last.
     documents: Vec<Loaded>,
+    /// What it includes could not be had whole.
+    incomplete: bool,
     errors: Vec<Diagnostic>,
 }
 
-impl Loader<'_> {
-    fn add(&mut self, document: Document, included_as: Option<String>, chain: &mut Vec<String>) {
+impl<'f> Loader<'f> {
+    fn load(source: Source, includes: &'f Includes<'f>) -> Self {
+        let mut loader = Self {
+            includes,
+            done: Vec::new(),
+            documents: Vec::new(),
+            incomplete: false,
+            errors: Vec::new(),
+        };
+        loader.add(source, None, &mut Vec::new());
+        loader
+    }
+
+    fn merge(&self, inputs: &Inputs, tests: &[RawTest]) -> (Grant, Vec<Diagnostic>) {
+        merge(&self.documents, self.incomplete, inputs, tests)
+    }
+
+    /// Expectations of an included grant are about that grant, not about what is built on it.
+    fn own_tests(&self) -> &[RawTest] {
+        let own = self.documents.last();
+        own.map_or(&[], |own| own.document.tests.as_slice())
+    }
+
+    /// The grant, if there is no mistake.
+    fn without(mut self, grant: Grant, more: Vec<Diagnostic>) -> Result<Grant, Errors> {
+        self.errors.extend(more);
+        if self.errors.is_empty() {
+            Ok(grant)
+        } else {
+            Err(Errors(self.errors))
+        }
+    }
+
+    fn add(&mut self, source: Source, included_as: Option<String>, chain: &mut Vec<String>) {
+        let (document, errors) = parse_all(&Arc::new(source));
+        self.errors.extend(errors);
         for include in &document.include {
             let name = &place(&include.value, &document.source.name);
             let error = |message: String| Diagnostic::error(include.location.clone(), message);
@@ -134,18 +169,16 @@ impl Loader<'_> {
                     error("includes nest too deeply".to_owned())
                         .label(format!("expected at most {MAX_DEPTH} levels")),
                 );
+                self.incomplete = true;
                 continue;
             }
             self.done.push(name.clone());
             match (self.includes)(name) {
-                Ok(source) => match parse(Arc::new(source)) {
-                    Ok(included) => {
-                        chain.push(name.clone());
-                        self.add(included, Some(name.clone()), chain);
-                        chain.pop();
-                    }
-                    Err(Errors(errors)) => self.errors.extend(errors),
-                },
+                Ok(source) => {
+                    chain.push(name.clone());
+                    self.add(source, Some(name.clone()), chain);
+                    chain.pop();
+                }
                 Err(IncludeError { message, known }) => {
                     let known: Vec<&str> = known.iter().map(String::as_str).collect();
                     self.errors.push(
@@ -153,6 +186,7 @@ impl Loader<'_> {
                             (!known.is_empty()).then(|| crate::diagnostic::suggest(name, &known)),
                         ),
                     );
+                    self.incomplete = true;
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! From documents to the model: ids, patterns, settings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use agent_abi::Surface;
 
@@ -9,9 +9,9 @@ use super::{
     variables::Variables,
 };
 use crate::{
-    diagnostic::{Diagnostic, Errors, Location},
+    diagnostic::{Diagnostic, Location},
     environment::{Environment, Kept},
-    glob,
+    glob::{self, GlobError},
     moves::Move,
     net,
     syntax::{
@@ -23,25 +23,29 @@ use crate::{
     unix,
 };
 
-/// `loaded` in the order of their rules; the last is the grant itself.
-pub(super) fn merge(loaded: &[Loaded], inputs: &Inputs) -> Result<Grant, Errors> {
-    let documents: Vec<_> = loaded.iter().map(|l| l.document.clone()).collect();
+/// What can be made of `loaded`, which is in the order of their rules, and every mistake in how they
+/// fit together; the last is the grant itself. `incomplete`: some could not be had.
+pub(super) fn merge(
+    loaded: &[Loaded],
+    incomplete: bool,
+    inputs: &Inputs,
+    tests: &[RawTest],
+) -> (Grant, Vec<Diagnostic>) {
+    let documents: Vec<_> = loaded.iter().map(|loaded| &loaded.document).collect();
     let mut errors = Vec::new();
-    let variables = Variables::resolve(&documents, inputs, &mut errors);
-    // Every use of such a variable would be one mistake more.
-    let (Some(own), true) = (documents.last(), errors.is_empty()) else {
-        return Err(Errors(errors));
-    };
+    let variables = Variables::resolve(&documents, incomplete, inputs, &mut errors);
+    let own = documents.last();
     let mut merger = Merger {
         variables,
         errors,
         ids: HashMap::new(),
+        told_values: HashSet::new(),
         rules: Vec::new(),
     };
     let mut grant = Grant {
-        name: own.name.value.clone(),
-        purpose: own.purpose.as_ref().map(|text| text.value.clone()),
-        mode: own.mode.unwrap_or_default(),
+        name: own.map_or_else(String::new, |own| own.name.value.clone()),
+        purpose: own.and_then(|own| Some(own.purpose.as_ref()?.value.clone())),
+        mode: own.and_then(|own| own.mode).unwrap_or_default(),
         rules: Vec::new(),
         surface: 0,
         capabilities: 0,
@@ -68,18 +72,9 @@ pub(super) fn merge(loaded: &[Loaded], inputs: &Inputs) -> Result<Grant, Errors>
         merger.environment(&document.environment, &mut grant.environment);
         grant.limits = document.limits.or(grant.limits);
     }
-    // Expectations of an included grant are about that grant, not about what is built on it.
-    grant.tests = own
-        .tests
-        .iter()
-        .filter_map(|test| merger.test(test))
-        .collect();
+    grant.tests = tests.iter().filter_map(|test| merger.test(test)).collect();
     grant.rules = merger.rules;
-    if merger.errors.is_empty() {
-        Ok(grant)
-    } else {
-        Err(Errors(merger.errors))
-    }
+    (grant, merger.errors)
 }
 
 fn set_bit(surface: &mut u32, switch: Surface, on: bool) {
@@ -94,6 +89,8 @@ struct Merger {
     variables: Variables,
     errors: Vec<Diagnostic>,
     ids: HashMap<String, Location>,
+    /// Variables whose values are mistakes in patterns, and what was said of them.
+    told_values: HashSet<(String, String)>,
     rules: Vec<Rule>,
 }
 
@@ -166,10 +163,11 @@ impl Merger {
                 Ok(value) => {
                     whole.set.insert(name.value.clone(), value);
                 }
-                Err(why) => self.errors.push(
+                Err(Some(why)) => self.errors.push(
                     Diagnostic::error(text.location.clone(), format!("no value: {why}"))
                         .label("expected text, with `${NAME}` for the grant's variables"),
                 ),
+                Err(None) => {}
             }
         }
     }
@@ -177,7 +175,7 @@ impl Merger {
     fn patterns(&mut self, texts: &[Text]) -> Vec<FilePattern> {
         let mut patterns = Vec::with_capacity(texts.len());
         for text in texts {
-            match glob::parse(&text.value, &|name| self.variables.get(name)) {
+            match self.variables.with(|get| glob::parse(&text.value, get)) {
                 Ok(globs) => {
                     let alternatives = globs
                         .into_iter()
@@ -191,14 +189,32 @@ impl Merger {
                         alternatives,
                     });
                 }
-                Err(error) => self.errors.push(
-                    at_part(text, error.span, error.message)
-                        .label(error.label)
-                        .maybe_help(error.help),
-                ),
+                Err(error) => self.wrong_pattern(text, error),
             }
         }
         patterns
+    }
+
+    /// Says what is wrong with a pattern; what is wrong with a variable's value once, wherever it is.
+    fn wrong_pattern(&mut self, text: &Text, error: Option<GlobError>) {
+        let Some(error) = error else {
+            return;
+        };
+        let part = text.value.get(error.span.clone()).unwrap_or_default();
+        let name = part.strip_prefix("${").and_then(|p| p.strip_suffix('}'));
+        let name = if part == "~" { Some("home") } else { name };
+        if let Some(name) = name.filter(|name| self.variables.has(name))
+            && !self
+                .told_values
+                .insert((name.to_owned(), error.message.clone()))
+        {
+            return;
+        }
+        self.errors.push(
+            at_part(text, error.span, error.message)
+                .label(error.label)
+                .maybe_help(error.help),
+        );
     }
 
     fn destination(&mut self, text: &Text) -> Option<net::Destination> {
@@ -216,14 +232,10 @@ impl Merger {
     }
 
     fn unix_name(&mut self, text: &Text) -> Option<unix::NamePattern> {
-        match unix::parse(&text.value, &|name| self.variables.get(name)) {
+        match self.variables.with(|get| unix::parse(&text.value, get)) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
-                self.errors.push(
-                    at_part(text, error.span, error.message)
-                        .label(error.label)
-                        .maybe_help(error.help),
-                );
+                self.wrong_pattern(text, error);
                 None
             }
         }
@@ -277,16 +289,16 @@ impl Merger {
     fn path(&mut self, text: &Text) -> Option<Vec<u8>> {
         let expanded = self.variables.expand(&text.value).and_then(|path| {
             let bytes = path.into_bytes();
-            glob::literal_components(&bytes)?;
+            glob::literal_components(&bytes).map_err(Some)?;
             Ok(if bytes == b"/" { Vec::new() } else { bytes })
         });
         match expanded {
             Ok(path) => Some(path),
             Err(why) => {
-                self.errors.push(
+                self.errors.extend(why.map(|why| {
                     Diagnostic::error(text.location.clone(), format!("no path: {why}"))
-                        .label("expected an absolute path; a test has no patterns"),
-                );
+                        .label("expected an absolute path; a test has no patterns")
+                }));
                 None
             }
         }

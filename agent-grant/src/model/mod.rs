@@ -7,7 +7,7 @@ pub mod variables;
 
 use agent_abi::{FileRights, Surface};
 
-pub use load::{IncludeError, Includes, load, load_for_tests};
+pub use load::{IncludeError, Includes, examine, load, load_for_tests};
 pub use pattern::{Alternative, FilePattern, Prefix, Resolution};
 pub use variables::Inputs;
 

@@ -4,6 +4,7 @@ pub mod capabilities;
 pub mod environment;
 pub mod limits;
 mod reader;
+mod recover;
 pub mod rules;
 pub mod settings;
 pub mod tests_table;
@@ -14,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use reader::Reader;
 pub use reader::Text;
+use recover::Readable;
 use rules::{FILE, Kind, NET, RawRule, UNIX, read_rule};
 
 use crate::diagnostic::{Diagnostic, Errors, Source};
@@ -36,6 +38,10 @@ pub struct Document {
     pub mode: Option<Mode>,
     pub include: Vec<Text>,
     pub variables: Vec<(Text, Text)>,
+    /// Names of variables whose values are mistakes.
+    pub broken_variables: Vec<String>,
+    /// It may have variables that could not be read.
+    pub may_have_more_variables: bool,
     pub files: Vec<RawRule>,
     pub nets: Vec<RawRule>,
     pub unixes: Vec<RawRule>,
@@ -66,15 +72,30 @@ const KEYS: &[&str] = &[
 ///
 /// # Errors
 /// Every mistake of syntax, key, word and type in it.
-pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
-    let (root, mut reader) = read_toml(&source)?;
+pub fn parse(source: &Arc<Source>) -> Result<Document, Errors> {
+    let (document, errors) = parse_all(source);
+    if errors.is_empty() {
+        Ok(document)
+    } else {
+        Err(Errors(errors))
+    }
+}
+
+/// What can be read of one grant file, and every mistake in it.
+pub(crate) fn parse_all(source: &Arc<Source>) -> (Document, Vec<Diagnostic>) {
+    let readable = recover::readable(&source.text);
+    let mut reader = Reader::new(source, &readable.mistakes);
+    let root = root(&readable);
     let table = &root;
     reader.check_keys(table, "a grant", KEYS);
     let top = reader.at(0..0);
-    check_version(&mut reader, table);
-    let name = reader
-        .required(table, "name", &top, "`name = \"…\"`")
-        .and_then(|value| reader.text(value, "name", "a string"));
+    let mut name = None;
+    if !readable.hides_head {
+        check_version(&mut reader, table);
+        name = reader
+            .required_of(table, "name", KEYS, &top, "`name = \"…\"`")
+            .and_then(|value| reader.text(value, "name", "a string"));
+    }
     if let Some(name) = &name
         && (name.value.is_empty() || name.value.len() > 64 || name.value.contains(char::is_control))
     {
@@ -90,11 +111,16 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
     let mode = table
         .get("mode")
         .and_then(|v| reader.word(v, "mode", &modes));
+    let before = reader.errors.len();
     let include = table
         .get("include")
         .map(|v| reader.texts(v, "include"))
         .unwrap_or_default();
-    let variables = read_variables(&mut reader, table);
+    let has_broken_includes = reader.errors.len() != before;
+    let (variables, broken_variables) = read_variables(&mut reader, table);
+    let has_no_variables = table
+        .get("variables")
+        .is_some_and(|v| !v.get_ref().is_table());
     let files = read_rules(&mut reader, table, FILE);
     let nets = read_rules(&mut reader, table, NET);
     let unixes = read_rules(&mut reader, table, UNIX);
@@ -119,29 +145,32 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
         .map(|t| limits::read_limits(&mut reader, t))
         .unwrap_or_default();
     let tests = read_tests(&mut reader, table);
-    match name {
-        Some(name) if reader.errors.is_empty() => Ok(Document {
-            source,
-            name,
-            purpose,
-            mode,
-            include,
-            variables,
-            files,
-            nets,
-            unixes,
-            settings,
-            environment,
-            limits,
-            tests,
+    let document = Document {
+        source: source.clone(),
+        name: name.unwrap_or_else(|| Text {
+            value: String::new(),
+            location: top,
         }),
-        _ => {
-            reader
-                .errors
-                .sort_by_key(|e| e.location.as_ref().map_or(0, |l| l.span.start));
-            Err(Errors(reader.errors))
-        }
-    }
+        purpose,
+        mode,
+        include,
+        variables,
+        broken_variables,
+        may_have_more_variables: readable.hides_variables
+            || has_broken_includes
+            || has_no_variables
+            || ["variables", "include"]
+                .iter()
+                .any(|key| reader::is_misspelt(table, key, KEYS)),
+        files,
+        nets,
+        unixes,
+        settings,
+        environment,
+        limits,
+        tests,
+    };
+    (document, reader.in_order())
 }
 
 /// Reads a file that holds `[[test]]` tables and nothing else.
@@ -149,35 +178,21 @@ pub fn parse(source: Arc<Source>) -> Result<Document, Errors> {
 /// # Errors
 /// Every mistake of syntax, key, word and type in it.
 pub fn parse_tests(source: &Arc<Source>) -> Result<Vec<tests_table::RawTest>, Errors> {
-    let (root, mut reader) = read_toml(source)?;
+    let readable = recover::readable(&source.text);
+    let mut reader = Reader::new(source, &readable.mistakes);
+    let root = root(&readable);
     reader.check_keys(&root, "a file of tests", &["test"]);
     let tests = read_tests(&mut reader, &root);
     if reader.errors.is_empty() {
         Ok(tests)
     } else {
-        Err(Errors(reader.errors))
+        Err(Errors(reader.in_order()))
     }
 }
 
-fn read_toml(source: &Arc<Source>) -> Result<(DeTable<'_>, Reader), Errors> {
-    let (root, toml_errors) = DeTable::parse_recoverable(&source.text);
-    let mut reader = Reader {
-        source: source.clone(),
-        errors: Vec::new(),
-    };
-    for error in &toml_errors {
-        let at = reader.at(error.span().unwrap_or(0..0));
-        reader.error(Diagnostic::error(
-            at,
-            format!("not TOML: {}", error.message()),
-        ));
-    }
-    if toml_errors.is_empty() {
-        Ok((root.into_inner(), reader))
-    } else {
-        // What was recovered is guesswork; complaints about it would mislead.
-        Err(Errors(reader.errors))
-    }
+fn root<'r>(readable: &'r Readable<'_>) -> DeTable<'r> {
+    let (root, _) = DeTable::parse_recoverable(&readable.text);
+    root.into_inner()
 }
 
 fn read_tests(reader: &mut Reader, table: &DeTable<'_>) -> Vec<tests_table::RawTest> {
@@ -192,7 +207,7 @@ fn read_tests(reader: &mut Reader, table: &DeTable<'_>) -> Vec<tests_table::RawT
 
 fn check_version(reader: &mut Reader, table: &DeTable<'_>) {
     let top = reader.at(0..0);
-    let Some(value) = reader.required(table, "version", &top, "`version = 1`") else {
+    let Some(value) = reader.required_of(table, "version", KEYS, &top, "`version = 1`") else {
         return;
     };
     match value.get_ref() {
@@ -214,29 +229,26 @@ fn read_rules(reader: &mut Reader, table: &DeTable<'_>, kind: Kind) -> Vec<RawRu
     };
     let mut rules = Vec::new();
     for (location, table) in reader.tables(value, kind.table) {
-        rules.extend(read_rule(reader, kind, table, location));
+        rules.push(read_rule(reader, kind, table, location));
     }
     rules
 }
 
-fn read_variables(reader: &mut Reader, table: &DeTable<'_>) -> Vec<(Text, Text)> {
-    let Some(value) = table.get("variables") else {
-        return Vec::new();
-    };
-    let Some(table) = reader.table(value, "variables") else {
-        return Vec::new();
-    };
+/// Variables, and the names of those that are mistakes.
+fn read_variables(reader: &mut Reader, table: &DeTable<'_>) -> (Vec<(Text, Text)>, Vec<String>) {
     let mut variables = Vec::new();
+    let mut broken = Vec::new();
+    let Some(table) = table
+        .get("variables")
+        .and_then(|value| reader.table(value, "variables"))
+    else {
+        return (variables, broken);
+    };
     for (key, value) in table {
         let location = reader.at(key.span());
         let name = key.get_ref().as_ref();
         let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty() || !name.chars().all(valid) {
-            reader.error(
-                Diagnostic::error(location, format!("`{name}` is no valid name of a variable"))
-                    .label("expected letters, digits and `_`"),
-            );
-        } else if crate::model::variables::GIVEN.contains(&name) {
+        if crate::model::variables::GIVEN.contains(&name) {
             reader.error(
                 Diagnostic::error(
                     location,
@@ -244,15 +256,28 @@ fn read_variables(reader: &mut Reader, table: &DeTable<'_>) -> Vec<(Text, Text)>
                 )
                 .label("choose another name"),
             );
-        } else if let Some(text) = reader.text(value, name, "a string") {
-            variables.push((
-                Text {
-                    value: name.to_owned(),
-                    location,
-                },
-                text,
-            ));
+            continue;
+        }
+        let before = reader.errors.len();
+        if name.is_empty() || !name.chars().all(valid) {
+            reader.error(
+                Diagnostic::error(
+                    location.clone(),
+                    format!("`{name}` is no valid name of a variable"),
+                )
+                .label("expected letters, digits and `_`"),
+            );
+        }
+        let text = reader.text(value, name, "a string");
+        if reader.errors.len() != before {
+            broken.push(name.to_owned());
+        } else if let Some(text) = text {
+            let name = Text {
+                value: name.to_owned(),
+                location,
+            };
+            variables.push((name, text));
         }
     }
-    variables
+    (variables, broken)
 }

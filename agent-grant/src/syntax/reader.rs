@@ -7,7 +7,8 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::diagnostic::{Diagnostic, Location, Source, suggest};
+use super::recover::Mistake;
+use crate::diagnostic::{Diagnostic, Location, Source, nearest, suggest};
 
 /// A string and where it stands.
 #[derive(Clone, Debug)]
@@ -47,6 +48,26 @@ pub(crate) struct Reader {
 pub(crate) type Value<'t> = Spanned<DeValue<'t>>;
 
 impl Reader {
+    /// Of a source with these mistakes of TOML.
+    pub(super) fn new(source: &Arc<Source>, mistakes: &[Mistake]) -> Self {
+        let mut reader = Self {
+            source: source.clone(),
+            errors: Vec::new(),
+        };
+        for Mistake { span, message } in mistakes {
+            let at = reader.at(span.clone());
+            reader.error(Diagnostic::error(at, format!("not TOML: {message}")));
+        }
+        reader
+    }
+
+    /// All mistakes, as they stand in the text.
+    pub(super) fn in_order(mut self) -> Vec<Diagnostic> {
+        self.errors
+            .sort_by_key(|e| e.location.as_ref().map_or(0, |l| l.span.start));
+        self.errors
+    }
+
     pub(crate) fn at(&self, span: Range<usize>) -> Location {
         Location {
             source: self.source.clone(),
@@ -208,4 +229,26 @@ impl Reader {
         }
         found
     }
+
+    /// The value of a key that must be there, of those that are valid. One that is there by a
+    /// mistyped name was complained of already.
+    pub(crate) fn required_of<'t, 'v>(
+        &mut self,
+        table: &'v DeTable<'t>,
+        key: &str,
+        valid: &[&str],
+        place: &Location,
+        expected: &str,
+    ) -> Option<&'v Value<'t>> {
+        if table.get(key).is_none() && is_misspelt(table, key, valid) {
+            return None;
+        }
+        self.required(table, key, place, expected)
+    }
+}
+
+/// Whether a key that is not valid stands there, and is most like this one.
+pub(super) fn is_misspelt(table: &DeTable<'_>, key: &str, valid: &[&str]) -> bool {
+    let mut names = table.keys().map(|key| key.get_ref().as_ref());
+    names.any(|name| !valid.contains(&name) && nearest(name, valid.iter().copied()) == Some(key))
 }

@@ -3,7 +3,7 @@
 use agent_abi::{FileRights, Right};
 use toml::de::DeTable;
 
-use super::reader::{Reader, Text};
+use super::reader::{Reader, Text, Value, is_misspelt};
 use crate::diagnostic::{Diagnostic, Location};
 
 /// What a rule does where it matches.
@@ -110,18 +110,18 @@ pub(crate) const UNIX: Kind = Kind {
     rights: CONNECT_ONLY,
 };
 
+/// What can be read of a rule; its mistakes are the reader's.
 pub(crate) fn read_rule(
     reader: &mut Reader,
     kind: Kind,
     table: &DeTable<'_>,
     location: Location,
-) -> Option<RawRule> {
+) -> RawRule {
     let Kind {
         table: name,
         object_key,
         ..
     } = kind;
-    let errors = reader.errors.len();
     reader.check_keys(table, &format!("`[[{name}]]`"), kind.keys);
     let id = table
         .get("id")
@@ -144,6 +144,14 @@ pub(crate) fn read_rule(
             );
             (Effect::Allow, Some(list))
         }
+        // Said already.
+        (None, None)
+            if ["allow", "deny"]
+                .iter()
+                .any(|key| is_misspelt(table, key, kind.keys)) =>
+        {
+            (Effect::Deny, None)
+        }
         (None, None) => {
             reader.error(
                 Diagnostic::error(location.clone(), "the rule neither allows nor denies")
@@ -155,7 +163,7 @@ pub(crate) fn read_rule(
     let mut rights = FileRights::NONE;
     if let Some(list) = list {
         let words = reader.texts(list, effect.name());
-        if words.is_empty() && reader.errors.len() == errors {
+        if words.is_empty() && is_empty(list) {
             let at = reader.at(list.span());
             reader.error(
                 Diagnostic::error(at, format!("`{}` names no right", effect.name()))
@@ -171,11 +179,11 @@ pub(crate) fn read_rule(
         }
     }
     let objects = reader
-        .required(table, object_key, &location, kind.object_words)
+        .required_of(table, object_key, kind.keys, &location, kind.object_words)
         .map(|value| (value, reader.texts(value, object_key)));
     if let Some((value, objects)) = &objects
         && objects.is_empty()
-        && reader.errors.len() == errors
+        && is_empty(value)
     {
         let at = reader.at(value.span());
         reader.error(
@@ -187,7 +195,7 @@ pub(crate) fn read_rule(
         .get("except")
         .map(|value| reader.texts(value, "except"))
         .unwrap_or_default();
-    (reader.errors.len() == errors).then(|| RawRule {
+    RawRule {
         id,
         reason,
         effect,
@@ -195,7 +203,13 @@ pub(crate) fn read_rule(
         objects: objects.map(|(_, objects)| objects).unwrap_or_default(),
         except,
         location,
-    })
+    }
+}
+
+fn is_empty(list: &Value<'_>) -> bool {
+    list.get_ref()
+        .as_array()
+        .is_some_and(|items| items.is_empty())
 }
 
 fn check_id(reader: &mut Reader, id: &Text) {

@@ -96,29 +96,28 @@ const KEYS: &[&str] = &[
     "expect",
 ];
 
+/// What can be read of a test; its mistakes are the reader's.
 pub(crate) fn read_test(
     reader: &mut Reader,
     table: &DeTable<'_>,
     location: Location,
 ) -> Option<RawTest> {
-    let errors = reader.errors.len();
     reader.check_keys(table, "`[[test]]`", KEYS);
-    let expect = reader.required(
+    let expect = reader.required_of(
         table,
         "expect",
+        KEYS,
         &location,
         "`expect = \"allow\"` or \"deny\"",
     );
     let allow = expect.and_then(|v| reader.word(v, "expect", &[("allow", true), ("deny", false)]));
     let form = form(reader, table, &location)?;
     check_others(reader, table, form);
-    let question = (form.read)(reader, table, &location);
-    if reader.errors.len() != errors {
-        return None;
-    }
+    let question = (form.read)(reader, table, &location)?;
     Some(RawTest {
-        question: question?,
-        allow: allow?,
+        question,
+        // With a mistake no test is run.
+        allow: allow.unwrap_or(false),
         location,
     })
 }
@@ -183,7 +182,7 @@ fn read_rights(
     location: &Location,
 ) -> Option<RawQuestion> {
     let path = path(reader, table, "path", location);
-    let right = reader.required(table, "right", location, "`right = \"read\"`");
+    let right = reader.required_of(table, "right", KEYS, location, "`right = \"read\"`");
     let words = right
         .map(|value| reader.texts(value, "right"))
         .unwrap_or_default();
@@ -266,7 +265,13 @@ fn read_move(
 }
 
 fn path(reader: &mut Reader, table: &DeTable<'_>, key: &str, location: &Location) -> Option<Text> {
-    let value = reader.required(table, key, location, &format!("`{key} = \"/a/path\"`"))?;
+    let value = reader.required_of(
+        table,
+        key,
+        KEYS,
+        location,
+        &format!("`{key} = \"/a/path\"`"),
+    )?;
     reader.text(value, key, "a path")
 }
 

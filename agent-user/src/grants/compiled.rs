@@ -5,7 +5,8 @@ use agent_abi::{
     net::{NetEntries, NetKey},
 };
 use agent_grant::{
-    CompileOptions, Grant, ImageParams, Mode, MountView as GrantMount, Protected, SuperblockView,
+    CompileOptions, Diagnostic, Errors, Grant, ImageParams, Mode, MountView as GrantMount,
+    Protected, SuperblockView,
 };
 
 use super::{GrantError, OwnFiles, Resolutions, Resolver, read};
@@ -52,6 +53,32 @@ impl Prepared {
     }
 }
 
+/// What this version cannot grant, and what this host cannot resolve.
+fn unusable(grant: &mut Grant, resolver: &mut Resolver<'_>) -> Vec<Diagnostic> {
+    let mut mistakes = grant.unsupported();
+    let resolved = grant.resolve_prefixes(&mut |prefix| resolver.resolve(prefix));
+    mistakes.extend(
+        resolved
+            .err()
+            .map(|Errors(mistakes)| mistakes)
+            .into_iter()
+            .flatten(),
+    );
+    mistakes
+}
+
+/// What the session is kept from.
+fn protected(
+    resolver: &Resolver<'_>,
+    own: &OwnFiles,
+    names: &Names,
+) -> Result<Protected, GrantError> {
+    let mut protected = own.places().map_err(GrantError::OwnFiles)?.known_by(names);
+    let kept_from = resolver.kept_from.iter().map(PathText::bytes);
+    protected.program.extend(kept_from);
+    Ok(protected)
+}
+
 /// A compiled grant.
 pub struct Compiled(agent_grant::Compiled);
 
@@ -63,17 +90,32 @@ impl Compiled {
         own: &OwnFiles,
         names: &Names,
     ) -> Result<Self, GrantError> {
-        let unsupported = grant.unsupported();
-        if !unsupported.is_empty() {
-            return Err(GrantError::mistakes(&agent_grant::Errors(unsupported)));
+        let mistakes = unusable(grant, resolver);
+        if !mistakes.is_empty() {
+            return Err(GrantError::mistakes(&Errors(mistakes)));
         }
-        grant
-            .resolve_prefixes(&mut |prefix| resolver.resolve(prefix))
-            .map_err(|errors| GrantError::mistakes(&errors))?;
-        let mut protected = own.places().map_err(GrantError::OwnFiles)?.known_by(names);
-        let kept_from = resolver.kept_from.iter().map(PathText::bytes);
-        protected.program.extend(kept_from);
+        let protected = protected(resolver, own, names)?;
         Self::protecting(grant, protected)
+    }
+
+    /// What keeps a grant from being compiled here, that much of it which could be read.
+    pub fn mistakes_in_place(
+        grant: &mut Grant,
+        resolver: &mut Resolver<'_>,
+        own: &OwnFiles,
+        names: &Names,
+    ) -> Result<Vec<Diagnostic>, GrantError> {
+        let mut mistakes = unusable(grant, resolver);
+        let protected = protected(resolver, own, names)?;
+        let compiled = agent_grant::compile(grant, &CompileOptions { protected });
+        mistakes.extend(
+            compiled
+                .err()
+                .map(|Errors(mistakes)| mistakes)
+                .into_iter()
+                .flatten(),
+        );
+        Ok(mistakes)
     }
 
     /// Compiles a grant whose prefixes are as they are to be.

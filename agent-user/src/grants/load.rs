@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_grant::{Grant, IncludeError, Source, shipped, shipped_names};
+use agent_grant::{Diagnostic, Grant, IncludeError, Source, shipped, shipped_names};
 
 use crate::{
     api::{GrantSource, Inputs, PathText, SourceFile},
@@ -38,7 +38,7 @@ pub enum GrantError {
 
 impl GrantError {
     /// With mistakes rendered for the terminal of this process.
-    pub(super) fn mistakes(errors: &agent_grant::Errors) -> Self {
+    pub(crate) fn mistakes(errors: &agent_grant::Errors) -> Self {
         Self::Mistakes(errors.render(true))
     }
 }
@@ -62,7 +62,15 @@ pub fn load(name: &str, inputs: &Inputs) -> Result<(GrantSource, Grant), GrantEr
     Ok((GrantSource { main, includes }, grant))
 }
 
-/// The same for a grant's own tests and those of another file; of variables, only what is set is
+/// Every mistake in a grant and its tests, and what can be made of it all the same.
+pub fn examine(name: &str, inputs: &Inputs) -> Result<(Grant, Vec<Diagnostic>), GrantError> {
+    let main = find_main(name)?;
+    let find = |name: &str| find_include(name).map(|file| Source::new(file.origin, file.text));
+    let main = Source::new(main.origin, main.text);
+    Ok(agent_grant::examine(main, &convert(inputs), &find))
+}
+
+/// The same as [`load`] for a grant's own tests and those of another file; of variables, only what is set is
 /// this user's.
 pub fn load_for_tests(
     name: &str,

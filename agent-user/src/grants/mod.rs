@@ -11,7 +11,7 @@ mod trail;
 
 pub use compiled::{Compiled, Prepared};
 pub use grant_file::GrantFile;
-pub use load::{GrantError, load, load_for_tests, read, read_for_tests};
+pub use load::{GrantError, examine, load, load_for_tests, read, read_for_tests};
 pub use own_files::{DEFAULT_STATE, OwnFiles, OwnPlaces};
 pub use presence::{Bounds, absent};
 pub use reach::{Reach, Spot};

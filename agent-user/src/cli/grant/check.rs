@@ -3,14 +3,14 @@
 use std::{path::Path, process::ExitCode};
 
 use agent_grant::{
-    Lint, Severity, lint,
+    Errors, Lint, Severity, lint,
     lint::{matches_nothing, patterns_in},
 };
 use clap::Args;
 use serde::Serialize;
 
 use super::{
-    Here, here,
+    Here, here, mistakes_here,
     test::{Tried, run_tests},
     verdict,
 };
@@ -78,7 +78,7 @@ pub(in crate::cli) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         outcomes.push(match examine(name, &args.set) {
             Ok(outcome) => outcome,
             Err(error) => match error.downcast::<GrantError>() {
-                Ok(error) => broken(name, &error),
+                Ok(error) => broken(name, &every_mistake(name, &args.set, error)?),
                 Err(other) => return Err(other),
             },
         });
@@ -120,6 +120,20 @@ fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Outcome> {
             .chain(here.remarks.iter().map(|text| Remark::on_link(text)))
             .collect(),
         unenforced: here.grant.unenforced_limits(),
+    })
+}
+
+/// All that is wrong with a grant: what was found first, and what that kept from being looked at.
+fn every_mistake(name: &str, set: &SetArgs, first: GrantError) -> anyhow::Result<GrantError> {
+    if !matches!(first, GrantError::Mistakes(_)) {
+        return Ok(first);
+    }
+    let (mut grant, mut mistakes) = grants::examine(name, &set.inputs())?;
+    mistakes.extend(mistakes_here(&mut grant)?);
+    Ok(if mistakes.is_empty() {
+        first
+    } else {
+        GrantError::mistakes(&Errors(mistakes))
     })
 }
 

@@ -10,7 +10,7 @@ mod place;
 pub(super) mod show;
 pub(super) mod test;
 
-use agent_grant::{Grant, RuleInfo};
+use agent_grant::{Diagnostic, Grant, RuleInfo};
 
 use crate::{
     api::{GrantSource, Inputs},
@@ -38,8 +38,7 @@ fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
     let (source, mut grant) = grants::load(name, inputs)?;
     let namespace = MountNamespace::of_process(std::process::id())?;
     let view = namespace.view()?;
-    let owner = nix::unistd::getuid().as_raw();
-    let mut resolver = Resolver::new(namespace.root(), &view).of_owner(owner);
+    let mut resolver = resolver(&namespace, &view);
     let own = OwnFiles::default();
     let compiled = Compiled::in_place(&mut grant, &mut resolver, &own, view.names())?;
     let remarks = resolver.resolved(&grant).remarks();
@@ -50,6 +49,20 @@ fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
         view,
         remarks,
     })
+}
+
+/// What keeps a grant from being used here besides its text.
+fn mistakes_here(grant: &mut Grant) -> anyhow::Result<Vec<Diagnostic>> {
+    let namespace = MountNamespace::of_process(std::process::id())?;
+    let view = namespace.view()?;
+    let mut resolver = resolver(&namespace, &view);
+    let own = OwnFiles::default();
+    let mistakes = Compiled::mistakes_in_place(grant, &mut resolver, &own, view.names())?;
+    Ok(mistakes)
+}
+
+fn resolver<'a>(namespace: &'a MountNamespace, view: &'a MountView) -> Resolver<'a> {
+    Resolver::new(namespace.root(), view).of_owner(nix::unistd::getuid().as_raw())
 }
 
 /// A rule with its place: `secrets (mine.toml:12:1)`.
