@@ -135,8 +135,8 @@ fn of_capability(number: usize) -> Opens {
             "It changes modes and attributes of files of others where the grant has `attr`.",
         ),
         "fsetid" => (
-            false,
-            "Set-user-id bits stay on files that it writes; sessions gain nothing by such programs, others do.",
+            true,
+            "It leaves set-user-id and set-group-id programs: whoever runs one outside becomes its owner, root for what a session of root makes.",
         ),
         "kill" => (
             false,

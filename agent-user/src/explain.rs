@@ -33,6 +33,9 @@ pub fn short(event: &Event) -> &'static str {
         Some(Reason::NoMemory) => "the kernel was short of memory",
         Some(Reason::NotGranted) if has_no_word(&event.right) => "no grant can open it",
         Some(Reason::NotGranted) => "the grant does not open it",
+        Some(Reason::PrivilegeGain) if event.right.starts_with("file.") => {
+            "a set-user-id program gives its user to others"
+        }
         Some(Reason::PrivilegeGain) => "the program would gain privileges",
         Some(Reason::Ambiguous) => "its name or address can mean several things",
         _ => "",
@@ -181,6 +184,12 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
         Some(Reason::NotGranted) => {
             format!("The grant does not open `{}`.", event.right)
         }
+        Some(Reason::PrivilegeGain) if event.right.starts_with("file.") => {
+            "A set-user-id or set-group-id program makes whoever runs it its owner or of its group, \
+             outside of every grant. A session may not leave one. Without these bits (`chmod \
+             u-s,g-s`) the file is judged like any other."
+                .into()
+        }
         Some(Reason::PrivilegeGain) => {
             "The program is set-user-id, set-group-id or has file capabilities; sessions gain \
              no privileges."
@@ -240,6 +249,11 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
              This says which path and which rule stand against it:\n{}",
             explain_command(event, terms)
         )),
+        Reason::PrivilegeGain if event.right.starts_with("file.") => Some(
+            "Ask the operator for this in the grant, if the work needs it:\n[process]\n\
+             capabilities = [\"fsetid\"]"
+                .into(),
+        ),
         Reason::UnknownMount => {
             Some("Ask the operator to mount it where the session starts.".into())
         }

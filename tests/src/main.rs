@@ -205,6 +205,7 @@ fn cases() -> Vec<Case> {
     let mut cases = scenarios::files::cases();
     cases.extend(scenarios::attributes::cases());
     cases.extend(scenarios::descriptors::cases());
+    cases.extend(scenarios::set_id::cases());
     cases.extend(scenarios::moves::cases());
     cases.extend(scenarios::exec::cases());
     cases.extend(scenarios::network::cases());

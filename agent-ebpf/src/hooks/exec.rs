@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `file_open` with `__FMODE_EXEC` (in [`super::files`]) | `file.exec` of the program and every interpreter |
 //! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label |
+//! | `mmap_file` of shared memory | no set-user-id program is written (in [`super::set_id`]) |
 //! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec` if not asked at the open; memory that is anonymous, that can be written too, or that was written since it was mapped: `process.jit` |
 //!
 //! So `ld.so program`, `LD_PRELOAD` and a memfd need the same right as `execve`.
@@ -11,7 +12,10 @@
 use agent_abi::{FileRights, Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{EbpfContext, macros::lsm, programs::LsmContext};
 
-use super::files::OPEN_EXEC;
+use super::{
+    files::OPEN_EXEC,
+    set_id::{self, refuse_mapped},
+};
 use crate::{
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     kernel::{
@@ -27,8 +31,8 @@ use crate::{
 
 const PROT_WRITE: u64 = 2;
 const PROT_EXEC: u64 = 4;
-const S_ISUID: u16 = 0o4000;
-const S_ISGID: u16 = 0o2000;
+/// `MAP_SHARED` and `MAP_SHARED_VALIDATE`.
+const MAP_SHARED: u64 = 1;
 /// Bit 0 of `task_struct::atomic_flags`.
 const PFA_NO_NEW_PRIVS: u64 = 1;
 
@@ -72,7 +76,7 @@ fn gains_privilege(program: *const Inode) -> bool {
             load(current_task(), &TASK_ATOMIC_FLAGS),
         )
     };
-    mode & (S_ISUID | S_ISGID) != 0 && flags & PFA_NO_NEW_PRIVS == 0
+    set_id::is_set(mode) && flags & PFA_NO_NEW_PRIVS == 0
 }
 
 #[inline(always)]
@@ -121,14 +125,22 @@ fn carry_label(task: *const Task, leader: *const Task) -> i32 {
 /// no file for anonymous memory.
 #[lsm(hook = "mmap_file")]
 fn mmap_file(ctx: LsmContext) -> i32 {
-    let prot: u64 = ctx.arg(2);
-    if prot & PROT_EXEC == 0 {
+    if !executes(&ctx) && !is_shared(&ctx) {
         return 0;
     }
     guard_unless(
         &ctx,
         |ctx| !maps_nothing(ctx) && is_program(ctx.arg(0)),
         |subject, ctx| {
+            if is_shared(ctx) {
+                let refused = refuse_mapped(subject, ctx.arg(0));
+                if refused != 0 {
+                    return refused;
+                }
+            }
+            if !executes(ctx) {
+                return 0;
+            }
             if maps_nothing(ctx) {
                 return anonymous(subject);
             }
@@ -148,6 +160,18 @@ fn mmap_file(ctx: LsmContext) -> i32 {
             executable(subject, mapped)
         },
     )
+}
+
+/// Whether the memory is to be executable.
+#[inline(always)]
+fn executes(ctx: &LsmContext) -> bool {
+    ctx.arg::<u64>(2) & PROT_EXEC != 0
+}
+
+/// Whether what is written to the memory is written to the file.
+#[inline(always)]
+fn is_shared(ctx: &LsmContext) -> bool {
+    ctx.arg::<u64>(3) & MAP_SHARED != 0
 }
 
 /// Whether no file is mapped.

@@ -17,21 +17,24 @@
 use agent_abi::{FileRights, Reason};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
-use super::ipc::is_usable_queue;
+use super::{
+    ipc::is_usable_queue,
+    set_id::{self, refuse_set_id},
+};
 use crate::{
     decide::{file, opened, permits, permits_opened, refuse_terminal},
     kernel::{
         DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, PATH_MOUNT,
         Path, VfsMount, load, member, number_at, opaque,
     },
-    place::{Place, other_than_directory, place, place_of},
+    place::{Place, is_directory, mode_of, other_than_directory, place, place_of},
     refer::{Move, moved, permits_move, refuse_move},
     subject::{Subject, guard},
     terminal,
 };
 
 const FMODE_READ: u32 = 1;
-const FMODE_WRITE: u32 = 2;
+pub(super) const FMODE_WRITE: u32 = 2;
 /// `__FMODE_EXEC` in `f_flags`: opened by `execve` or as an interpreter.
 pub(super) const OPEN_EXEC: u32 = 0x20;
 /// Asked for at the open, because overlayfs truncates in the course of it, before `path_truncate`.
@@ -57,6 +60,12 @@ fn file_open(ctx: LsmContext) -> i32 {
             )
         };
         let wanted = wanted_by_open(file, mode, flags);
+        if flags & O_TMPFILE != 0 && matches!(place_of(file, dentry), Place::Named) {
+            let refused = refuse_set_id(subject, dentry, mode_of(file), FileRights::CREATE);
+            if refused != 0 {
+                return refused;
+            }
+        }
         if terminal::is_opened_by_others(subject, file, dentry) {
             return refuse_terminal(subject, dentry, wanted);
         }
@@ -109,20 +118,30 @@ fn is_zero(value: u64) -> u64 {
 /// Decides about the dentry that is argument 1, below the directory that is argument 0.
 #[inline(always)]
 fn child(ctx: &LsmContext, wanted: FileRights) -> i32 {
-    guard(ctx, |subject, ctx| {
-        let dentry: *const Dentry = ctx.arg(1);
-        if permits(subject, dentry, wanted) {
-            0
-        } else {
-            file(subject, dentry, wanted)
-        }
-    })
+    guard(ctx, |subject, ctx| at_dentry(subject, ctx.arg(1), wanted))
+}
+
+#[inline(always)]
+fn at_dentry(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
+    if permits(subject, dentry, wanted) {
+        0
+    } else {
+        file(subject, dentry, wanted)
+    }
 }
 
 /// `int path_mknod(const struct path *dir, struct dentry *, umode_t, unsigned int dev)`
 #[lsm(hook = "path_mknod")]
 fn path_mknod(ctx: LsmContext) -> i32 {
-    child(&ctx, FileRights::CREATE)
+    guard(&ctx, |subject, ctx| {
+        let dentry: *const Dentry = ctx.arg(1);
+        let mode: u16 = ctx.arg(2);
+        let refused = refuse_set_id(subject, dentry, mode, FileRights::CREATE);
+        if refused != 0 {
+            return refused;
+        }
+        at_dentry(subject, dentry, FileRights::CREATE)
+    })
 }
 
 /// `int path_mkdir(const struct path *dir, struct dentry *, umode_t)`
@@ -239,7 +258,18 @@ pub(super) fn at_file(subject: &Subject, file: *const File, wanted: FileRights) 
 #[lsm(hook = "path_chmod")]
 fn path_chmod(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
-        at_path(subject, ctx.arg(0), FileRights::ATTR)
+        let path: *const Path = ctx.arg(0);
+        let mode: u16 = ctx.arg(1);
+        // SAFETY: the hook's path.
+        let dentry: *const Dentry = unsafe { load(path, &PATH_DENTRY) };
+        // On a directory the bit says which group new files get.
+        if set_id::is_set(mode) && !is_directory(dentry) {
+            let refused = refuse_set_id(subject, dentry, mode, FileRights::ATTR);
+            if refused != 0 {
+                return refused;
+            }
+        }
+        at_path(subject, path, FileRights::ATTR)
     })
 }
 

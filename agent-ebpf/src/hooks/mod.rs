@@ -14,6 +14,7 @@ mod locks;
 mod mounts;
 mod network;
 mod process;
+mod set_id;
 mod socket_options;
 mod sockets;
 mod surface;

@@ -217,8 +217,10 @@ fn capable(ctx: LsmContext) -> i32 {
     })
 }
 
+pub(super) const CAP_FSETID: u32 = 4;
+
 #[inline(always)]
-fn has_capability(subject: &Subject, capability: u32) -> bool {
+pub(super) fn has_capability(subject: &Subject, capability: u32) -> bool {
     let granted = subject.image.map_or(0, |image| image.header.capabilities);
     granted >> (capability & 63) & 1 == 1
 }

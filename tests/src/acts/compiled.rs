@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Act, Arg, OVERWRITTEN, Outcome, SendBy, SignalBy,
+    modes::with_mode,
     raw::{
         Address, Done, Fault, bind, check, connect, in_child, map, open, open_at, owned, protect,
         read, send_to, sleeper, socket, syscall, text, wait, write,
@@ -197,6 +198,7 @@ impl Act {
                 // SAFETY: a NUL-terminated string.
                 check(unsafe { libc::chmod(path.as_ptr(), 0o700) }).map(drop)
             }
+            Self::Mode { path, mode, by } => with_mode(path, *mode, *by),
             Self::Chown { path } => {
                 let path = text(path)?;
                 // SAFETY: a NUL-terminated string.
@@ -386,12 +388,12 @@ pub(super) fn has_secret(file: &OwnedFd) -> Done {
     Err(Fault::Other("the content is not there".into()))
 }
 
-fn link_of(fd: &OwnedFd) -> String {
+pub(super) fn link_of(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// `linkat` that follows a link of /proc.
-fn link(from: &str, to: &str) -> Done {
+pub(super) fn link(from: &str, to: &str) -> Done {
     let (from, to) = (text(from)?, text(to)?);
     let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
     // SAFETY: NUL-terminated strings.
@@ -405,7 +407,7 @@ fn rename(from: &str, to: &str, flags: u32) -> Done {
     check(unsafe { libc::renameat2(here, from.as_ptr(), here, to.as_ptr(), flags) }).map(drop)
 }
 
-fn mknod(path: &str, mode: u32, device: u64) -> Done {
+pub(super) fn mknod(path: &str, mode: u32, device: u64) -> Done {
     let path = text(path)?;
     // SAFETY: a NUL-terminated string.
     check(unsafe { libc::mknod(path.as_ptr(), mode, device) }).map(drop)

@@ -1,6 +1,6 @@
 //! Acts by tools. Standard input of every tool is [`super::OVERWRITTEN`].
 
-use super::{Act, SendBy, SignalBy, attributes::ACCESS_LIST};
+use super::{Act, ModeBy, SendBy, SignalBy, attributes::ACCESS_LIST};
 
 fn words(words: &[&str]) -> Option<Vec<String>> {
     Some(words.iter().map(|word| (*word).to_owned()).collect())
@@ -43,6 +43,11 @@ impl Act {
             Self::DeleteTree { path } => words(&["rm", "-rf", path]),
             Self::List { path } => words(&["ls", path]),
             Self::Chmod { path } => words(&["chmod", "700", path]),
+            Self::Mode {
+                path,
+                mode,
+                by: ModeBy::Chmod,
+            } => words(&["chmod", &format!("{mode:o}"), path]),
             Self::Chown { path } => words(&["chown", "0:0", path]),
             Self::Touch { path } => words(&["touch", "-c", path]),
             Self::TouchOne { path } => words(&["touch", "-c", "-m", path]),

@@ -9,6 +9,7 @@ mod bash;
 mod compiled;
 mod descriptors;
 mod direct;
+mod modes;
 mod python;
 pub(crate) mod random_calls;
 pub(crate) mod raw;
@@ -128,6 +129,21 @@ pub(crate) enum SendBy {
     Unspecified,
     /// An IPv4 address on an IPv6 socket.
     V4OnV6,
+}
+
+/// How a file comes to its mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ModeBy {
+    /// Of a file or directory that is there.
+    Chmod,
+    /// The same by a descriptor.
+    Fchmod,
+    /// A creating `open`.
+    Open,
+    /// `mknod` of a regular file.
+    Mknod,
+    /// `O_TMPFILE` in the directory around it, linked afterwards.
+    Tmpfile,
 }
 
 /// What is done with a received descriptor.
@@ -263,6 +279,12 @@ pub(crate) enum Act {
     },
     ChmodDescriptor {
         path: String,
+    },
+    /// A file with this mode.
+    Mode {
+        path: String,
+        mode: u32,
+        by: ModeBy,
     },
     Chown {
         path: String,

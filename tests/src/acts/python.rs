@@ -1,6 +1,6 @@
 //! Acts by Python.
 
-use super::{Act, Arg, OVERWRITTEN, Received, SendBy, SignalBy};
+use super::{Act, Arg, ModeBy, OVERWRITTEN, Received, SendBy, SignalBy};
 
 /// What every generated program begins with. `act` runs each function in a process of its own.
 pub(crate) const HEAD: &str = include_str!("head.py");
@@ -97,6 +97,24 @@ impl Act {
                     "f = os.open({}, os.O_RDONLY); os.fchmod(f, 0o700)",
                     text(path)
                 )
+            }
+            Self::Mode { path, mode, by } => {
+                let name = text(path);
+                match by {
+                    ModeBy::Chmod => format!("os.chmod({name}, {mode})"),
+                    ModeBy::Fchmod => {
+                        format!("f = os.open({name}, os.O_RDONLY); os.fchmod(f, {mode})")
+                    }
+                    ModeBy::Open => {
+                        format!("os.open({name}, os.O_CREAT | os.O_EXCL | os.O_WRONLY, {mode})")
+                    }
+                    ModeBy::Mknod => format!("os.mknod({name}, 0o100000 | {mode})"),
+                    ModeBy::Tmpfile => format!(
+                        "f = os.open(os.path.dirname({name}), os.O_TMPFILE | os.O_WRONLY, {mode}); \
+                         os.link(f'/proc/self/fd/{{f}}', {name}, src_dir_fd=f, \
+                         follow_symlinks=True)"
+                    ),
+                }
             }
             Self::Chown { path } => format!("os.chown({}, 0, 0)", text(path)),
             Self::Touch { path } => format!("os.utime({})", text(path)),

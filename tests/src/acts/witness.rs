@@ -3,7 +3,7 @@
 use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 
 use super::{
-    Act, Received,
+    Act, ModeBy, Received,
     attributes::{flags, xattr},
 };
 
@@ -115,7 +115,12 @@ impl Act {
             | Self::Symlink { path, .. }
             | Self::Delete { path }
             | Self::Rmdir { path }
-            | Self::DeleteTree { path } => vec![Witness::exists(path)],
+            | Self::DeleteTree { path }
+            | Self::Mode {
+                path,
+                by: ModeBy::Open | ModeBy::Mknod | ModeBy::Tmpfile,
+                ..
+            } => vec![Witness::exists(path)],
             Self::Link { to, .. }
             | Self::LinkDescriptor { to, .. }
             | Self::TmpfileLink { to, .. } => vec![Witness::exists(to)],
@@ -124,7 +129,7 @@ impl Act {
             | Self::Whiteout { from, to } => {
                 vec![Witness::inode(from), Witness::inode(to)]
             }
-            Self::Chmod { path } | Self::ChmodDescriptor { path } => {
+            Self::Chmod { path } | Self::ChmodDescriptor { path } | Self::Mode { path, .. } => {
                 vec![Witness::Mode(path.clone(), None)]
             }
             Self::Touch { path }

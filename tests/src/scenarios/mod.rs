@@ -31,6 +31,7 @@ pub(crate) mod processes;
 pub(crate) mod quiet;
 pub(crate) mod replaced;
 pub(crate) mod rings;
+pub(crate) mod set_id;
 pub(crate) mod sockets;
 pub(crate) mod storm;
 pub(crate) mod stress;
@@ -136,6 +137,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(rings::scenarios());
     singles.extend(callers::scenarios());
     singles.extend(environment::scenarios());
+    singles.extend(set_id::scenarios());
     singles.extend(sockets::scenarios());
     singles.extend(switches::scenarios());
     singles.extend(terminals::scenarios());

@@ -116,6 +116,7 @@ probes = {
     'raw': lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
     'packet': lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0),
     'chown': lambda: os.chown('/w/probe.py', 1, 1) or os.chown('/w/probe.py', 0, 0),
+    'set_id': lambda: os.chmod('/w/probe.py', 0o4644) or os.chmod('/w/probe.py', 0o644),
     'setuid': lambda: os.setuid(1), 'setgroups': lambda: os.setgroups([1]), 'chroot': lambda: os.chroot('/w'),
     'time': lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()),
     'syslog': lambda: call(103, 10, None, 0),
@@ -163,6 +164,7 @@ const fn switch(
 /// What a capability opens alone; those that are not listed open none of the probes.
 const CAPABILITIES: &[(&str, &[&str], &[&str])] = &[
     ("chown", &["chown"], &[]),
+    ("fsetid", &["set_id"], &[]),
     ("setgid", &["setgroups"], &[]),
     ("setuid", &["setuid"], &[]),
     ("sys_chroot", &["chroot"], &[]),
@@ -262,6 +264,7 @@ fn rows() -> Vec<(String, Row)> {
     let every: &'static str = Box::leak(format!("capabilities = [{every}]").into());
     let opened = &[
         "chown",
+        "set_id",
         "setgroups",
         "setuid",
         "chroot",
