@@ -31,6 +31,16 @@ pub struct Move {
 }
 
 impl Move {
+    /// What is asked first: a link wants nothing at the old name.
+    #[inline(always)]
+    fn first(&self) -> FileRights {
+        if self.leave.is_empty() {
+            self.arrive
+        } else {
+            self.leave
+        }
+    }
+
     /// For every path at or below the objects, rights after ⊆ rights before.
     #[inline(always)]
     fn is_narrower(&self, image: &Image, from: u64, to: u64) -> bool {
@@ -84,7 +94,7 @@ pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
             subject,
             scratch,
             Object::unwalked(old),
-            leave,
+            wanted.first(),
             reason,
             NO_RULE,
             EACCES,
@@ -97,7 +107,7 @@ pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
                 subject,
                 scratch,
                 Object::first(old),
-                leave,
+                wanted.first(),
                 reason,
                 NO_RULE,
                 EACCES,

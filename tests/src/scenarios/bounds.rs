@@ -167,6 +167,7 @@ pub(crate) fn do_all(list: &str) -> std::io::Result<()> {
             ["open", path] => fs::File::open(path).map(drop),
             ["create", path] => fs::File::create_new(path).map(drop),
             ["rename", from, to] => fs::rename(from, to),
+            ["link", from, to] => fs::hard_link(from, to),
             _ => Err(std::io::ErrorKind::InvalidInput.into()),
         };
         let errno = done.err().map(|error| error.raw_os_error().unwrap_or(-1));

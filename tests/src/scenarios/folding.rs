@@ -65,6 +65,7 @@ fn casefolded_ext4() -> Check {
             ("create plain/.Env", 0),
             ("open plain/.env", EACCES),
             ("rename folded/.ENV free/stolen", EACCES),
+            ("link folded/file folded/linked", EACCES),
             ("rename plain/file folded/file", EACCES),
             ("rename plain/file folded/.ENV", EACCES),
         ],
@@ -72,6 +73,7 @@ fn casefolded_ext4() -> Check {
             ("plain/.env", Some("secret\n")),
             ("plain/file", Some("x\n")),
             ("free/stolen", None),
+            ("folded/linked", None),
         ],
     }
     .check()
@@ -234,6 +236,16 @@ impl Folding {
             .filter(|event| event.path.as_ref().is_some_and(|shown| shown.text == path));
         ensure(of_path.any(|event| event.reason == "ambiguous"), || {
             format!("expected an event about {path} with the reason ambiguous")
-        })
+        })?;
+        // A link is told by what it wanted, also where the walk already failed.
+        if self.steps.iter().any(|(step, _)| step.starts_with("link ")) {
+            let made = events::query(&["--right", "file.create"])?;
+            let of_path =
+                |event: &events::Event| event.path.as_ref().is_some_and(|shown| shown.text == path);
+            ensure(made.iter().any(of_path), || {
+                format!("no event tells of the link of {path}")
+            })?;
+        }
+        Ok(())
     }
 }
