@@ -1,6 +1,7 @@
 //! Remarks on a grant that is valid and may not mean what its author wants.
 
 mod environment;
+mod proc;
 
 use std::collections::BTreeSet;
 
@@ -41,6 +42,10 @@ pub enum LintKind {
     KeepsLoader,
     /// Mounting is opened, which is for a session's own namespaces.
     MountIsPrivate,
+    /// A pattern goes through a link of /proc, or into it, and so matches nothing.
+    NamesALink,
+    /// A pattern opens files of other processes for writing.
+    WritesOfOthers,
 }
 
 impl LintKind {
@@ -58,6 +63,8 @@ impl LintKind {
             Self::KeepsSecret => "keeps-a-secret",
             Self::KeepsLoader => "keeps-a-loader-variable",
             Self::MountIsPrivate => "mount-is-private",
+            Self::NamesALink => "names-a-link",
+            Self::WritesOfOthers => "writes-of-others",
         }
     }
 }
@@ -157,6 +164,7 @@ pub fn lint(grant: &Compiled) -> Vec<Lint> {
     lints.extend(denials_moved_away(grant));
     lints.extend(interpreters(grant));
     lints.extend(environment::lint(grant));
+    lints.extend(proc::lint(grant));
     let opened = opens(grant.surface, grant.capabilities);
     lints.extend(opened.iter().filter(|opens| opens.more).map(|opens| {
         let message = format!("`{}` opens more than its name says", opens.setting);

@@ -61,6 +61,8 @@ fn every_remark_right_and_key_is_in_the_reference() {
         LintKind::KeepsSecret,
         LintKind::KeepsLoader,
         LintKind::MountIsPrivate,
+        LintKind::NamesALink,
+        LintKind::WritesOfOthers,
     ];
     let rights = Right::ALL
         .iter()

@@ -138,3 +138,94 @@ fn prefixes_are_resolved_and_kept() {
         "{message}"
     );
 }
+
+/// The remarks of one kind: severity aside, what they say, and what to write instead.
+fn remarks_of(kind: LintKind, rules: &str) -> Vec<(String, String)> {
+    let text = format!("version = 1\nname = \"proc\"\n{rules}");
+    let lints = lint(&compile_text(&text));
+    let of_kind = lints.into_iter().filter(|lint| lint.kind == kind);
+    of_kind
+        .map(|lint| {
+            (
+                lint.diagnostic.message,
+                lint.diagnostic.help.unwrap_or_default(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn links_of_proc_are_remarked_on_with_what_to_write() {
+    let rule = |effect: &str, path: &str| {
+        format!("[[file]]\nid = \"p\"\n{effect} = [\"read\"]\npath = [\"{path}\"]\n")
+    };
+    let told = |rules: &str| remarks_of(LintKind::NamesALink, rules);
+    for (path, instead) in [
+        ("/proc/self/status", "`/proc/*`"),
+        ("/proc/self/**", "`/proc/*`"),
+        ("/proc/self", "`/proc/*`"),
+        ("/proc/{1,self}/maps", "`/proc/*`"),
+        ("/proc/thread-self/comm", "`/proc/*/task/*`"),
+        ("/proc/mounts", "`/proc/*/mounts`"),
+        ("/proc/net/tcp", "`/proc/*/net`"),
+        ("/dev/fd/*", "leave the pattern out"),
+        ("/dev/stdin", "leave the pattern out"),
+        ("/dev/{stdout,stderr}", "leave the pattern out"),
+    ] {
+        // A denial that matches nothing is worse.
+        for effect in ["allow", "deny"] {
+            let told = told(&rule(effect, path));
+            assert_eq!(told.len(), 1, "{path}: {told:?}");
+            assert!(
+                told[0].0.contains(path) && told[0].1.contains(instead),
+                "{told:?}"
+            );
+        }
+    }
+    for path in [
+        "/proc/*/status",
+        "/proc/**",
+        "/proc/selfish",
+        "/w/proc/self/x",
+        "/dev/fd0",
+        "/**/self/x",
+    ] {
+        assert_eq!(told(&rule("allow", path)), [], "{path}");
+    }
+    let except = rule("allow", "/proc/**") + "except = [\"/proc/self/mem\"]\n";
+    assert_eq!(told(&except).len(), 1);
+    // One for each rule and link.
+    let many = rule("allow", "/proc/self/a\", \"/proc/self/b\", \"/dev/stdin");
+    assert_eq!(told(&many).len(), 2);
+}
+
+#[test]
+fn writing_what_is_of_other_processes_is_remarked_on() {
+    let told = |rights: &str, path: &str| {
+        let rule = format!("[[file]]\nid = \"p\"\nallow = [{rights}]\npath = [\"{path}\"]\n");
+        remarks_of(LintKind::WritesOfOthers, &rule).len()
+    };
+    for path in [
+        "/proc/*/oom_score_adj",
+        "/proc/[0-9]*/sched",
+        "/proc/**",
+        "/**",
+        "/proc/*/{comm,autogroup}",
+    ] {
+        assert_eq!(told("\"read\", \"write\"", path), 1, "{path}");
+        assert_eq!(told("\"read\"", path), 0, "{path}");
+    }
+    assert_eq!(told("\"write\"", "/proc/*/comm"), 0);
+    assert_eq!(told("\"write\"", "/proc/*/task/*/comm"), 0);
+}
+
+#[test]
+fn what_ships_is_not_remarked_on_for_proc() {
+    for name in agent_grant::shipped_names() {
+        let grant = load(shipped(name).unwrap(), &inputs(), &shipped_includes).unwrap();
+        let lints = lint(&compile(&grant, &CompileOptions::default()).unwrap());
+        let strange = [LintKind::NamesALink, LintKind::WritesOfOthers];
+        let found = lints.iter().find(|lint| strange.contains(&lint.kind));
+        assert!(found.is_none(), "{name}: {found:?}");
+    }
+}
