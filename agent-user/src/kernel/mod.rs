@@ -5,6 +5,7 @@
 mod attachment;
 mod btf;
 mod census;
+mod child;
 mod detach;
 mod diagnose;
 mod error;

@@ -3,8 +3,7 @@
 //! offsets, a hook that does not fire or a lost event end the start, not a session.
 
 use std::{
-    fs,
-    io::{self, Read, Write},
+    fs, io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -18,10 +17,10 @@ use agent_abi::{
 };
 use nix::{
     sys::wait::{WaitStatus, waitpid},
-    unistd::{ForkResult, Pid, fork},
+    unistd::Pid,
 };
 
-use super::{Kernel, KernelError, OwnedEvent, SuperblockEntry};
+use super::{Kernel, KernelError, OwnedEvent, SuperblockEntry, child::fork_waiting};
 use crate::process::ProcessHandle;
 
 /// Slot 0 belongs to the check, sessions use the others. What it is refused is nobody's.
@@ -105,21 +104,13 @@ fn read_only() -> Box<Image> {
 fn probe(kernel: &mut Kernel, path: &Path) -> Result<Vec<OwnedEvent>, KernelError> {
     let name = std::ffi::CString::new(path.as_os_str().as_bytes())
         .map_err(|_| failed("a path with a NUL byte"))?;
-    let (mut go_read, mut go_write) =
-        io::pipe().map_err(|error| failed(&format!("cannot make a pipe: {error}")))?;
-    // SAFETY: the child only calls what is async-signal-safe (read, open, _exit).
-    let child = match unsafe { fork() }.map_err(|error| failed(&format!("cannot fork: {error}")))? {
-        ForkResult::Child => {
-            let mut go = [0];
-            let _ = go_read.read(&mut go);
-            // SAFETY: `_exit` ends the child at once, without the parent's destructors.
-            unsafe { libc::_exit(try_both(&name)) }
-        }
-        ForkResult::Parent { child } => child,
-    };
+    // SAFETY: `try_both` only calls open.
+    let waiting = unsafe { fork_waiting(move || try_both(&name)) }
+        .map_err(|error| failed(&format!("cannot fork: {error}")))?;
+    let child = waiting.pid;
     let labelled = handle(child).and_then(|child| kernel.set_label(child.fd(), LABEL));
     // The child goes on in any case, so that it ends.
-    let _ = go_write.write_all(&[1]);
+    let _ = waiting.let_go();
     let status = waitpid(child, None).map_err(|error| failed(&error.to_string()))?;
     labelled?;
     match status {
