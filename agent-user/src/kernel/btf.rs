@@ -14,10 +14,12 @@ const MAGIC: u16 = 0xeb9f;
 pub(super) const LSM_HOOK: &str = "bpf_lsm_";
 
 const KIND_INT: u32 = 1;
+const KIND_PTR: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
+const KIND_FWD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
@@ -26,6 +28,7 @@ const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_VAR: u32 = 14;
 const KIND_DATASEC: u32 = 15;
+const KIND_FLOAT: u32 = 16;
 const KIND_DECL_TAG: u32 = 17;
 const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
@@ -56,6 +59,7 @@ struct Member {
     target: u32,
     /// From the start of the struct.
     bits: u32,
+    is_bit_field: bool,
 }
 
 impl Btf {
@@ -82,9 +86,9 @@ impl Btf {
         }
         reader.at = 4;
         let header_len = reader.u32()? as usize;
-        let type_start = header_len + reader.u32()? as usize;
+        let type_start = header_len.saturating_add(reader.u32()? as usize);
         let type_len = reader.u32()? as usize;
-        let string_start = header_len + reader.u32()? as usize;
+        let string_start = header_len.saturating_add(reader.u32()? as usize);
         let string_len = reader.u32()? as usize;
         let strings = blob
             .get(string_start..string_start.saturating_add(string_len))
@@ -117,10 +121,10 @@ impl Btf {
         let number = u32::try_from(self.types.len()).unwrap_or(u32::MAX);
         let mut members = Vec::new();
         match kind {
-            KIND_INT | KIND_VAR | KIND_DECL_TAG => reader.skip(4),
-            KIND_ARRAY => reader.skip(12),
-            KIND_ENUM => reader.skip(8 * count as usize),
-            KIND_DATASEC | KIND_ENUM64 => reader.skip(12 * count as usize),
+            KIND_INT | KIND_VAR | KIND_DECL_TAG => reader.skip(4)?,
+            KIND_ARRAY => reader.skip(12)?,
+            KIND_ENUM => reader.skip(8 * count as usize)?,
+            KIND_DATASEC | KIND_ENUM64 => reader.skip(12 * count as usize)?,
             KIND_STRUCT | KIND_UNION => {
                 for _ in 0..count {
                     let name = string(strings, reader.u32()?);
@@ -128,7 +132,12 @@ impl Btf {
                     let offset = reader.u32()?;
                     // With the flag, the upper byte is the size of a bit field.
                     let bits = if flag { offset & 0x00ff_ffff } else { offset };
-                    members.push(Member { name, target, bits });
+                    members.push(Member {
+                        name,
+                        target,
+                        bits,
+                        is_bit_field: flag && offset >> 24 != 0,
+                    });
                 }
                 if !name.is_empty() {
                     self.structs.entry(name).or_insert(number);
@@ -141,6 +150,7 @@ impl Btf {
                         name,
                         target: reader.u32()?,
                         bits: 0,
+                        is_bit_field: false,
                     });
                 }
             }
@@ -156,7 +166,13 @@ impl Btf {
             KIND_TYPEDEF => {
                 self.typedefs.entry(name).or_insert(target);
             }
-            _ => {}
+            KIND_PTR | KIND_FWD | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_FLOAT
+            | KIND_TYPE_TAG => {}
+            // How long it is cannot be told, nor where the next begins.
+            _ => {
+                let reason = format!("type {number} is of the unknown kind {kind}");
+                return Err(KernelError::Btf(reason));
+            }
         }
         self.types.push(Type {
             kind,
@@ -174,16 +190,16 @@ impl Btf {
     pub(super) fn offset_of(&self, structure: &str, members: &[&str]) -> Result<u32, KernelError> {
         let missing = || KernelError::NoSuchField(format!("{structure}.{}", members.join(".")));
         let mut number = *self.structs.get(structure).ok_or_else(missing)?;
-        let mut bits = 0;
+        let mut bits = 0_u32;
         for member in members {
             let (offset, target) = member
                 .split('|')
                 .find_map(|way| self.follow(number, way))
                 .ok_or_else(missing)?;
-            bits += offset;
+            bits = bits.checked_add(offset).ok_or_else(missing)?;
             number = target;
         }
-        if bits % 8 != 0 {
+        if !bits.is_multiple_of(8) {
             return Err(missing());
         }
         Ok(bits / 8)
@@ -192,10 +208,11 @@ impl Btf {
     /// Bits from the start of a structure to the end of a way with dots between its members, and the type
     /// there.
     fn follow(&self, number: u32, way: &str) -> Option<(u32, u32)> {
-        way.split('.').try_fold((0, number), |(bits, at), name| {
-            let (offset, target) = self.find(at, name, 0)?;
-            Some((bits + offset, self.resolve(target)))
-        })
+        way.split('.')
+            .try_fold((0_u32, number), |(bits, at), name| {
+                let (offset, target) = self.find(at, name, 0)?;
+                Some((bits.checked_add(offset)?, self.resolve(target)))
+            })
     }
 
     fn find(&self, number: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
@@ -205,13 +222,13 @@ impl Btf {
         }
         structure.members.iter().find_map(|member| {
             if member.name == name {
-                return Some((member.bits, member.target));
+                return (!member.is_bit_field).then_some((member.bits, member.target));
             }
             if !member.name.is_empty() {
                 return None;
             }
             let (bits, target) = self.find(member.target, name, depth + 1)?;
-            Some((member.bits + bits, target))
+            Some((member.bits.checked_add(bits)?, target))
         })
     }
 
@@ -285,6 +302,9 @@ impl Btf {
     pub(super) fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
         let pointer = *self.typedefs.get(&format!("btf_trace_{tracepoint}"))?;
         let pointer = self.types.get(self.resolve(pointer) as usize)?;
+        if pointer.kind != KIND_PTR {
+            return None;
+        }
         let prototype = self.types.get(pointer.target as usize)?;
         // The first is the probe's own `void *__data`.
         (prototype.kind == KIND_FUNC_PROTO).then(|| prototype.members.len().saturating_sub(1))
@@ -316,8 +336,13 @@ impl Reader<'_> {
         Ok(u32::from_ne_bytes(self.take()?))
     }
 
-    fn skip(&mut self, bytes: usize) {
-        self.at = self.at.saturating_add(bytes);
+    fn skip(&mut self, bytes: usize) -> Result<(), KernelError> {
+        let end = self.at.saturating_add(bytes);
+        if end > self.blob.len() {
+            return Err(KernelError::Btf("it ends in the middle of a type".into()));
+        }
+        self.at = end;
+        Ok(())
     }
 }
 
@@ -329,3 +354,6 @@ fn string(strings: &[u8], offset: u32) -> String {
         .unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
+
+#[cfg(test)]
+mod tests;
