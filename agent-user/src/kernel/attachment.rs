@@ -15,7 +15,8 @@ use agent_abi::names;
 
 use super::{
     error::KernelError,
-    load::{MAPS, make_directory, map_pin},
+    load::{make_directory, map_pin},
+    maps::pinned_maps,
     sys::{self, ObjectInfo},
 };
 
@@ -57,7 +58,7 @@ impl Attachment {
             )?);
             held.push(Held::open(directory.join(program), true)?);
         }
-        for map in MAPS {
+        for map in pinned_maps() {
             held.push(Held::open(map_pin(map), false)?);
         }
         Ok(Self {

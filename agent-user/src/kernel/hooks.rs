@@ -1,6 +1,6 @@
 //! The programs and where they attach: one row each, in the order in which they are attached.
 //!
-//! To add a hook: the program in `agent-ebpf/src/hooks/`, a row here.
+//! To add a hook: the program in `agent-ebpf/src/hooks/`, a row here. The build compares the two.
 
 /// What kind of program a hook takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,18 @@ pub(super) enum Attach {
     Exit,
     /// `iter/task`: looks at every task when the daemon asks.
     TaskIterator,
+}
+
+impl Attach {
+    /// What the names of such programs' sections begin with.
+    pub(super) const fn kind(self) -> &'static str {
+        match self {
+            Self::Lsm => "lsm",
+            Self::Tracepoint => "tp_btf",
+            Self::Exit => "fexit",
+            Self::TaskIterator => "iter",
+        }
+    }
 }
 
 /// One program.

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use agent_abi::{
@@ -23,6 +24,7 @@ use super::{
     detach::detach_all,
     error::KernelError,
     hooks::{Attach, HOOKS, Hook},
+    maps::pinned_maps,
     pinned,
     relocate::{Values, relocate},
     symbols, sys,
@@ -30,33 +32,6 @@ use super::{
 
 /// The eBPF object, embedded when the binary was built.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bailiff-ebpf.o"));
-
-/// Maps that are pinned, so that they outlive the daemon.
-pub(super) const MAPS: &[&str] = &[
-    names::LABELS,
-    names::CONNECTIONS,
-    names::SCRATCH,
-    names::DIRECTORIES,
-    names::SOCKETS,
-    names::TERMINALS,
-    names::UNLOCKED,
-    names::IMAGES,
-    names::CGROUPS,
-    names::OBJECTS,
-    names::NUMBERS,
-    names::JOBS,
-    names::QUEUES,
-    names::SETTLING,
-    names::CENSUS,
-    names::SUPERBLOCKS,
-    names::OWN,
-    names::NET,
-    names::LEDGER,
-    names::EVENTS,
-    names::NOTICES,
-    names::SHARES,
-    names::TAKEN,
-];
 
 /// What a program's pin is called after its link's.
 pub(super) const PROGRAM: &str = "_program";
@@ -78,8 +53,12 @@ pub(super) fn program_pin(name: &str) -> PathBuf {
 
 /// Directory of this build's links and programs: another build's are replaced only once its own
 /// are attached.
-fn build_directory() -> PathBuf {
-    Path::new(names::PIN_ROOT).join(format!("programs-{:016x}", fingerprint(OBJECT)))
+fn build_directory() -> &'static Path {
+    // Megabytes are read for it, and each program's pin is asked for.
+    static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
+        Path::new(names::PIN_ROOT).join(format!("programs-{:016x}", fingerprint(OBJECT)))
+    });
+    &DIRECTORY
 }
 
 /// FNV-1a: tells builds apart, nothing more.
@@ -95,7 +74,7 @@ pub(super) struct Attached {
     /// Names of the programs that are attached.
     pub(super) programs: Vec<&'static str>,
     /// Where this build's links and programs are pinned.
-    pub(super) directory: PathBuf,
+    pub(super) directory: &'static Path,
     /// Sessions were in the maps and no programs attached.
     pub(super) interrupted: bool,
 }
@@ -109,18 +88,18 @@ pub(super) fn ensure_attached() -> Result<Attached, KernelError> {
     let directory = build_directory();
     make_directory(Path::new(names::PIN_ROOT))?;
     let mut interrupted = false;
-    if !is_complete(&directory, &wanted) {
+    if !is_complete(directory, &wanted) {
         // Images, and nothing that looks at them: sessions were not limited for a time.
         interrupted = map_pin(names::IMAGES).exists() && !any_build_is_whole();
         // What a daemon that died in the middle left behind.
-        detach_all(&directory)?;
-        attach_all(&btf, &wanted, &directory)?;
-        remove_other_builds(&directory)?;
+        detach_all(directory)?;
+        attach_all(&btf, &wanted, directory)?;
+        remove_other_builds(directory)?;
     }
     Ok(Attached {
         coverage: HOOKS
             .iter()
-            .map(|hook| coverage_of(hook, &wanted, &directory))
+            .map(|hook| coverage_of(hook, &wanted, directory))
             .collect(),
         programs: wanted.iter().map(|hook| hook.name).collect(),
         directory,
@@ -265,7 +244,7 @@ pub fn rehearse() -> Result<usize, KernelError> {
     has_object()?;
     let btf = Btf::of_running_kernel()?;
     let wanted = wanted_hooks(&btf)?;
-    let mut ebpf = load_maps(&btf, &[])?;
+    let mut ebpf = load_maps(&btf, [])?;
     let aya_btf = aya::Btf::from_sys_fs().map_err(|error| KernelError::Btf(error.to_string()))?;
     for hook in &wanted {
         load_program(&mut ebpf, hook, &aya_btf).map_err(|reason| failed(hook, reason))?;
@@ -275,14 +254,18 @@ pub fn rehearse() -> Result<usize, KernelError> {
 
 fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
     make_labels()?;
-    load_maps(btf, MAPS)
+    load_maps(btf, pinned_maps())
 }
 
 /// With these maps pinned, or taken over.
-fn load_maps(btf: &Btf, pinned: &[&'static str]) -> Result<Ebpf, KernelError> {
+fn load_maps(
+    btf: &Btf,
+    pinned: impl IntoIterator<Item = &'static str>,
+) -> Result<Ebpf, KernelError> {
     let object = relocate(OBJECT, &values(btf)?)?;
     pinned::check(object.bytes())?;
-    let pins: Vec<_> = pinned.iter().map(|name| (*name, map_pin(name))).collect();
+    let pins = pinned.into_iter().map(|name| (name, map_pin(name)));
+    let pins = pins.collect::<Vec<_>>();
     let mut loader = EbpfLoader::new();
     loader.allow_unsupported_maps();
     for (name, pin) in &pins {
@@ -412,10 +395,8 @@ fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage 
     let info = ProgramInfo::from_pin(directory.join(format!("{}{PROGRAM}", hook.name)));
     HookCoverage {
         hook: match hook.attach {
-            Attach::Lsm => format!("lsm/{}", hook.name),
-            Attach::Tracepoint => format!("tp_btf/{}", hook.name),
-            Attach::Exit => format!("fexit/{}", hook.name),
-            Attach::TaskIterator => "iter/task".into(),
+            Attach::TaskIterator => format!("{}/task", hook.attach.kind()),
+            _ => format!("{}/{}", hook.attach.kind(), hook.name),
         },
         family: hook.family,
         attached,
@@ -457,7 +438,7 @@ fn is_build(name: &OsStr) -> bool {
 
 fn is_complete(directory: &Path, wanted: &[&Hook]) -> bool {
     wanted.iter().all(|hook| directory.join(hook.name).exists())
-        && MAPS.iter().all(|name| map_pin(name).exists())
+        && pinned_maps().all(|name| map_pin(name).exists())
 }
 
 /// Makes a directory for root alone. Everybody may make one in a BPF filesystem that was mounted

@@ -13,6 +13,9 @@ mod events;
 mod hooks;
 mod labels;
 mod load;
+mod maps;
+#[cfg(test)]
+mod object_tables;
 mod pinned;
 mod relocate;
 mod self_check;
@@ -140,7 +143,7 @@ impl Kernel {
             interrupted,
         } = load::ensure_attached()?;
         let mut kernel = Self {
-            attachment: Attachment::open(&directory, &programs)?,
+            attachment: Attachment::open(directory, &programs)?,
             coverage,
             interrupted,
             labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,

@@ -4,10 +4,7 @@ use agent_abi::names;
 use aya::maps::{MapData, MapInfo, MapType};
 use aya_obj::{Object, generated::bpf_map_type};
 
-use super::{
-    error::KernelError,
-    load::{MAPS, map_pin},
-};
+use super::{error::KernelError, load::map_pin, maps::pinned_maps};
 
 /// Compares every pinned map with the object's definition of it.
 ///
@@ -16,10 +13,10 @@ use super::{
 /// refused by the verifier, or read what was never there.
 pub(super) fn check(object: &[u8]) -> Result<(), KernelError> {
     let object = Object::parse(object).map_err(|error| KernelError::Load(error.to_string()))?;
-    for name in MAPS {
+    for name in pinned_maps() {
         let path = map_pin(name);
-        let Some(expected) = object.maps.get(*name) else {
-            continue;
+        let Some(expected) = object.maps.get(name) else {
+            return Err(KernelError::Load(format!("the object has no map {name}")));
         };
         if !path.exists() {
             continue;
