@@ -20,7 +20,7 @@ use crate::{
     },
     scenarios::{
         Context, Single, asked_moves, bounds, evidence, failures, filtered, lifecycle, network,
-        patterns, storm, stress, turmoil, who,
+        patterns, storm, stress, systemd, turmoil, who,
     },
 };
 
@@ -92,6 +92,20 @@ fn run(filter: &[&str], list: bool) -> ExitCode {
     if !list && (failures::boots_without_bpf() || failures::boots_locked_down()) {
         run_singles(
             failures::refusing(),
+            &wanted,
+            list,
+            &mut context,
+            &mut report,
+        );
+        return if report.finish() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
+    if !list && systemd::is_process_one() {
+        run_singles(
+            systemd::scenarios(),
             &wanted,
             list,
             &mut context,

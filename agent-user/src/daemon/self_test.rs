@@ -30,10 +30,10 @@ impl Daemon {
             let Outcome { family, what, .. } = outcome;
             let note = outcome.note.as_deref().unwrap_or("refused");
             match outcome.result {
-                Verdict::Bad => tracing::warn!("self-test: {family}: {what}: {note}"),
-                Verdict::Good | Verdict::Untried => {
-                    tracing::debug!("self-test: {family}: {what}: {note}");
+                Verdict::Bad | Verdict::Untried => {
+                    tracing::warn!("self-test: {family}: {what}: {note}");
                 }
+                Verdict::Good => tracing::debug!("self-test: {family}: {what}: {note}"),
             }
         }
         let good = outcomes.iter().filter(|o| o.result == Verdict::Good);

@@ -77,8 +77,13 @@ fn name(known: Option<&str>, number: u8) -> String {
     known.map_or_else(|| format!("unknown-{number}"), Into::into)
 }
 
-/// The path as the session sees it; `?dev=8:1/path` where it sees none.
+/// The path as the session sees it; `?dev=8:1/path` where it sees none, and `?dev=8:1?inode=12` of a file
+/// that was opened by handle and has no name that the kernel knows.
 fn full_path(event: &KernelEvent, path: &[u8], names: Option<&Names>) -> PathText {
+    if path.is_empty() && event.reason == Reason::Unresolvable as u8 {
+        let nameless = format!("?dev={}?inode={}", device(event.dev), event.ino);
+        return PathText::new(nameless.as_bytes());
+    }
     let inner = if path.is_empty() && event.truncated == 0 {
         b"/"
     } else {
@@ -287,6 +292,14 @@ mod tests {
             ..owned.clone()
         };
         assert_eq!(translate(&top, &context(&view, &[])).object, "/tmp");
+        let mut by_handle = top.clone();
+        by_handle.event.reason = Reason::Unresolvable as u8;
+        by_handle.event.ino = 12;
+        let shown = translate(&by_handle, &context(&view, &[])).object;
+        assert!(
+            shown.starts_with("?dev=") && shown.ends_with("?inode=12"),
+            "{shown}"
+        );
         let mut unseen = owned;
         unseen.event.dev = 8 << 20 | 2;
         assert_eq!(

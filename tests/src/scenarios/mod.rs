@@ -38,6 +38,7 @@ pub(crate) mod stress;
 pub(crate) mod supervised;
 pub(crate) mod surface;
 pub(crate) mod switches;
+pub(crate) mod systemd;
 pub(crate) mod takeover;
 pub(crate) mod terminals;
 pub(crate) mod turmoil;

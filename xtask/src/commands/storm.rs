@@ -1,6 +1,7 @@
 use crate::kernel;
 use crate::test::Tally;
 use crate::test::kernel::{Plan, Programs, Verdict, run};
+use crate::vm::Root;
 use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
@@ -69,6 +70,7 @@ impl Storm {
             words: vec![family.into()],
             timeout: Duration::from_secs(3600 + self.seconds * 4),
             append: Vec::new(),
+            root: Root::Debian,
             env,
         }
     }

@@ -2,6 +2,7 @@ use crate::build::{self, Warnings};
 use crate::kernel;
 use crate::test::kernel::{Plan, Programs, Verdict};
 use crate::test::{self, Tally};
+use crate::vm::Root;
 use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;
@@ -48,12 +49,19 @@ const REFUSING: [(&str, &str); 2] = [
     ("lockdown=confidentiality", " locked down"),
 ];
 
+/// The kernel on which what does not differ by kernel is tried, if it is among those of the run.
+const COMMON: &str = "6.12";
+
+/// The family of scenarios that need systemd as process 1.
+const UNDER_SYSTEMD: &str = "systemd:";
+
 /// One VM.
 struct Boot {
     kernel: String,
     append: Vec<String>,
     /// What tells it from other boots of this kernel.
     note: &'static str,
+    root: Root,
 }
 
 impl Test {
@@ -106,13 +114,32 @@ impl Test {
                 kernel,
                 append: self.append.clone(),
                 note: "",
+                root: Root::Debian,
             })
             .collect();
+        // As on the machines that people have; the scenarios see that, too.
+        let is_asked = self.words.iter().any(|word| word == UNDER_SYSTEMD);
+        let under_systemd = boots
+            .iter()
+            .find(|boot| boot.kernel == COMMON)
+            .or(boots.first())
+            .filter(|_| everything || is_asked)
+            .map(|boot| Boot {
+                kernel: boot.kernel.clone(),
+                append: Vec::new(),
+                note: " under systemd",
+                root: Root::Systemd,
+            });
+        if is_asked {
+            boots.clear();
+        }
+        boots.extend(under_systemd);
         // Where the daemon must refuse to start; the scenarios see it, and try only that.
         boots.extend(refusing.into_iter().map(|(kernel, (words, note))| Boot {
             kernel,
             append: vec![words.into()],
             note,
+            root: Root::Debian,
         }));
         boots
     }
@@ -149,6 +176,7 @@ impl Test {
             words: self.words.clone(),
             timeout: Duration::from_secs(self.timeout),
             append: boot.append.clone(),
+            root: boot.root,
             env: Vec::new(),
         };
         let mut name = boot.kernel.clone();

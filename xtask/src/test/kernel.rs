@@ -33,6 +33,7 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     /// For the kernel's command line.
     pub(crate) append: Vec<String>,
+    pub(crate) root: Root,
     /// Variables that scenarios read, such as how long they last.
     pub(crate) env: Vec<(&'static str, String)>,
 }
@@ -52,7 +53,7 @@ pub(crate) fn run(
     prefix: &str,
 ) -> Result<Verdict> {
     let mut vm = Vm::new(kernel)
-        .root(Root::Debian)
+        .root(plan.root)
         .install(&programs.bailiff)
         .copy(&programs.scenarios, SCENARIOS)
         .timeout(Some(plan.timeout))

@@ -52,6 +52,7 @@ const PACKAGES: &[&str] = &[
     "strace",
     "stress-ng",
     "sudo",
+    "systemd",
     "util-linux",
     "xfsprogs",
 ];
@@ -69,6 +70,8 @@ const FINISH: &str = "
 set -e
 useradd --root \"$1\" --create-home --shell /bin/bash --uid 1000 agent
 echo vm > \"$1/etc/hostname\"
+# Without an identity it would be a first boot, which asks questions.
+echo 0123456789abcdef0123456789abcdef > \"$1/etc/machine-id\"
 printf '127.0.0.1 localhost vm\\n::1 localhost\\n' > \"$1/etc/hosts\"
 rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/* \"$1\"/etc/resolv.conf
 mkdir -p \"$1/usr/lib/modules\"

@@ -34,6 +34,8 @@ pub(crate) enum Root {
     Minimal,
     /// A Debian with git, Python, Node.js and a C compiler, on a disk that forgets every change.
     Debian,
+    /// The same with systemd as process 1; the command runs beside it, once it is up.
+    Systemd,
 }
 
 /// What the command's standard input is.

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 use vm_init::frame::{self, Frame, Kind};
 use vm_init::job::Job;
 
+/// Process 1 of a Debian that is started by it.
+const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+
 /// How long a machine may take to power off once its command has ended.
 const POWER_OFF: Duration = Duration::from_secs(20);
 
@@ -34,7 +37,7 @@ pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
     fs::write(&log, "")?;
     let root = match vm.root {
         Root::Minimal => None,
-        Root::Debian => Some(debian::image()?),
+        Root::Debian | Root::Systemd => Some(debian::image()?),
     };
     let modules = disk::modules(&vm.kernel)?;
     let hardware = Hardware {
@@ -49,6 +52,7 @@ pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
         modules: Some(MODULES_DISK.into()),
         argv,
         env: vm.env.clone(),
+        init: (vm.root == Root::Systemd).then(|| SYSTEMD.into()),
         terminal: (vm.input == Input::Terminal).then(terminal::size),
     };
     let started = Instant::now();

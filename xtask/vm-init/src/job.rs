@@ -12,6 +12,8 @@ pub struct Job {
     pub modules: Option<OsString>,
     /// Program and arguments; none means an interactive shell.
     pub argv: Vec<OsString>,
+    /// What becomes process 1 before the command runs; none means: process 1 stays what it is.
+    pub init: Option<OsString>,
     /// Environment, beside the few variables that every command gets.
     pub env: Vec<(OsString, OsString)>,
     /// Run the command on a terminal of its own, of so many rows and columns.
@@ -34,6 +36,9 @@ impl Job {
         }
         if let Some(modules) = &self.modules {
             field(b'm', &[modules]);
+        }
+        if let Some(init) = &self.init {
+            field(b'i', &[init]);
         }
         for argument in &self.argv {
             field(b'a', &[argument]);
@@ -58,6 +63,7 @@ impl Job {
             match letter {
                 b'r' => job.root = Some(owned()),
                 b'm' => job.modules = Some(owned()),
+                b'i' => job.init = Some(owned()),
                 b'a' => job.argv.push(owned()),
                 b'e' => {
                     let equals = text.iter().position(|byte| *byte == b'=');
@@ -92,6 +98,7 @@ mod tests {
         let job = Job {
             root: Some("root".into()),
             modules: None,
+            init: Some("/init".into()),
             argv: ["sh", "-c", "echo \"$1\"\n", "", "a b", "é"]
                 .map(OsString::from)
                 .to_vec(),

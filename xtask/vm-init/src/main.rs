@@ -2,10 +2,11 @@
 //!
 //! Loads the modules that the initramfs carries, waits on the virtio port for its job, prepares
 //! the root that the job asks for, runs the command with its streams carried over the port, and
-//! powers the machine off. Whatever it cannot do it reports over the port instead of going on.
+//! powers the machine off. If the job names another process 1, a child does that beside it. Whatever it cannot do it reports over the port instead of going on.
 
 mod command;
 mod devices;
+mod init;
 mod modules;
 mod network;
 mod payload;
@@ -59,6 +60,9 @@ fn serve(port: &mut std::fs::File) -> Result<i32> {
     payload::install(&payload)?;
     network::loopback_up()?;
     sethostname("vm")?;
+    if let Some(init) = &job.init {
+        init::hand_over(init)?;
+    }
     frame::send(port, Kind::Started, &[])?;
     command::run(port, &job)
 }
