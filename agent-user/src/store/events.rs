@@ -129,6 +129,16 @@ pub struct Stats {
     pub lost: u64,
 }
 
+/// The first `?2` refusals of the session `?1` that differ in right and object, each with the number of all
+/// that do.
+const FIRST_REFUSALS: &str = "
+    WITH different AS (
+        SELECT min(id) AS first, count(*) OVER () AS all_different FROM events
+        WHERE session = ?1 AND verdict IN ('deny', 'would-deny')
+        GROUP BY right, object ORDER BY first LIMIT ?2
+    )
+    SELECT events.*, all_different FROM different JOIN events ON id = first ORDER BY id";
+
 impl Store {
     /// The newest events that pass `filter`, oldest first.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
@@ -160,16 +170,19 @@ impl Store {
     /// The first `limit` refusals of a session, and how many different ones there are.
     pub fn refusals(&self, session: &str, limit: u32) -> Result<(Vec<Event>, u64), StoreError> {
         let connection = self.lock();
-        let mut statement = connection.prepare_cached(
-            "SELECT *, min(id) FROM events
-             WHERE session = ?1 AND verdict IN ('deny', 'would-deny')
-             GROUP BY right, object ORDER BY id",
-        )?;
-        let all = statement
-            .query_map([session], read)?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let count = all.len() as u64;
-        Ok((all.into_iter().take(limit as usize).collect(), count))
+        let mut statement = connection.prepare_cached(FIRST_REFUSALS)?;
+        let rows = statement.query_map(params![session, limit.max(1)], |row| {
+            let all = row.get::<_, i64>("all_different")?.cast_unsigned();
+            Ok((read(row)?, all))
+        })?;
+        let (mut first, mut count) = (Vec::new(), 0);
+        for row in rows {
+            let (event, all) = row?;
+            count = all;
+            first.push(event);
+        }
+        first.truncate(limit as usize);
+        Ok((first, count))
     }
 
     /// The latest refusal, of one session or of all.
@@ -328,7 +341,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::store::temporary;
+    use crate::store::{plan_of, temporary};
 
     pub(crate) fn event(right: &str, path: &[u8], verdict: &str) -> Event {
         Event {
@@ -467,6 +480,27 @@ pub(crate) mod tests {
         );
         assert_eq!(store.latest_refusal(None).unwrap().unwrap().id, 4);
         assert!(store.latest_refusal(Some("other-2")).unwrap().is_none());
+    }
+
+    #[test]
+    fn of_many_refusals_few_are_read() {
+        let (_directory, store) = temporary();
+        let events = (0..100_000).map(|number| {
+            event(
+                "file.read",
+                format!("/w/{}", number % 50_000).as_bytes(),
+                "deny",
+            )
+        });
+        insert(&mut store.lock(), &events.collect::<Vec<_>>()).unwrap();
+        let (first, count) = store.refusals("coder-1", 10).unwrap();
+        assert_eq!((first.len(), count), (10, 50_000));
+        assert!(first.iter().map(|event| event.id).eq(1..=10));
+        assert_eq!(store.refusals("coder-1", 0).unwrap(), (vec![], 50_000));
+        assert_eq!(store.refusals("other-2", 10).unwrap(), (vec![], 0));
+        // Of the table of events one index is looked through, and ten rows are read.
+        let plan = plan_of(&store, FIRST_REFUSALS, params!["coder-1", 10]);
+        assert!(!plan.contains("SCAN events"), "{plan}");
     }
 
     #[test]
