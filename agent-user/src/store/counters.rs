@@ -32,6 +32,9 @@ impl Store {
     }
 
     /// The first of `count` numbers that are this caller's alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Exhausted`]: so many are not left. None comes again.
     pub fn reserve(&self, counter: Counter, floor: u32, count: u32) -> Result<u32, StoreError> {
         // At once: others ask meanwhile. A store can know sessions that it did not number: what it found
         // running when it was new.
@@ -51,7 +54,11 @@ impl Store {
         let last: i64 =
             self.lock()
                 .query_row(sql, params![counter.name(), floor, count], |row| row.get(0))?;
-        Ok(u32::try_from(last - i64::from(count) + 1).unwrap_or(1))
+        // The greatest is not given: as a session's it is the self-check's.
+        match u32::try_from(last) {
+            Ok(last) if last < u32::MAX => Ok(last - count + 1),
+            _ => Err(StoreError::Exhausted(counter.name())),
+        }
     }
 
     /// A number that was kept under a name.
@@ -91,5 +98,22 @@ mod tests {
         drop(store);
         let store = Store::open(directory.path()).unwrap();
         assert_eq!(store.next(Counter::Session, 0).unwrap(), 42);
+    }
+
+    #[test]
+    fn what_is_used_up_does_not_begin_again() {
+        let (_directory, store) = temporary();
+        let exhausted = |result| matches!(result, Err(StoreError::Exhausted(_)));
+        let last = u32::MAX - 1;
+        assert_eq!(store.next(Counter::Session, last - 1).unwrap(), last);
+        for _ in 0..3 {
+            assert!(exhausted(store.next(Counter::Session, 0)));
+        }
+        assert!(exhausted(store.next(Counter::Filesystem, u32::MAX)));
+        let first = u32::MAX - 3;
+        assert_eq!(store.reserve(Counter::Epoch, first - 1, 3).unwrap(), first);
+        assert!(exhausted(store.reserve(Counter::Epoch, 0, 3)));
+        let said = store.next(Counter::Session, 0).unwrap_err().to_string();
+        assert!(said.contains("another session"), "{said}");
     }
 }

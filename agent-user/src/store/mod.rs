@@ -53,6 +53,10 @@ pub enum StoreError {
     Database(#[from] rusqlite::Error),
     #[error("a stored value cannot be read: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(
+        "no number is left for another {0}: stop the daemon, restart the host, and move the store away"
+    )]
+    Exhausted(&'static str),
 }
 
 /// The store; one connection for all but the event writer.
@@ -141,6 +145,19 @@ pub(crate) fn temporary() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     (directory, store)
+}
+
+/// How SQLite would go about a query.
+#[cfg(test)]
+fn plan_of(store: &Store, sql: &str, values: impl rusqlite::Params) -> String {
+    let connection = store.lock();
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .unwrap();
+    let steps = statement
+        .query_map(values, |row| row.get::<_, String>("detail"))
+        .unwrap();
+    steps.map(Result::unwrap).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
