@@ -27,5 +27,6 @@ mod superblocks;
 mod terminals;
 mod translate;
 mod watch;
+mod whose;
 
 pub use startup::{Settings, main};

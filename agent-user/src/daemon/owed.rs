@@ -2,11 +2,16 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use agent_abi::share::NOBODYS_ACCOUNT;
+
 use super::{sessions::Live, state::Daemon};
 use crate::{
     api::RuleCount,
     store::{SessionRow, StoreError, lost_row},
 };
+
+/// Under which name the store keeps how many drops were told that no session is to blame for.
+const REPORTED: &str = "reported-drops";
 
 /// What a session had been refused when this daemon began: what is missing of it once everything that
 /// waited is stored, an earlier one had read and did not store.
@@ -27,7 +32,10 @@ impl Owed {
 
     /// Says what is missing. Doing it again finds nothing more.
     pub(super) fn tell(&self, daemon: &Daemon) -> Result<(), StoreError> {
-        let tally = daemon.store.tally(self.number)?.unwrap_or_default();
+        // Where the session was removed from the store, nobody knows any more how many it had taken.
+        let Some(tally) = daemon.store.tally(self.number)? else {
+            return Ok(());
+        };
         let known = tally.recorded + tally.lost + tally.vanished;
         let count = self.refused.saturating_sub(known);
         if count > 0 {
@@ -70,5 +78,29 @@ impl Daemon {
         tracing::warn!("{new} events of {name} were lost: {why}");
         self.writer.write(vec![lost_row(name, new, &why)]);
         Some(lost)
+    }
+
+    /// What earlier daemons told that was lost on nobody's account.
+    pub(super) fn nobodys_told(&self) -> u64 {
+        self.store.gauge(REPORTED).ok().flatten().unwrap_or(0)
+    }
+
+    /// Says what was lost of what is on no session's account, once. Gives what is told by now.
+    pub(super) fn tell_nobodys(&self, told: u64) -> u64 {
+        let Ok(lost) = self.kernel().lost(NOBODYS_ACCOUNT) else {
+            return told;
+        };
+        // After a restart of the host the kernel counts from zero.
+        let new = lost.checked_sub(told).unwrap_or(lost);
+        if new > 0 {
+            let why = "the kernel's buffer had no room for what no session is to blame for";
+            self.writer.write(vec![lost_row("-", new, why)]);
+        }
+        if lost != told
+            && let Err(error) = self.store.set_gauge(REPORTED, lost)
+        {
+            tracing::warn!("{error}");
+        }
+        lost
     }
 }

@@ -1,8 +1,8 @@
 //! Events, from the ring buffer to the store.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
 
-use agent_abi::{Reason, Right, share::NOBODYS_ACCOUNT};
+use agent_abi::{Reason, Right};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval_at, sleep},
@@ -13,20 +13,18 @@ use super::{
     sessions::Live,
     state::Daemon,
     translate::{Context, fold, translate},
+    whose::{PastSessions, Whose},
 };
 use crate::{
     api::{Event, RuleRef},
     clock::BootClock,
     kernel::{EventStream, OwnedEvent, SELF_CHECK},
-    store::lost_row,
 };
 
 /// How often the kernel is asked whether it had to drop events.
 const DROPS: Duration = Duration::from_secs(2);
 /// How soon a writer that has enough is asked again.
 const LATER: Duration = Duration::from_millis(20);
-/// Under which name the store keeps how many drops were reported.
-const REPORTED: &str = "reported-drops";
 
 /// Reads events for as long as the daemon lives.
 pub(super) struct Pump {
@@ -36,8 +34,7 @@ pub(super) struct Pump {
     /// What was told that nobody's acts lost.
     reported: u64,
     owed: Vec<Owed>,
-    /// Names and rules of sessions that ended before this daemon began.
-    ended: HashMap<u32, (String, Vec<RuleRef>)>,
+    past: PastSessions,
 }
 
 impl Pump {
@@ -47,14 +44,14 @@ impl Pump {
         drain: mpsc::Receiver<oneshot::Sender<()>>,
         owed: Vec<Owed>,
     ) -> Self {
-        let reported = daemon.store.gauge(REPORTED).ok().flatten().unwrap_or(0);
+        let reported = daemon.nobodys_told();
         Self {
             daemon,
             stream,
             drain,
             reported,
             owed,
-            ended: HashMap::new(),
+            past: PastSessions::default(),
         }
     }
 
@@ -99,10 +96,14 @@ impl Pump {
 
     /// What has to be looked at now and then.
     async fn tick(&mut self) {
-        for live in self.daemon.live_sessions() {
-            self.daemon.tell_losses(&live);
-        }
-        self.tell_nobodys();
+        let reported = self.reported;
+        let told = self.daemon.blocking(move |daemon| {
+            for live in daemon.live_sessions() {
+                daemon.tell_losses(&live);
+            }
+            daemon.tell_nobodys(reported)
+        });
+        self.reported = told.await;
         if !self.daemon.writer.wants_more() {
             return;
         }
@@ -116,20 +117,27 @@ impl Pump {
             tracing::warn!("shares of the kernel's buffer may be too small: {error}");
         }
         if self.daemon.writer.status().queued == 0 {
-            self.tell_vanished();
+            self.tell_vanished().await;
         }
     }
 
     /// Tells what is owed: everything that was there is stored. What cannot be noted is owed still.
-    fn tell_vanished(&mut self) {
-        let daemon = &self.daemon;
-        self.owed.retain(|owed| {
-            let told = owed.tell(daemon);
-            if let Err(error) = &told {
-                tracing::warn!("what {} lost cannot be noted: {error}", owed.name);
-            }
-            told.is_err()
+    async fn tell_vanished(&mut self) {
+        if self.owed.is_empty() {
+            return;
+        }
+        let mut owed = mem::take(&mut self.owed);
+        let left = self.daemon.blocking(move |daemon| {
+            owed.retain(|owed| {
+                let told = owed.tell(daemon);
+                if let Err(error) = &told {
+                    tracing::warn!("what {} lost cannot be noted: {error}", owed.name);
+                }
+                told.is_err()
+            });
+            owed
         });
+        self.owed = left.await;
     }
 
     async fn take(&mut self, batch: Vec<OwnedEvent>) {
@@ -137,59 +145,40 @@ impl Pump {
             tracing::warn!("shares of the kernel's buffer may be too small: {error}");
         }
         let clock = BootClock::now();
-        let events = batch
-            .iter()
-            .filter(|event| event.event.generation != SELF_CHECK.generation)
-            .map(|event| self.decision(event, clock))
-            .collect::<Vec<_>>();
+        let sessions = batch.iter().filter(|event| !is_the_checks(event));
+        let numbers = sessions.clone().map(|event| event.event.generation);
+        let numbers = numbers.collect::<BTreeSet<_>>();
+        let whose = self.past.whose(&self.daemon, numbers).await;
+        let events = sessions.map(|event| {
+            let number = event.event.generation;
+            match whose.get(&number) {
+                Some(whose) => decision(event, whose, clock),
+                None => decision(event, &Whose::stranger(number), clock),
+            }
+        });
+        let events = events.collect::<Vec<_>>();
         if !events.is_empty() {
             self.daemon.writer.write(fold(events));
         }
     }
+}
 
-    fn decision(&mut self, event: &OwnedEvent, clock: BootClock) -> Event {
-        let generation = event.event.generation;
-        let live = self.daemon.sessions().by_number(generation);
-        if let Some(live) = live {
-            return of_live(event, &live, clock);
-        }
-        let store = &self.daemon.store;
-        let (session, rules) = self.ended.entry(generation).or_insert_with(|| {
-            let row = store.session(&generation.to_string()).ok().flatten();
-            row.map_or_else(
-                || (format!("session-{generation}"), Vec::new()),
-                |row| (row.name, row.rules),
-            )
-        });
-        translate(
-            event,
-            &Context {
-                session,
-                rules,
-                names: None,
-                clock,
-            },
-        )
-    }
+fn is_the_checks(event: &OwnedEvent) -> bool {
+    event.event.generation == SELF_CHECK.generation
+}
 
-    /// Says what was lost of what is on no session's account, once.
-    fn tell_nobodys(&mut self) {
-        let Ok(lost) = self.daemon.kernel().lost(NOBODYS_ACCOUNT) else {
-            return;
-        };
-        // After a restart of the host the kernel counts from zero.
-        let new = lost.checked_sub(self.reported).unwrap_or(lost);
-        if new > 0 {
-            let why = "the kernel's buffer had no room for what no session is to blame for";
-            self.daemon.writer.write(vec![lost_row("-", new, why)]);
-        }
-        if lost != self.reported {
-            self.reported = lost;
-            if let Err(error) = self.daemon.store.set_gauge(REPORTED, lost) {
-                tracing::warn!("{error}");
-            }
-        }
-    }
+fn decision(event: &OwnedEvent, whose: &Whose, clock: BootClock) -> Event {
+    let past = match whose {
+        Whose::Live(live) => return of_live(event, live, clock),
+        Whose::Past(past) => past,
+    };
+    let context = Context {
+        session: &past.name,
+        rules: &past.rules,
+        names: None,
+        clock,
+    };
+    translate(event, &context)
 }
 
 fn of_live(event: &OwnedEvent, live: &Live, clock: BootClock) -> Event {

@@ -57,6 +57,15 @@ pub struct Tally {
 const COLUMNS: &str = "number, name, slot, own_cgroup, cgroup, cgroup_id, grant_name, \
      mode, source, inputs, resolutions, rules, command, uid, boot_id, started, ended, end_cause, counts, sight";
 
+/// By name (`?1`) or number (`?2`); a name comes first.
+const BY_NAME_OR_NUMBER: &str = "WHERE name = ?1 OR number = ?2 ORDER BY name <> ?1 LIMIT 1";
+
+/// The number that `key` is, written as Bailiff writes it.
+fn as_number(key: &str) -> Option<u32> {
+    let number = key.parse::<u32>().ok()?;
+    (number.to_string() == key).then_some(number)
+}
+
 impl Store {
     pub fn insert_session(&self, row: &SessionRow) -> Result<(), StoreError> {
         use std::os::unix::ffi::OsStrExt;
@@ -183,11 +192,24 @@ impl Store {
 
     /// By name or number.
     pub fn session(&self, key: &str) -> Result<Option<SessionRow>, StoreError> {
-        let rows = self.select_sessions(
-            "WHERE name = ?1 OR CAST(number AS TEXT) = ?1 ORDER BY name <> ?1 LIMIT 1",
-            [key],
-        )?;
+        let rows = self.select_sessions(BY_NAME_OR_NUMBER, params![key, as_number(key)])?;
         Ok(rows.into_iter().next())
+    }
+
+    /// What a session was called, and its rules; `None`: the store does not know it.
+    pub fn name_and_rules(
+        &self,
+        number: u32,
+    ) -> Result<Option<(String, Vec<RuleRef>)>, StoreError> {
+        let sql = "SELECT name, rules FROM sessions WHERE number = ?";
+        let row = self
+            .lock()
+            .query_row(sql, [number], |row| {
+                Ok((row.get(0)?, row.get::<_, String>(1)?))
+            })
+            .optional()?;
+        row.map(|(name, rules)| Ok((name, serde_json::from_str(&rules)?)))
+            .transpose()
     }
 
     fn select_sessions(
@@ -249,7 +271,10 @@ pub(super) fn time(microseconds: i64) -> Timestamp {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{api::SourceFile, store::temporary};
+    use crate::{
+        api::SourceFile,
+        store::{plan_of, temporary},
+    };
 
     pub(crate) fn row(number: u32) -> SessionRow {
         let text = "version = 1\n".to_owned();
@@ -303,6 +328,36 @@ pub(crate) mod tests {
         assert_eq!(store.session("7").unwrap().unwrap().name, "coder-7");
         assert!(store.session("8").unwrap().is_none());
         assert_eq!(store.latest_session().unwrap().as_deref(), Some("coder-7"));
+    }
+
+    #[test]
+    fn a_name_comes_before_a_number_that_is_written_alike() {
+        let (_directory, store) = temporary();
+        store.insert_session(&row(7)).unwrap();
+        let named = SessionRow {
+            name: "7".into(),
+            ..row(8)
+        };
+        store.insert_session(&named).unwrap();
+        assert_eq!(store.session("7").unwrap().unwrap().number, 8);
+        assert_eq!(store.session("8").unwrap().unwrap().number, 8);
+        for key in ["07", "+7", " 7", "7.0", "4294967303", "-7", ""] {
+            assert!(store.session(key).unwrap().is_none(), "{key}");
+        }
+        let (name, rules) = store.name_and_rules(7).unwrap().unwrap();
+        assert_eq!((&*name, rules), ("coder-7", row(7).rules));
+        assert!(store.name_and_rules(9).unwrap().is_none());
+    }
+
+    #[test]
+    fn no_session_is_looked_for_in_all() {
+        let (_directory, store) = temporary();
+        let plan = plan_of(
+            &store,
+            &format!("SELECT {COLUMNS} FROM sessions {BY_NAME_OR_NUMBER}"),
+            params!["7", 7],
+        );
+        assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{plan}");
     }
 
     #[test]
