@@ -70,6 +70,9 @@ impl Event {
     /// The verdict of an event that stands for stored ones that were removed since.
     pub const REMOVED: &str = "removed";
 
+    /// What a row is about that says of sessions that they were removed.
+    pub const SESSIONS: &str = "sessions";
+
     /// The verdict of an event that tells the end of a session; the reason is the cause.
     pub const ENDED: &str = "ended";
 

@@ -147,11 +147,12 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         .unwrap_or(0);
     let epoch = store.reserve(Counter::Epoch, floor, EPOCHS)?;
     let (drain, drains) = mpsc::channel(16);
+    let boot_id = boot_id();
     let daemon = Arc::new(Daemon {
         kernel: Mutex::new(kernel),
         labels: Labels::open()?,
         shares: Arc::new(Shares::default()),
-        writer: store.event_writer(settings.retention)?,
+        writer: store.event_writer(settings.retention, &boot_id)?,
         reaches: Mutex::new(Reaches::load(&store)?),
         store,
         hierarchy,
@@ -166,7 +167,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
             socket: settings.socket.clone(),
             state: settings.state.clone(),
         },
-        boot_id: boot_id(),
+        boot_id,
         started: Timestamp::now(),
     });
     let mut terminate = signal(SignalKind::terminate())?;

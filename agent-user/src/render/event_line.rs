@@ -117,6 +117,8 @@ fn told(event: &Event) -> Option<String> {
     let (count, reason) = (event.count, escape(&event.reason));
     if event.lost() {
         Some(format!("{count} events were not recorded: {reason}"))
+    } else if event.removed() && event.object == Event::SESSIONS {
+        Some(format!("{count} earlier sessions were removed: {reason}"))
     } else if event.removed() {
         Some(format!("{count} earlier events were removed: {reason}"))
     } else if event.ended() {

@@ -1,6 +1,6 @@
 //! Numbers that never come again, not after a restart either.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Store, StoreError};
 
@@ -80,6 +80,16 @@ impl Store {
         )?;
         Ok(())
     }
+}
+
+/// Remembers the greatest number of a session before rows go: one that the store did not give may be in no
+/// counter.
+pub(super) fn keep_session_numbers(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO counters (name, value)
+                   SELECT ?1, coalesce(max(number), 0) FROM sessions WHERE true
+               ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
+    transaction.execute(sql, [Counter::Session.name()])?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -120,6 +120,16 @@ pub(super) fn removed_row(session: &str, count: u64) -> Event {
     }
 }
 
+/// The row that stands for sessions that were removed from the store.
+#[must_use]
+pub(super) fn removed_sessions_row(count: u64) -> Event {
+    Event {
+        object: Event::SESSIONS.into(),
+        reason: "they ended long ago, or were too many for the store".into(),
+        ..removed_row("-", count)
+    }
+}
+
 /// Counts over all that is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

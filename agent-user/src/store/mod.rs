@@ -89,9 +89,13 @@ impl Store {
         &self.path
     }
 
-    /// Starts the thread that writes events.
-    pub fn event_writer(&self, retention: Retention) -> Result<EventWriter, StoreError> {
-        EventWriter::start(connect(&self.path)?, retention).map_err(StoreError::Thread)
+    /// Starts the thread that writes events, and removes what is not kept any longer, in this boot.
+    pub fn event_writer(
+        &self,
+        retention: Retention,
+        boot_id: &str,
+    ) -> Result<EventWriter, StoreError> {
+        EventWriter::start(connect(&self.path)?, retention, boot_id).map_err(StoreError::Thread)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

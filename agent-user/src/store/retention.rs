@@ -1,11 +1,14 @@
-//! How long events are kept.
+//! How long sessions and events are kept.
 
-use rusqlite::{Connection, Params, params};
+mod events;
+mod sessions;
 
-use super::events::{insert_all, removed_row};
-use crate::{api::Event, clock::days_ago};
+use rusqlite::Connection;
 
-/// Bounds of the store; what is beyond them goes, oldest first.
+use crate::clock::days_ago;
+
+/// Bounds of the store; what is beyond them goes, oldest first. What sessions could reach is kept, and counts
+/// apart: later sessions are judged by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     pub days: u32,
@@ -22,115 +25,32 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// Removes what is too old or too much. Returns how many rows went; each session's are counted.
-    pub(super) fn apply(self, connection: &mut Connection) -> rusqlite::Result<usize> {
+    /// Removes what is too old or too much. Returns how many events and sessions went; rows tell of both.
+    ///
+    /// Sessions have half of the store at most, as far as they may go, and events the rest, half at least:
+    /// neither pushes the other out.
+    pub(super) fn apply(
+        self,
+        connection: &mut Connection,
+        boot_id: &str,
+    ) -> rusqlite::Result<usize> {
         let oldest = days_ago(self.days).as_microsecond();
-        let mut removed = remove(connection, "time < ?1", [oldest])?;
-        let used = used_bytes(connection)?;
+        let mut removed = events::remove(connection, "time < ?1", [oldest])?;
+        removed += sessions::remove_old(connection, boot_id, oldest)?;
         let limit = i64::from(self.megabytes) << 20;
-        if used > limit {
-            // A tenth more than needed, so that this is rare.
-            let share = 1.0 - 0.9 * limit as f64 / used as f64;
-            let rows = rows_by_session(connection)?;
-            let all = rows.iter().map(|(_, count)| count).sum::<u64>();
-            let most = ceiling(&rows, (all as f64 * share) as u64);
-            for (session, count) in rows.iter().filter(|(_, count)| *count > most) {
-                removed += remove(
-                    connection,
-                    "id IN (SELECT id FROM events WHERE session = ?1 AND verdict <> 'removed'
-                            ORDER BY id LIMIT ?2)",
-                    params![session, (count - most).cast_signed()],
-                )?;
+        if used_bytes(connection)? > limit {
+            let reach = bytes_of(connection, "reach")? + bytes_of(connection, "reach_open")?;
+            if used_bytes(connection)? - reach > limit {
+                removed += sessions::make_room(connection, boot_id, limit / 2)?;
+                let others = reach + bytes_of(connection, "sessions")?;
+                let room = (limit + reach - others).max(limit / 2);
+                let used = used_bytes(connection)? - others;
+                removed += events::make_room(connection, used, room)?;
             }
         }
+        events::adopt_orphans(connection)?;
         Ok(removed)
     }
-}
-
-/// Removes the events for which `condition` holds, and adds them to what their sessions lost so. Each
-/// such session keeps one row that says how many of its events went.
-fn remove(
-    connection: &mut Connection,
-    condition: &str,
-    values: impl Params + Clone,
-) -> rusqlite::Result<usize> {
-    let condition = format!("verdict <> '{}' AND {condition}", Event::REMOVED);
-    let transaction = connection.transaction()?;
-    transaction.execute(
-        &format!(
-            "UPDATE sessions SET removed = removed + gone.events
-             FROM (SELECT session, sum(count) AS events FROM events
-                   WHERE verdict IN ('allow', 'deny', 'would-deny') AND {condition} GROUP BY session) AS gone
-             WHERE gone.session = sessions.name"
-        ),
-        values.clone(),
-    )?;
-    let gone = counts(
-        &transaction,
-        &format!("SELECT session, sum(count) FROM events WHERE {condition} GROUP BY session"),
-        values.clone(),
-    )?;
-    let removed = transaction.execute(&format!("DELETE FROM events WHERE {condition}"), values)?;
-    let rows = gone
-        .iter()
-        .map(|(session, count)| Ok(removed_row(session, count + told(&transaction, session)?)))
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    insert_all(&transaction, &rows)?;
-    transaction.commit()?;
-    if removed > 0 {
-        tracing::warn!(
-            "{removed} events were removed from the store: they were too old, or too many"
-        );
-    }
-    Ok(removed)
-}
-
-/// Takes away the row that told what went before, and gives its number.
-fn told(connection: &Connection, session: &str) -> rusqlite::Result<u64> {
-    let sql = "DELETE FROM events WHERE verdict = ?1 AND session = ?2 RETURNING count";
-    let rows = connection
-        .prepare_cached(sql)?
-        .query_map([Event::REMOVED, session], |row| row.get::<_, i64>(0))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(rows.into_iter().map(i64::cast_unsigned).sum())
-}
-
-fn rows_by_session(connection: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
-    let sql = "SELECT session, count(*) FROM events WHERE verdict <> ?1 GROUP BY session";
-    counts(connection, sql, [Event::REMOVED])
-}
-
-/// What a query of sessions and numbers finds.
-fn counts(
-    connection: &Connection,
-    sql: &str,
-    values: impl Params,
-) -> rusqlite::Result<Vec<(String, u64)>> {
-    let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map(values, |row| {
-        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
-    })?;
-    rows.collect()
-}
-
-/// How many rows each session may keep so that `excess` go: those go first who have most, so that one that
-/// floods the store does not push others out.
-fn ceiling(rows: &[(String, u64)], excess: u64) -> u64 {
-    let mut counts = rows.iter().map(|(_, count)| *count).collect::<Vec<_>>();
-    counts.sort_unstable();
-    let mut below = counts.iter().sum::<u64>();
-    let keep = below.saturating_sub(excess);
-    // From the largest down: if all above this one are cut to its size, is it enough?
-    let mut above = 0;
-    while let Some(count) = counts.pop() {
-        below -= count;
-        above += 1;
-        let next = counts.last().copied().unwrap_or(0);
-        if below + above * next <= keep {
-            return (keep - below) / above;
-        }
-    }
-    0
 }
 
 fn used_bytes(connection: &Connection) -> rusqlite::Result<i64> {
@@ -138,89 +58,9 @@ fn used_bytes(connection: &Connection) -> rusqlite::Result<i64> {
     Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
 }
 
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::{
-        api::{Event, EventFilter},
-        store::{
-            events::{insert, tests::event},
-            session_row_for_tests, temporary,
-        },
-    };
-
-    #[test]
-    fn what_is_old_goes() {
-        let (_directory, store) = temporary();
-        let old = event("file.read", b"/old", "deny");
-        let new = Event {
-            time: Timestamp::now(),
-            ..event("file.read", b"/new", "deny")
-        };
-        insert(&mut store.lock(), &[old, new]).unwrap();
-        assert_eq!(Retention::default().apply(&mut store.lock()).unwrap(), 1);
-        let left = store.events(&EventFilter::default()).unwrap();
-        let said = left
-            .iter()
-            .map(|event| (&*event.verdict, &*event.object, event.count));
-        assert_eq!(
-            said.collect::<Vec<_>>(),
-            [("deny", "/new", 1), ("removed", "-", 1)]
-        );
-    }
-
-    #[test]
-    fn who_has_most_gives_first() {
-        let rows = |counts: &[u64]| {
-            let named = counts.iter().map(|count| (String::new(), *count));
-            named.collect::<Vec<_>>()
-        };
-        assert_eq!(ceiling(&rows(&[10, 1000, 20]), 500), 500);
-        assert_eq!(ceiling(&rows(&[600, 1000, 20]), 1000), 300);
-        assert_eq!(ceiling(&rows(&[7]), 7), 0);
-        assert_eq!(ceiling(&rows(&[]), 7), 0);
-    }
-
-    #[test]
-    fn what_is_removed_is_counted_for_its_session() {
-        let (_directory, store) = temporary();
-        store.insert_session(&session_row_for_tests(1)).unwrap();
-        let old = event("file.read", b"/old", "deny");
-        insert(&mut store.lock(), &[old.clone(), old]).unwrap();
-        assert_eq!(store.tally(1).unwrap().unwrap().recorded, 2);
-        Retention::default().apply(&mut store.lock()).unwrap();
-        let tally = store.tally(1).unwrap().unwrap();
-        assert_eq!((tally.recorded, tally.removed), (2, 2));
-        // One row tells of all that went, whenever it went.
-        insert(&mut store.lock(), &[event("file.read", b"/old", "deny")]).unwrap();
-        Retention::default().apply(&mut store.lock()).unwrap();
-        let left = store.events(&EventFilter::default()).unwrap();
-        assert_eq!(
-            (left.len(), &*left[0].verdict, left[0].count),
-            (1, "removed", 3)
-        );
-    }
-
-    #[test]
-    fn what_is_too_much_goes_oldest_first() {
-        let (_directory, store) = temporary();
-        let one = Event {
-            time: Timestamp::now(),
-            ..event("file.read", &[b'x'; 900], "deny")
-        };
-        insert(&mut store.lock(), &vec![one; 2000]).unwrap();
-        Retention {
-            days: 9,
-            megabytes: 1,
-        }
-        .apply(&mut store.lock())
-        .unwrap();
-        let mut left = store.events(&EventFilter::default()).unwrap();
-        assert!(left.pop().unwrap().removed());
-        assert!((100..1200).contains(&left.len()), "{}", left.len());
-        assert_eq!(left.last().unwrap().id, 2000);
-        assert!(used_bytes(&store.lock()).unwrap() <= 1 << 20);
-    }
+/// What a table has of the file, with its indexes.
+fn bytes_of(connection: &Connection, table: &str) -> rusqlite::Result<i64> {
+    let sql = "SELECT coalesce(sum(pgsize), 0) FROM dbstat
+               WHERE name IN (SELECT name FROM sqlite_schema WHERE tbl_name = ?1)";
+    connection.query_row(sql, [table], |row| row.get(0))
 }

@@ -90,6 +90,11 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE reach ADD COLUMN opened INTEGER;
 ",
+    "
+    CREATE INDEX sessions_slot ON sessions (boot_id, slot, number);
+    CREATE INDEX sessions_ended ON sessions (ended);
+    CREATE INDEX events_removed ON events (session) WHERE verdict = 'removed';
+",
 ];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

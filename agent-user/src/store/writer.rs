@@ -58,13 +58,18 @@ pub struct EventWriter {
 impl EventWriter {
     /// # Errors
     /// The system cannot start a thread.
-    pub(super) fn start(connection: Connection, retention: Retention) -> io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        retention: Retention,
+        boot_id: &str,
+    ) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let (tell, written) = watch::channel(0);
         let shared = Arc::new(Shared::default());
         let thread = Thread {
             connection,
             retention,
+            boot_id: boot_id.into(),
             shared: Arc::clone(&shared),
             tell,
         };
@@ -135,6 +140,7 @@ impl EventWriter {
 struct Thread {
     connection: Connection,
     retention: Retention,
+    boot_id: String,
     shared: Arc<Shared>,
     tell: watch::Sender<u64>,
 }
@@ -164,8 +170,9 @@ impl Thread {
             }
             if tidied.elapsed() >= TIDY {
                 tidied = Instant::now();
-                if let Err(error) = self.retention.apply(&mut self.connection) {
-                    tracing::warn!("old events were not removed: {error}");
+                let removed = self.retention.apply(&mut self.connection, &self.boot_id);
+                if let Err(error) = removed {
+                    tracing::warn!("old events and sessions were not removed: {error}");
                 }
             }
         }
@@ -214,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_queued_can_be_read_after_a_flush() {
         let (_directory, store) = temporary();
-        let writer = store.event_writer(Retention::default()).unwrap();
+        let writer = store.event_writer(Retention::default(), "boot-1").unwrap();
         let mut written = writer.written();
         writer.write(vec![
             event("file.read", b"/a", "deny"),
@@ -233,7 +240,7 @@ mod tests {
             .lock()
             .execute_batch("ALTER TABLE events RENAME TO away")
             .unwrap();
-        let writer = store.event_writer(Retention::default()).unwrap();
+        let writer = store.event_writer(Retention::default(), "boot-1").unwrap();
         for _ in 0..QUEUE + 50 {
             writer.write(vec![event("file.read", b"/a", "deny")]);
         }
