@@ -56,6 +56,10 @@ macro_rules! for_each_kernel_field {
             FILE_PRIVATE = "file", "private_data";
             TTY_FILE_TTY = "tty_file_private", "tty";
             TTY_LINK = "tty_struct", "link";
+            TTY_GROUP = "tty_struct", "ctrl", "pgrp";
+            TTY_SESSION = "tty_struct", "ctrl", "session";
+            PROC_INODE = "proc_inode", "vfs_inode";
+            PROC_PID = "proc_inode", "pid";
             TTY_DRIVER_DATA = "tty_struct", "driver_data";
             PATH_MOUNT = "path", "mnt";
             PATH_DENTRY = "path", "dentry";

@@ -17,8 +17,19 @@ impl Address {
     }
 
     #[inline(always)]
+    pub fn at(address: u64) -> Self {
+        Self(address)
+    }
+
+    #[inline(always)]
     pub fn is_null(self) -> bool {
         self.0 == 0
+    }
+
+    /// Compared as numbers: LLVM may put equal pointers in each other's place, the verifier not.
+    #[inline(always)]
+    pub fn is(self, other: Self) -> bool {
+        opaque(self.0) == opaque(other.0)
     }
 
     #[inline(always)]

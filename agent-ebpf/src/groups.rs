@@ -12,7 +12,7 @@ use crate::{
     address::Address,
     kernel::{
         PID_LEVEL, PID_NUMBERS, PID_TASKS, SIGNAL_PIDS, TASK_PID_LINKS, TASK_SIGNAL,
-        TASK_THREAD_PID, Task, opaque,
+        TASK_THREAD_PID, TTY_GROUP, TTY_SESSION, Task, opaque,
     },
     maps::{JOBS, LABELS},
     subject::Subject,
@@ -146,11 +146,30 @@ unsafe extern "C" fn visit(_step: u32, search: *mut Search) -> i64 {
     0
 }
 
-/// Whether the jobs at the current task's terminal are its Bailiff session's own: who leads the terminal's
-/// session is of it, or `bailiff run` made the terminal for it.
+/// Whether the jobs at the current task's terminal are its Bailiff session's own.
 #[inline(always)]
 pub fn are_own(subject: &Subject) -> bool {
-    let session = pid_of(Address::of(subject.task), SESSION);
+    is_led(subject, pid_of(Address::of(subject.task), SESSION))
+}
+
+/// Whether what the current task does to a terminal concerns nobody but its Bailiff session and who put it
+/// in front there: it is no session's terminal, its jobs are the session's own, or the task's group is the
+/// one in front. Otherwise the number of that group.
+#[inline(always)]
+pub fn is_in_front_of(subject: &Subject, terminal: Address) -> Result<(), u32> {
+    let session = terminal.member(&TTY_SESSION).follow();
+    let front = terminal.member(&TTY_GROUP).follow();
+    let own = pid_of(Address::of(subject.task), GROUP);
+    if session.is_null() || own.is(front) || is_led(subject, session) {
+        return Ok(());
+    }
+    Err(upid_of(front, 0).read() as u32)
+}
+
+/// Whether who leads a terminal's session is of the Bailiff session, or `bailiff run` made the terminal for
+/// it.
+#[inline(always)]
+fn is_led(subject: &Subject, session: Address) -> bool {
     if let Some(jobs) = JOBS.get(subject.label.slot) {
         let number = upid_of(session, 0).read() as u32;
         if jobs.generation == subject.label.generation && jobs.number == number {

@@ -210,7 +210,7 @@ fn controlling_terminal(subject: &Subject) -> u64 {
 
 /// The terminal that an open file of one is of (`file_tty()`, drivers/tty/tty_io.c).
 #[inline(always)]
-fn terminal_of(file: *const File) -> u64 {
+pub fn terminal_of(file: *const File) -> u64 {
     // SAFETY: the hook's file.
     let private: *const c_void = unsafe { load(file, &FILE_PRIVATE) };
     number_at(member(private, &TTY_FILE_TTY))

@@ -5,7 +5,7 @@
 //! | `file_open` with `__FMODE_EXEC` (in [`super::files`]) | `file.exec` of the program and every interpreter |
 //! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label |
 //! | `mmap_file` of shared memory | no set-user-id program is written (in [`super::set_id`]) |
-//! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec` if not asked at the open; memory that is anonymous, that can be written too, or that was written since it was mapped: `process.jit` |
+//! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec` if not asked at the open; memory that is anonymous or a device's, that can be written too, or that was written since it was mapped: `process.jit` |
 //!
 //! So `ld.so program`, `LD_PRELOAD` and a memfd need the same right as `execve`.
 
@@ -25,7 +25,7 @@ use crate::{
     },
     maps::LABELS,
     membership::{held_by, unsettle},
-    place::{Place, place_of},
+    place::{Place, is_character_device, place_of},
     subject::{Subject, current_task, guard, guard_prepared, guard_unless},
 };
 
@@ -144,12 +144,14 @@ fn mmap_file(ctx: LsmContext) -> i32 {
             if maps_nothing(ctx) {
                 return anonymous(subject);
             }
-            if ctx.arg::<u64>(2) & PROT_WRITE != 0 && !subject.may(Surface::Jit) {
-                return anonymous(subject);
-            }
             let mapped: *const File = ctx.arg(0);
             // Once more, for verifiers that know the argument may be NULL (7.x).
             if mapped.is_null() {
+                return anonymous(subject);
+            }
+            // What a device maps is no file's content: /dev/zero shared is anonymous memory.
+            let is_made = ctx.arg::<u64>(2) & PROT_WRITE != 0 || is_character_device(mapped);
+            if is_made && !subject.may(Surface::Jit) {
                 return anonymous(subject);
             }
             // SAFETY: the hook's argument, and not NULL.

@@ -2,7 +2,7 @@
 //!
 //! | hook | right |
 //! |---|---|
-//! | `file_open` | `file.read`, `file.write`, `file.list` of a directory, `file.exec` |
+//! | `file_open` | `file.read`, `file.write`, `file.list` of a directory, `file.exec`; to write below /proc/PID of others `process.control` |
 //! | `path_mknod`, `path_mkdir`, `path_symlink` | `file.create` |
 //! | `path_unlink`, `path_rmdir` | `file.delete` |
 //! | `path_link` | `file.create` and the refer rule |
@@ -19,6 +19,7 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use super::{
     ipc::is_usable_queue,
+    proc::refuse_other_process,
     set_id::{self, refuse_set_id},
 };
 use crate::{
@@ -68,6 +69,12 @@ fn file_open(ctx: LsmContext) -> i32 {
         }
         if terminal::is_opened_by_others(subject, file, dentry) {
             return refuse_terminal(subject, dentry, wanted);
+        }
+        if mode & FMODE_WRITE != 0 {
+            let refused = refuse_other_process(subject, file, dentry);
+            if refused != 0 {
+                return refused;
+            }
         }
         if permits_opened(subject, dentry, wanted) {
             return 0;

@@ -11,6 +11,7 @@
 //! | `FIOSETOWN`, `SIOCSPGRP` | anything | `process.signal` |
 //! | `FIOASYNC` | character device | `process.signal` |
 //! | `TIOCSPGRP` (`tcsetpgrp`) | anything | `process.control`, unless the jobs there are the session's own |
+//! | modes, size, flow and line discipline of a terminal where others are in front | terminals | `process.control` |
 //! | of the descriptor itself; `FICLONE` and its like, judged by the opens of both files | anything | none |
 //! | changes of inode flags | what has a path | `file.attr` |
 //! | every other | devices | `file.ioctl` |
@@ -28,6 +29,7 @@ use super::{
     process::{control_group, notifies, signals_owner},
 };
 use crate::{
+    address::Address,
     decide::{EPERM, refuse},
     groups,
     kernel::{File, RING_COMMAND_FILE, RingCommand, load},
@@ -43,6 +45,27 @@ const TIOCSPGRP: u32 = 0x5410;
 const TIOCGPTN: u32 = 0x8004_5430;
 const TIOCSPTLCK: u32 = 0x4004_5431;
 const TIOCGPTPEER: u32 = 0x5441;
+
+// In order of their numbers; those between two that stand for a range change a terminal as well.
+const TCSETS: u32 = 0x5402;
+const TCSETSF: u32 = 0x5404;
+const TCSETA: u32 = 0x5406;
+const TCSETAF: u32 = 0x5408;
+/// `TCSBRK`, `TCXONC`, `TCFLSH`, `TIOCEXCL`, `TIOCNXCL`
+const TCSBRK: u32 = 0x5409;
+const TIOCNXCL: u32 = 0x540d;
+const TIOCSWINSZ: u32 = 0x5414;
+const TIOCMBIS: u32 = 0x5416;
+const TIOCMSET: u32 = 0x5418;
+const TIOCSSOFTCAR: u32 = 0x541a;
+const TIOCSSERIAL: u32 = 0x541f;
+const TIOCSETD: u32 = 0x5423;
+const TCSBRKP: u32 = 0x5425;
+const TIOCSBRK: u32 = 0x5427;
+const TIOCCBRK: u32 = 0x5428;
+const TCSETS2: u32 = 0x402c_542b;
+const TCSETSF2: u32 = 0x402c_542d;
+const TIOCSLCKTRMIOS: u32 = 0x5457;
 
 const FIOSETOWN: u32 = 0x8901;
 const SIOCSPGRP: u32 = 0x8902;
@@ -139,6 +162,15 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
             return result;
         }
     }
+    if changes_terminal(command)
+        && let Err(group) =
+            groups::is_in_front_of(subject, Address::at(terminal::terminal_of(file)))
+    {
+        let result = control_group(subject, group);
+        if result != 0 {
+            return result;
+        }
+    }
     if shows_slave(command) {
         terminal::note_master(subject, file);
     }
@@ -150,6 +182,28 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
         return 0;
     };
     at_file(subject, file, wanted)
+}
+
+/// Whether a command changes for all who use a terminal what its keys do, its size, its flow or its line
+/// discipline.
+#[inline(always)]
+fn changes_terminal(command: u32) -> bool {
+    matches!(
+        command,
+        TCSETS..=TCSETSF
+            | TCSETA..=TCSETAF
+            | TCSBRK..=TIOCNXCL
+            | TIOCSWINSZ
+            | TIOCMBIS..=TIOCMSET
+            | TIOCSSOFTCAR
+            | TIOCSSERIAL
+            | TIOCSETD
+            | TCSBRKP
+            | TIOCSBRK
+            | TIOCCBRK
+            | TCSETS2..=TCSETSF2
+            | TIOCSLCKTRMIOS
+    )
 }
 
 /// Whether a command to a master comes before the first open of its slave: it unlocks the slave, opens it

@@ -13,6 +13,7 @@ mod label;
 mod locks;
 mod mounts;
 mod network;
+mod proc;
 mod process;
 mod set_id;
 mod socket_options;

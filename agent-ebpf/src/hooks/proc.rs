@@ -1,0 +1,68 @@
+//! Files below /proc/PID by which another process is changed: its share of the processor and its place
+//! before the out-of-memory killer (`oom_score_adj`, `autogroup`, `sched`), its core dumps, its page
+//! accounting. The kernel asks no hook there but at the open, so opening one to write needs what
+//! `setpriority` of that process would.
+
+use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
+
+use crate::{
+    address::Address,
+    decide::{EPERM, refuse},
+    kernel::{
+        DENTRY_SB, Dentry, FILE_INODE, File, Inode, PID_TASKS, PROC_INODE, PROC_PID, SB_MAGIC,
+        SuperBlock, TASK_GROUP_LEADER, TASK_PID_LINKS, TASK_TGID, load,
+    },
+    maps::LABELS,
+    subject::Subject,
+};
+
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
+/// Refuses to open what is another process's for writing; 0 for everything else. What a process of the
+/// session may not write is for the rules of paths.
+#[inline(always)]
+pub(super) fn refuse_other_process(
+    subject: &Subject,
+    file: *const File,
+    dentry: *const Dentry,
+) -> i32 {
+    // SAFETY: the hook's file and its dentry.
+    let (magic, inode): (u64, *const Inode) = unsafe {
+        let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
+        (load(superblock, &SB_MAGIC), load(file, &FILE_INODE))
+    };
+    if magic != PROC_SUPER_MAGIC || subject.may(Surface::ControlAny) {
+        return 0;
+    }
+    // Every inode of procfs is in a `proc_inode` (`proc_alloc_inode()`); who is no process's has no pid.
+    let pid = Address::of(inode)
+        .container(&PROC_INODE)
+        .member(&PROC_PID)
+        .follow();
+    if pid.is_null() {
+        return 0;
+    }
+    let first = pid.member(&PID_TASKS).follow();
+    // It has ended: there is nothing to change any more.
+    if first.is_null() {
+        return 0;
+    }
+    let task = first.container(&TASK_PID_LINKS);
+    let leader = task.member(&TASK_GROUP_LEADER).follow();
+    if LABELS.find(leader) == subject.label.bits() {
+        return 0;
+    }
+    let number = task.member(&TASK_TGID).read() & u64::from(u32::MAX);
+    let detail = Detail {
+        words: [number, 0],
+        extra: 0,
+    };
+    refuse(
+        subject,
+        Right::ProcessControl,
+        Reason::OutsideSession,
+        NO_RULE,
+        detail,
+        EPERM,
+    )
+}
