@@ -46,8 +46,8 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
             "It can end or stop any process that its user may signal; as root, any process of the host but the daemon's.",
         ),
         Surface::PtraceSession => (
-            false,
-            "Its processes read and change each other's memory; none outside.",
+            true,
+            "Its processes read and change each other's memory, none outside; also code, so it runs code that it made, as with `jit = true`.",
         ),
         Surface::ControlAny => (
             true,
@@ -55,7 +55,7 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::Jit => (
             false,
-            "It runs code that it made in memory, so `exec` limits programs and not what they do.",
+            "It runs code that it made in memory, so `exec` limits programs and not what they do. `false` closes that only where no `ptrace = \"session\"`, no `userfaultfd = true` and no place that it may write and execute opens it again.",
         ),
         Surface::Core => (
             true,
@@ -86,8 +86,8 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
             "It reaches a large part of the kernel's code that has had many faults; what it does by a ring is judged as otherwise.",
         ),
         Surface::Userfaultfd => (
-            false,
-            "It can hold the kernel up in the middle of a copy, which makes faults of the kernel easier to use.",
+            true,
+            "It can hold the kernel up in the middle of a copy, which makes faults of the kernel easier to use; and it says what is in the pages of programs and libraries that it maps, so it runs code that it made, as with `jit = true`.",
         ),
         Surface::Keyrings => (
             true,
@@ -214,7 +214,7 @@ fn of_capability(number: usize) -> Opens {
         ),
         "sys_time" => (
             true,
-            "It sets the clock of the host: logs, certificates and timers of everybody.",
+            "It sets the clock of the host: logs, certificates and timers of everybody. What it makes while the clock is turned bears a false date, so that later sessions may trust its links and grants as if it had not made them.",
         ),
         "sys_tty_config" => (
             true,
