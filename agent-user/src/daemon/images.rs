@@ -214,7 +214,7 @@ impl Daemon {
         if live.ending.load(Relaxed) || live.released.load(Relaxed) {
             return Ok(());
         }
-        let epoch = self.next_epoch();
+        let epoch = self.epochs.next(&self.store)?;
         let number = |dev| table.number(dev, sight.instance(dev)?);
         let image = compiled
             .image(
@@ -226,11 +226,6 @@ impl Daemon {
             )
             .map_err(|error| RequestError::BadGrant(error.to_string()))?;
         Ok(self.kernel().install(live.row.slot, &image)?)
-    }
-
-    /// Never the same twice while the host is up.
-    pub(super) fn next_epoch(&self) -> u32 {
-        self.next_epoch.fetch_add(1, Relaxed)
     }
 
     pub(super) fn live_sessions(&self) -> Vec<Arc<Live>> {

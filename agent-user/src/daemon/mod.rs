@@ -4,6 +4,7 @@ mod adopt;
 mod answers;
 mod door;
 mod enforced;
+mod epochs;
 mod error;
 mod follow;
 mod images;

@@ -67,7 +67,7 @@ impl Daemon {
             let names = sight.names();
             let prepared = Prepared::new(&source, &inputs, resolver, &self.own, names)?;
             let number = |dev| table.number(dev, sight.instance(dev)?);
-            let epoch = self.next_epoch();
+            let epoch = self.epochs.next(&self.store)?;
             let image =
                 prepared
                     .compiled

@@ -7,7 +7,7 @@ use std::{
         net::UnixListener,
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicU32},
+    sync::{Arc, Mutex},
 };
 
 use anyhow::{Context as _, bail};
@@ -21,7 +21,9 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    door, notices,
+    door,
+    epochs::Epochs,
+    notices,
     pump::Pump,
     reach::Reaches,
     server::router,
@@ -35,7 +37,7 @@ use crate::{
     clock::boot_id,
     grants::OwnFiles,
     kernel::{Check, Kernel, Labels, diagnose},
-    store::{Counter, Retention, Store},
+    store::{Retention, Store},
 };
 
 /// What the command line says.
@@ -45,9 +47,6 @@ pub struct Settings {
     pub state: PathBuf,
     pub retention: Retention,
 }
-
-/// Epochs that one daemon has for itself.
-const EPOCHS: u32 = 1 << 16;
 
 /// Runs the daemon until it is told to end.
 pub fn main(settings: &Settings) -> anyhow::Result<()> {
@@ -145,7 +144,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         .map(|(_, header)| header.epoch)
         .max()
         .unwrap_or(0);
-    let epoch = store.reserve(Counter::Epoch, floor, EPOCHS)?;
+    let epochs = Epochs::reserve(&store, floor)?;
     let (drain, drains) = mpsc::channel(16);
     let boot_id = boot_id();
     let daemon = Arc::new(Daemon {
@@ -160,7 +159,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         tagging: Mutex::default(),
         superblocks: AsyncMutex::new(superblocks),
         namespaces: Mutex::default(),
-        next_epoch: AtomicU32::new(epoch),
+        epochs,
         unrecorded: Mutex::default(),
         drain,
         own: OwnFiles {

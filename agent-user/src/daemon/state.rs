@@ -1,7 +1,7 @@
 //! What every part of the daemon shares.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU32},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::{
-    labels::UnseenBirths, lifecycle::Ending, reach::Reaches, sessions::Sessions, shares::Shares,
-    superblocks::Superblocks,
+    epochs::Epochs, labels::UnseenBirths, lifecycle::Ending, reach::Reaches, sessions::Sessions,
+    shares::Shares, superblocks::Superblocks,
 };
 use crate::{
     cgroup::Hierarchy,
@@ -38,7 +38,7 @@ pub(super) struct Daemon {
     pub(super) superblocks: AsyncMutex<Superblocks>,
     /// Mount namespaces that sessions are in.
     pub(super) namespaces: Mutex<Vec<Weak<MountNamespace>>>,
-    pub(super) next_epoch: AtomicU32,
+    pub(super) epochs: Epochs,
     /// Ends of sessions that the store could not take yet.
     pub(super) unrecorded: Mutex<Vec<Ending>>,
     /// Asks the event pump to read all that waits.
