@@ -89,7 +89,7 @@ pub(crate) fn cases() -> Vec<Case> {
         .never(),
         case(
             "makes a process outside the first to be killed for memory",
-            "file.write",
+            CONTROL,
             |g| {
                 let path = format!("/proc/{}/oom_score_adj", g.victim());
                 g.watch(Witness::Content(path.clone(), None));
@@ -98,8 +98,7 @@ pub(crate) fn cases() -> Vec<Case> {
                     text: "500".into(),
                 }
             },
-        )
-        .reason("no-rule"),
+        ),
         case("traces a process outside", PTRACE, |g| Act::Ptrace {
             pid: g.victim(),
         })
