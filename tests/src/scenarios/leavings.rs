@@ -154,8 +154,9 @@ fn anew(file: &str) -> Check {
     shell(&format!("cp {file} {file}.new && mv {file}.new {file}")).map(drop)
 }
 
-/// Ends a session.
-fn end(shell: Shell) -> Check {
+/// Ends a session. What was made while one ran that could write everything is trusted by no later one, and so
+/// are the grants that the next scenario writes.
+pub(super) fn end(shell: Shell) -> Check {
     let session = shell.session.clone();
     drop(shell);
     all_ended(&session)

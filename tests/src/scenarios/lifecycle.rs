@@ -2,7 +2,7 @@
 
 use std::{fs, os::fd::AsRawFd, process::Stdio};
 
-use super::{Context, Single};
+use super::{Context, Single, leavings::end};
 use crate::{
     acts::SECRET,
     harness::{
@@ -658,5 +658,6 @@ fn audit_mode(_: &mut Context) -> Check {
     ensure(events.iter().all(|event| event.verdict != "deny"), || {
         let seen = events.iter().map(events::Event::brief).collect::<Vec<_>>();
         format!("expected nothing but would-deny, saw {}", seen.join("; "))
-    })
+    })?;
+    end(shell)
 }

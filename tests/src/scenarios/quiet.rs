@@ -1,6 +1,6 @@
 //! Single refusals that nothing else would notice if they were missing.
 
-use super::{Context, Single, lifecycle::scene};
+use super::{Context, Single, leavings::end, lifecycle::scene};
 use crate::harness::{
     Check, Doing, ensure, events, matrix::fixture_grant, process, session::Shell,
 };
@@ -52,7 +52,7 @@ fn question(_: &mut Context) -> Check {
                 .any(|event| event.right == "process.capability");
             ensure(!told, || format!("expected no event in {session}"))?;
         }
-        Ok(())
+        end(audited)
     })();
     process::shell(&format!("umount {place}"))?;
     checked
