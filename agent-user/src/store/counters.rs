@@ -51,9 +51,9 @@ impl Store {
                  RETURNING value"
             }
         };
-        let last: i64 =
-            self.lock()
-                .query_row(sql, params![counter.name(), floor, count], |row| row.get(0))?;
+        // To its end: a number is the caller's when it is stored, not when it is told.
+        let values = params![counter.name(), floor, count];
+        let last: i64 = self.lock().query_one(sql, values, |row| row.get(0))?;
         // The greatest is not given: as a session's it is the self-check's.
         match u32::try_from(last) {
             Ok(last) if last < u32::MAX => Ok(last - count + 1),
@@ -125,5 +125,22 @@ mod tests {
         assert!(exhausted(store.reserve(Counter::Epoch, 0, 3)));
         let said = store.next(Counter::Session, 0).unwrap_err().to_string();
         assert!(said.contains("another session"), "{said}");
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_stored_is_not_given() {
+        let (_directory, store) = temporary();
+        assert_eq!(store.next(Counter::Epoch, 0).unwrap(), 1);
+        // Fails when it is stored and not before, as a write to a full disk does.
+        store
+            .lock()
+            .execute_batch(
+                "CREATE TABLE late (of INTEGER REFERENCES sessions DEFERRABLE INITIALLY DEFERRED);
+                 CREATE TRIGGER fails AFTER UPDATE ON counters BEGIN INSERT INTO late VALUES (-1); END",
+            )
+            .unwrap();
+        assert!(store.next(Counter::Epoch, 0).is_err());
+        store.lock().execute_batch("DROP TRIGGER fails").unwrap();
+        assert_eq!(store.next(Counter::Epoch, 0).unwrap(), 2);
     }
 }
