@@ -167,6 +167,12 @@ fn no_grant_lets_a_session_change_its_limits() {
         ("/proc/1/task/2/mem", Right::FileWrite),
         ("/proc/sys/kernel/core_pattern", Right::FileWrite),
         ("/proc/sysrq-trigger", Right::FileWrite),
+        ("/sys/kernel/security/lockdown", Right::FileWrite),
+        ("/sys/kernel/security/apparmor/.load", Right::FileWrite),
+        ("/sys/kernel/uevent_helper", Right::FileWrite),
+        ("/sys/kernel/debug/kprobes/enabled", Right::FileWrite),
+        ("/sys/kernel/livepatch/fix/enabled", Right::FileWrite),
+        ("/sys/fs/selinux/enforce", Right::FileWrite),
     ];
     for (path, right) in refused {
         let (allowed, rule) = grant.decide(path.as_bytes(), right);
@@ -184,6 +190,8 @@ fn no_grant_lets_a_session_change_its_limits() {
         ("/etc/bailiff/grants/a.toml", Right::FileRead),
         ("/proc/1/status", Right::FileRead),
         ("/usr/bin/bailiff2", Right::FileWrite),
+        ("/sys/kernel/mm/ksm/run", Right::FileWrite),
+        ("/sys/kernel/security/lockdown", Right::FileRead),
         ("/", Right::FileList),
     ];
     for (path, right) in allowed {

@@ -27,6 +27,24 @@ const SOCKET: &[u8] = b"/run/bailiff/bailiff.sock";
 /// Where operators put grants.
 const CONFIG: &[u8] = b"/etc/bailiff";
 
+/// Of the kernel's filesystems: what has it run programs, change its own code, or shut BPF out, and the
+/// rules of the other security modules. By these names wherever they are mounted.
+const OF_KERNEL: [&str; 13] = [
+    "/proc/sys/**",
+    "/proc/sysrq-trigger",
+    "/sys/kernel/debug/**",
+    "/sys/kernel/livepatch/**",
+    "/sys/kernel/security/**",
+    "/sys/kernel/uevent_helper",
+    "/sys/fs/selinux/booleans/**",
+    "/sys/fs/selinux/checkreqprot",
+    "/sys/fs/selinux/commit_pending_bools",
+    "/sys/fs/selinux/disable",
+    "/sys/fs/selinux/enforce",
+    "/sys/fs/selinux/load",
+    "/sys/fs/smackfs/**",
+];
+
 /// Names, in one session, of the files that enforcement stands on. The usual ones are always among
 /// them; another is given where the same object has another name, or is kept elsewhere.
 ///
@@ -72,7 +90,7 @@ pub(super) fn rules(protected: &Protected) -> Result<Vec<Rule>, String> {
     }
     let mut limits = vec![built_in("/sys/fs/cgroup/**")];
     limits.extend(trees(CONFIG, &protected.config)?);
-    limits.extend(["/proc/sys/**", "/proc/sysrq-trigger"].map(built_in));
+    limits.extend(OF_KERNEL.map(built_in));
     let memory = ["/proc/*/mem", "/proc/*/task/*/mem"].map(built_in);
     let mut rules = vec![
         deny("state", FileRights::ALL, state, OUT_OF_REACH),

@@ -49,6 +49,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "the daemon's own files are out of reach under every name",
             own_files,
         ),
+        new(
+            "what the kernel is told of lockdown and the like is out of reach under every name",
+            kernel_limits,
+        ),
     ]
 }
 
@@ -137,6 +141,51 @@ fn second_mounts(_: &mut Context) -> Check {
          echo 1 > /second/cg/second/cgroup.kill
          ls /second/w/bpf",
     )?;
+    drop(undo);
+    Ok(())
+}
+
+/// With write on /sys/** a session could shut BPF out by the kernel's lockdown, and no daemon started until
+/// the host did.
+fn kernel_limits(_: &mut Context) -> Check {
+    let undo = Undo("clear /limits");
+    shell(
+        "mkdir -p /limits/{sys,security,debug,late}
+         mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security
+         mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+         mount -t sysfs none /limits/sys
+         mount -t securityfs none /limits/security
+         mount -t debugfs none /limits/debug",
+    )?;
+    let lockdown = "/sys/kernel/security/lockdown";
+    let knob = "kprobes/enabled";
+    let read = || {
+        let files = [lockdown.to_owned(), format!("/sys/kernel/debug/{knob}")];
+        files.map(|file| fs::read_to_string(file).unwrap_or_default())
+    };
+    let before = read();
+    let mut inside = Shell::start(&grant("limits", &["/limits/**", "/sys/**"], "")?)?;
+    // And one that comes later.
+    shell("mount -t securityfs none /limits/late")?;
+    for security in ["/sys/kernel/security", "/limits/security", "/limits/late"] {
+        inside.may_not(&format!("echo confidentiality > {security}/lockdown"))?;
+    }
+    for debug in ["/sys/kernel/debug", "/limits/debug"] {
+        inside.may_not(&format!("echo 0 > {debug}/{knob}"))?;
+    }
+    inside.may(&format!("cat {lockdown} >/dev/null"))?;
+    for sys in ["/sys", "/limits/sys"] {
+        inside.may_not(&format!("echo /bin/true > {sys}/kernel/uevent_helper"))?;
+        let setting = format!("{sys}/kernel/mm/ksm/sleep_millisecs");
+        inside.may(&format!("read old <{setting}; echo $old >{setting}"))?;
+    }
+    let now = read();
+    ensure(now == before, || format!("{before:?} became {now:?}"))?;
+    // Unconfined it can be done. Not the lockdown, which only the host's next start ends.
+    shell(&format!(
+        "cat /sys/kernel/debug/{knob} >/tmp/knob; cat /tmp/knob >/limits/debug/{knob}"
+    ))?;
+    drop(inside);
     drop(undo);
     Ok(())
 }
