@@ -89,33 +89,9 @@ fn run(filter: &[&str], list: bool) -> ExitCode {
     let wanted = |name: &str| filter.iter().all(|word| holds(name, word));
     let mut report = Report::default();
     let mut context = Context { daemon: None };
-    if !list && (failures::boots_without_bpf() || failures::boots_locked_down()) {
-        run_singles(
-            failures::refusing(),
-            &wanted,
-            list,
-            &mut context,
-            &mut report,
-        );
-        return if report.finish() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        };
-    }
-    if !list && systemd::is_process_one() {
-        run_singles(
-            systemd::scenarios(),
-            &wanted,
-            list,
-            &mut context,
-            &mut report,
-        );
-        return if report.finish() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        };
+    if !list && let Some(singles) = of_this_boot() {
+        run_singles(singles, &wanted, list, &mut context, &mut report);
+        return finish(&report);
     }
     if !list {
         let begun = network::prepare().and_then(|()| context.daemon().map(drop));
@@ -157,6 +133,18 @@ fn run(filter: &[&str], list: bool) -> ExitCode {
     if list {
         return ExitCode::SUCCESS;
     }
+    finish(&report)
+}
+
+/// What alone is tried where the machine was started for it.
+fn of_this_boot() -> Option<Vec<Single>> {
+    if failures::boots_without_bpf() || failures::boots_locked_down() {
+        return Some(failures::refusing());
+    }
+    systemd::is_process_one().then(systemd::scenarios)
+}
+
+fn finish(report: &Report) -> ExitCode {
     if report.finish() {
         ExitCode::SUCCESS
     } else {

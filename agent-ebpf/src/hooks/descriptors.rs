@@ -11,6 +11,7 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 use super::{
     files::{OPEN_EXEC, at_path, bit, wanted_by_open},
     ipc::is_usable_queue,
+    proc::refuse_other_process,
     surface::{self, IO_URING, USERFAULTFD},
 };
 use crate::{
@@ -51,6 +52,10 @@ fn receive(subject: &Subject, file: *const File) -> i32 {
     let wanted = FileRights(wanted_by_open(file, mode, 0).0 | executes as u16);
     if terminal::is_received_from_others(subject, file, dentry) {
         return refuse_terminal(subject, dentry, wanted);
+    }
+    let refused = refuse_other_process(subject, file, dentry, mode);
+    if refused != 0 {
+        return refused;
     }
     if permits_opened(subject, dentry, wanted) {
         return 0;

@@ -70,11 +70,9 @@ fn file_open(ctx: LsmContext) -> i32 {
         if terminal::is_opened_by_others(subject, file, dentry) {
             return refuse_terminal(subject, dentry, wanted);
         }
-        if mode & FMODE_WRITE != 0 {
-            let refused = refuse_other_process(subject, file, dentry);
-            if refused != 0 {
-                return refused;
-            }
+        let refused = refuse_other_process(subject, file, dentry, mode);
+        if refused != 0 {
+            return refused;
         }
         if permits_opened(subject, dentry, wanted) {
             return 0;

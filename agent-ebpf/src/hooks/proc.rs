@@ -3,11 +3,11 @@
 //! accounting. The kernel asks no hook there but at the open, so opening one to write needs what
 //! `setpriority` of that process would.
 
-use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
+use agent_abi::{Surface, event::Detail};
 
+use super::{files::FMODE_WRITE, process::refuse_control};
 use crate::{
     address::Address,
-    decide::{EPERM, refuse},
     kernel::{
         DENTRY_SB, Dentry, FILE_INODE, File, Inode, PID_TASKS, PROC_INODE, PROC_PID, SB_MAGIC,
         SuperBlock, TASK_GROUP_LEADER, TASK_PID_LINKS, TASK_TGID, load,
@@ -18,14 +18,18 @@ use crate::{
 
 const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
-/// Refuses to open what is another process's for writing; 0 for everything else. What a process of the
+/// Refuses to open, or to receive open, what is another process's for writing; 0 for everything else. What a process of the
 /// session may not write is for the rules of paths.
 #[inline(always)]
 pub(super) fn refuse_other_process(
     subject: &Subject,
     file: *const File,
     dentry: *const Dentry,
+    mode: u32,
 ) -> i32 {
+    if mode & FMODE_WRITE == 0 {
+        return 0;
+    }
     // SAFETY: the hook's file and its dentry.
     let (magic, inode): (u64, *const Inode) = unsafe {
         let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
@@ -57,12 +61,5 @@ pub(super) fn refuse_other_process(
         words: [number, 0],
         extra: 0,
     };
-    refuse(
-        subject,
-        Right::ProcessControl,
-        Reason::OutsideSession,
-        NO_RULE,
-        detail,
-        EPERM,
-    )
+    refuse_control(subject, detail)
 }

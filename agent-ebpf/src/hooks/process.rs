@@ -121,6 +121,12 @@ fn controls(subject: &Subject, task: *const Task) -> i32 {
         return 0;
     }
     let detail = target(task, 0);
+    refuse_control(subject, detail)
+}
+
+/// Refuses to control what is not the session's.
+#[inline(always)]
+pub(super) fn refuse_control(subject: &Subject, detail: Detail) -> i32 {
     refuse(
         subject,
         Right::ProcessControl,
@@ -179,14 +185,7 @@ pub(super) fn control_group(subject: &Subject, group: u32) -> i32 {
         words: [0, u64::from(group)],
         extra: 0,
     };
-    refuse(
-        subject,
-        Right::ProcessControl,
-        Reason::OutsideSession,
-        NO_RULE,
-        detail,
-        EPERM,
-    )
+    refuse_control(subject, detail)
 }
 
 /// `int task_setrlimit(struct task_struct *, unsigned int resource, struct rlimit *)`

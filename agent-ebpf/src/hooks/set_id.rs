@@ -6,7 +6,6 @@
 //! | `path_chmod` | what is asked for; `fchmod` of a temporary file too |
 //! | `path_mknod`, which a creating `open` asks as well | what is asked for |
 //! | `file_open` with `O_TMPFILE`, which asks no hook with a mode | the new file's |
-//!
 //! | `mmap_file` | shared memory of a file that has a bit already and is open for writing |
 //!
 //! Nothing else sets the bits: links and renames keep the program and its owner, a change of owner
@@ -28,8 +27,8 @@ use crate::{
     walk::Object,
 };
 
-pub(super) const S_ISUID: u16 = 0o4000;
-pub(super) const S_ISGID: u16 = 0o2000;
+const S_ISUID: u16 = 0o4000;
+const S_ISGID: u16 = 0o2000;
 
 /// Whether a mode has one of the bits.
 #[inline(always)]
@@ -46,15 +45,18 @@ pub(super) fn refuse_set_id(
     mode: u16,
     wanted: FileRights,
 ) -> i32 {
-    // Without an image everything is refused by what is asked next.
-    if !is_set(mode) || subject.image.is_none() || has_capability(subject, CAP_FSETID) {
+    if !is_set(mode) || has_capability(subject, CAP_FSETID) {
         return 0;
     }
     let Some(scratch) = SCRATCH.get_or_create(subject.task) else {
         return out_of_memory(subject);
     };
     let object = Object::unwalked(dentry);
-    let reason = Reason::PrivilegeGain;
+    let reason = if subject.image.is_none() {
+        Reason::SessionEnded
+    } else {
+        Reason::PrivilegeGain
+    };
     refuse_file(subject, scratch, object, wanted, reason, NO_RULE, EPERM)
 }
 

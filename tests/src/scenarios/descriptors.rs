@@ -68,6 +68,22 @@ fn untold(
 
 fn receiving() -> Vec<Case> {
     vec![
+        untold(
+            "receives a descriptor by which a process outside is changed",
+            "process.control",
+            |g| {
+                let path = format!("/proc/{}/oom_score_adj", g.victim());
+                Act::Receive {
+                    from: g.giver_of(&path, libc::O_WRONLY),
+                    then: Received::Keep,
+                }
+            },
+        )
+        .reason("outside-session")
+        .twin(|g| {
+            let path = g.file_inside("f");
+            receive_to_write(g, path)
+        }),
         untold("receives a file outside", READ, |g| {
             let path = g.file_outside("f");
             receive(g, &path)
