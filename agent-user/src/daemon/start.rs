@@ -9,7 +9,7 @@ use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
 use crate::{
     api::{EndCause, PathText, StartSession, Target},
     cgroup::Cgroup,
-    grants::{OwnFiles, Prepared, Reach, Resolver, Spot},
+    grants::{Host, OwnFiles, Prepared, Reach, Resolver, Spot},
     mounts::{MountNamespace, MountView, Sight},
     process::ProcessHandle,
     store::{Counter, SessionRow},
@@ -79,8 +79,9 @@ impl Daemon {
         caller: u32,
         uid: u32,
     ) -> Result<Prepared, RequestError> {
-        let files = self.grant_files(&request.grant, caller, &seen.view)?;
-        let makers = |spot: &Spot| self.maker(spot);
+        let witness = self.witness()?;
+        let files = self.grant_files(&request.grant, caller, &seen.view, &witness)?;
+        let makers = |spot: &Spot| witness.against_link(spot);
         let resolver = Resolver::new(seen.place.mounts.root(), &seen.view)
             .of_owner(uid)
             .asking(&makers)
@@ -214,22 +215,25 @@ impl Daemon {
             counts: None,
         };
         let stored = row.clone();
-        let reach = reach_of(&row, &prepared.grant, &view, &self.own);
+        let grant = prepared.grant;
         if let Err(error) = self
             .blocking(move |daemon| {
+                daemon.note_disks(Some(&view))?;
+                let host = daemon.host()?;
+                let reach = reach_of(&stored, &grant, &view, Some(&host), &daemon.own);
                 daemon.open_reach(number, &stored.name, &reach, stored.started)?;
                 let inserted = daemon.store.insert_session(&stored);
                 if inserted.is_err() {
                     daemon.close_reach(number);
                 }
-                inserted
+                Ok::<_, RequestError>(inserted?)
             })
             .await
         {
             if own_cgroup {
                 let _ = cgroup.remove();
             }
-            return Err(error.into());
+            return Err(error);
         }
         let compiled = Some(prepared.compiled);
         let mounts = self.share(place.mounts);
@@ -282,14 +286,20 @@ impl Daemon {
 }
 
 /// What a session can make, at most.
-pub(super) fn reach_of(row: &SessionRow, grant: &Grant, view: &MountView, own: &OwnFiles) -> Reach {
+pub(super) fn reach_of(
+    row: &SessionRow,
+    grant: &Grant,
+    view: &MountView,
+    host: Option<&Host>,
+    own: &OwnFiles,
+) -> Reach {
     // Where operators keep grants, by the names that the session has for it.
     let places = own.places().map(|places| places.known_by(view.names()));
     let mut kept_from = places.map_or_else(|_| Vec::new(), |places| places.config);
     kept_from.extend(row.resolutions.kept_from.iter().map(PathText::bytes));
     // What is tagged may be anybody's, and so may what root starts.
     let uid = Some(row.uid).filter(|uid| row.own_cgroup && *uid != 0);
-    Reach::of(grant, &kept_from, view, uid)
+    Reach::of(grant, &kept_from, view, host, uid)
 }
 
 /// A grant's name as part of a file name.

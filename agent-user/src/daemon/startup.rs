@@ -171,6 +171,10 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     });
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    daemon
+        .blocking(|daemon| daemon.note_disks(None))
+        .await
+        .context("cannot write down which disks there are")?;
     let owed = daemon.adopt().await?;
     daemon.record_interruption();
     tokio::spawn(Arc::clone(&daemon).watch_enforcement());

@@ -247,6 +247,7 @@ mod tests {
                 point: b"/".into(),
                 fstype: "ext4".into(),
                 source: "none".into(),
+                options: Vec::new(),
             },
             Mount {
                 id: 2,
@@ -256,6 +257,7 @@ mod tests {
                 point: b"/tmp".into(),
                 fstype: "tmpfs".into(),
                 source: "none".into(),
+                options: Vec::new(),
             },
         ])
     }

@@ -2,6 +2,7 @@
 
 mod compiled;
 mod grant_file;
+mod ground;
 mod load;
 mod own_files;
 mod presence;
@@ -11,6 +12,7 @@ mod trail;
 
 pub use compiled::{Compiled, Prepared};
 pub use grant_file::GrantFile;
+pub use ground::{Backing, Disk, Ground, Host, Named, named_by_operators};
 pub use load::{GrantError, examine, load, load_for_tests, read, read_for_tests};
 pub use own_files::{DEFAULT_STATE, OwnFiles, OwnPlaces};
 pub use presence::{Bounds, absent};

@@ -111,6 +111,15 @@ impl Place {
 }
 
 impl OwnPlaces {
+    /// The filesystems that they are on.
+    pub(super) fn devices(&self) -> impl Iterator<Item = u32> + use<> {
+        let places = [&self.state, &self.config, &self.program];
+        places
+            .map(|place| place.object.as_ref().map(|object| object.dev))
+            .into_iter()
+            .flatten()
+    }
+
     /// By which paths they are known where filesystems have these names, besides their usual ones.
     #[must_use]
     pub fn known_by(&self, names: &Names) -> Protected {

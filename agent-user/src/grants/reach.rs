@@ -16,11 +16,29 @@ use agent_grant::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::trail::Past;
+use super::{
+    ground::{Ground, Host},
+    trail::Past,
+};
 use crate::{
     api::PathText,
-    mounts::{MountView, Uuid},
+    mounts::{Mount, MountView, Uuid},
 };
+
+/// What every session may write to.
+const KEEPS_NOTHING: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+    "/dev/ptmx",
+    "/dev/pts/ptmx",
+    "/dev/pts/[0-9]*",
+    "/proc/*/comm",
+    "/proc/*/task/*/comm",
+];
 
 /// What a session could make and write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,18 +123,66 @@ pub struct Spot {
     fstype: String,
     dev: u32,
     uuid: Option<Uuid>,
+    /// What was mounted, as who mounted it said.
+    source: String,
     /// From the root of its filesystem.
     inner: Vec<u8>,
     past: Past,
 }
 
 impl Spot {
-    pub(super) fn dev(&self) -> u32 {
+    /// The device of its filesystem.
+    #[must_use]
+    pub fn dev(&self) -> u32 {
         self.dev
     }
 
     pub(super) fn inner(&self) -> &[u8] {
         &self.inner
+    }
+
+    #[must_use]
+    pub fn fstype(&self) -> &str {
+        &self.fstype
+    }
+
+    #[must_use]
+    pub fn uuid(&self) -> Option<Uuid> {
+        self.uuid
+    }
+
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The same, where its time of birth says nothing: it may be a copy, or a server's word.
+    #[must_use]
+    pub fn without_birth(&self) -> Self {
+        let past = Past {
+            born: None,
+            ..self.past
+        };
+        Self {
+            past,
+            ..self.clone()
+        }
+    }
+
+    /// What is at `inner` (absolute) from this directory.
+    pub(super) fn below(&self, inner: &[u8], past: Past) -> Self {
+        let here = self.inner.strip_suffix(b"/").unwrap_or(&self.inner);
+        Self {
+            inner: [here, inner].concat(),
+            past,
+            ..self.clone()
+        }
+    }
+
+    /// It has not been changed, moved or given to somebody since before that.
+    #[must_use]
+    pub fn unchanged_since(&self, time: Option<Timestamp>) -> bool {
+        let changed = self.past.changed.zip(time);
+        changed.is_some_and(|(changed, time)| changed < time)
     }
 
     /// What is seen at `path` (absolute, without links).
@@ -127,6 +193,7 @@ impl Spot {
             fstype: mount.fstype.clone(),
             dev: mount.dev,
             uuid: view.uuid(mount.dev),
+            source: mount.source.clone(),
             inner,
             past,
         })
@@ -141,8 +208,7 @@ impl Spot {
     /// Root alone could make or change it before that, and it has not been changed since: who owns it
     /// now says nothing of a time before it was given to root.
     fn was_roots(&self, time: Option<Timestamp>) -> bool {
-        let unchanged = self.past.changed.zip(time);
-        self.past.only_root && unchanged.is_some_and(|(changed, time)| changed < time)
+        self.past.only_root && self.unchanged_since(time)
     }
 }
 
@@ -150,7 +216,13 @@ impl Reach {
     /// Of a grant whose prefixes are resolved. `kept_from` are files and directories that such a
     /// session cannot change; `uid`: see there.
     #[must_use]
-    pub fn of(grant: &Grant, kept_from: &[Vec<u8>], view: &MountView, uid: Option<u32>) -> Self {
+    pub fn of(
+        grant: &Grant,
+        kept_from: &[Vec<u8>],
+        view: &MountView,
+        host: Option<&Host>,
+        uid: Option<u32>,
+    ) -> Self {
         let making = FileRights::CREATE.union(FileRights::WRITE);
         let of_grant = grant.rules.iter().filter_map(|rule| match &rule.object {
             Object::File {
@@ -184,19 +256,27 @@ impl Reach {
             } else {
                 of_grant.collect()
             },
-            mounts: shown(view),
+            mounts: shown(view, host),
             kept_from: kept_from.iter().map(|path| PathText::new(path)).collect(),
         }
     }
 
     /// The same, as it is when the session sees these mounts too; `None` where nothing is new.
     #[must_use]
-    pub fn seeing(&self, view: &MountView) -> Option<Self> {
+    pub fn seeing(&self, view: &MountView, host: Option<&Host>) -> Option<Self> {
         let mut more = self.clone();
         let known = |shown: &Shown| self.mounts.iter().any(|known| known.is_shown_by(shown));
         more.mounts
-            .extend(shown(view).into_iter().filter(|shown| !known(shown)));
+            .extend(shown(view, host).into_iter().filter(|shown| !known(shown)));
         (more.mounts.len() > self.mounts.len()).then_some(more)
+    }
+
+    /// Whether it could make or write anything at all that keeps what is written.
+    #[must_use]
+    pub fn is_anywhere(&self) -> bool {
+        let keeps = |pattern: &Pattern| !KEEPS_NOTHING.contains(&pattern.0.to_string().as_str());
+        let mut allowing = self.rules.iter().filter(|rule| !rule.deny);
+        allowing.any(|rule| rule.rights & FileRights::CREATE.0 != 0 || rule.paths.iter().any(keeps))
     }
 
     /// Whether a session could have put something there, or written what is there; the first that had
@@ -259,16 +339,36 @@ fn kept(patterns: &[FilePattern], widening: bool) -> Vec<Pattern> {
         .collect()
 }
 
-fn shown(view: &MountView) -> BTreeSet<Shown> {
-    view.seen()
-        .map(|mount| Shown {
-            fstype: mount.fstype.clone(),
-            dev: mount.dev,
-            uuid: view.uuid(mount.dev),
-            root: mount.root.clone(),
-            at: mount.point.clone(),
-        })
-        .collect()
+/// What is written on an overlay is in its upper directory, where `host` can tell that.
+fn shown(view: &MountView, host: Option<&Host>) -> BTreeSet<Shown> {
+    let as_it_is = |mount: &Mount| Shown {
+        fstype: mount.fstype.clone(),
+        dev: mount.dev,
+        uuid: view.uuid(mount.dev),
+        root: mount.root.clone(),
+        at: mount.point.clone(),
+    };
+    let mounts = view.seen().filter_map(|mount| {
+        let is_overlay = Ground::of(&mount.fstype) == Ground::Overlay;
+        match host
+            .filter(|_| is_overlay)
+            .and_then(|host| host.upper(mount.dev))
+        {
+            Some(Some(upper)) => {
+                let upper = upper.below(&mount.root, Past::default());
+                Some(Shown {
+                    fstype: upper.fstype,
+                    dev: upper.dev,
+                    uuid: upper.uuid,
+                    root: upper.inner,
+                    at: mount.point.clone(),
+                })
+            }
+            Some(None) => None,
+            None => Some(as_it_is(mount)),
+        }
+    });
+    mounts.collect()
 }
 
 /// What is in memory goes with its number. What is on a disk says who it is; where it does not, other
@@ -296,7 +396,6 @@ mod tests {
     use agent_grant::{Inputs, Source, load, model::Resolution, shipped_includes};
 
     use super::*;
-    use crate::mounts::Mount;
 
     fn mount(id: u32, dev: u32, fstype: &str, root: &str, point: &str) -> Mount {
         Mount {
@@ -307,6 +406,7 @@ mod tests {
             point: point.into(),
             fstype: fstype.into(),
             source: String::new(),
+            options: Vec::new(),
         }
     }
 
@@ -319,7 +419,7 @@ mod tests {
         let source = Source::new("x", text);
         let grant = load(source, &Inputs::default(), &shipped_includes).unwrap();
         let kept_from = [b"/srv/agent/g.toml".to_vec()];
-        Reach::of(&grant, &kept_from, view, uid)
+        Reach::of(&grant, &kept_from, view, None, uid)
     }
 
     const AGENT: &str = "[[file]]\nallow = [\"create\", \"read\"]\npath = [\"/srv/agent/**\"]\n\
@@ -365,10 +465,20 @@ mod tests {
         assert!(could(&view, "/srv/agent/bin") && !could(&view, "/bin"));
         assert!(could(&later, "/bin") && !could(&later, "/srv/agent/bin"));
         // What went before it could be asked is what it was.
-        assert!(reach.seeing(&MountView::new(&disks)).is_none());
+        assert!(reach.seeing(&MountView::new(&disks), None).is_none());
         // One that does not say it may be any.
         let silent = MountView::new(&[mount(1, 1, "ext4", "/", "/")]);
         assert!(could(&silent, "/bin"));
+    }
+
+    #[test]
+    fn who_may_only_write_to_devices_makes_nothing_anywhere() {
+        let host = [mount(1, 1, "ext4", "/", "/")];
+        assert!(!reach("include = [\"base\"]\n", &host, None).is_anywhere());
+        assert!(reach(AGENT, &host, None).is_anywhere());
+        let device = "[[file]]\nallow = [\"create\"]\npath = [\"/dev/null\"]\n";
+        assert!(reach(device, &host, None).is_anywhere());
+        assert!(reach("mode = \"audit\"\n", &host, None).is_anywhere());
     }
 
     #[test]
@@ -423,7 +533,7 @@ mod tests {
         grant
             .resolve_prefixes(&mut |_| Ok(Resolution::To(vec![b"/srv/\xff".to_vec()])))
             .unwrap();
-        let reach = Reach::of(&grant, &[], &MountView::new(&host), None);
+        let reach = Reach::of(&grant, &[], &MountView::new(&host), None, None);
         let kept = serde_json::to_string(&reach).unwrap();
         assert_eq!(serde_json::from_str::<Reach>(&kept).unwrap(), reach);
         for path in [&b"/srv/\xff/x"[..], b"/elsewhere"] {
@@ -438,12 +548,12 @@ mod tests {
         let reach = reach(AGENT, &host, Some(1000));
         let kept = serde_json::to_string(&reach).unwrap();
         assert_eq!(serde_json::from_str::<Reach>(&kept).unwrap(), reach);
-        assert!(reach.seeing(&MountView::new(&host)).is_none());
+        assert!(reach.seeing(&MountView::new(&host), None).is_none());
         let more = [
             host[0].clone(),
             mount(2, 9, "vfat", "/", "/srv/agent/stick"),
         ];
-        let more = reach.seeing(&MountView::new(&more)).unwrap();
+        let more = reach.seeing(&MountView::new(&more), None).unwrap();
         let spot = Spot::at(
             &MountView::new(&[mount(1, 9, "vfat", "/", "/")]),
             b"/x",

@@ -88,7 +88,7 @@ struct Found {
     unfollowed: Option<Unfollowed>,
 }
 
-/// Says which session could have made what is there.
+/// Says why what is there may be a session's.
 pub type Makers<'a> = dyn Fn(&Spot) -> Option<String> + 'a;
 
 /// Answers for the prefixes of one grant in one root.
@@ -286,8 +286,7 @@ impl<'a> Resolver<'a> {
         let Some(spot) = Spot::at(view, &link.own, link.past) else {
             return Some("lies in a place that cannot be told".into());
         };
-        let session = makers(&spot)?;
-        Some(format!("could have been made by the session {session}"))
+        makers(&spot)
     }
 }
 
@@ -515,6 +514,7 @@ mod tests {
             point: b"/".into(),
             fstype: "ext4".into(),
             source: String::new(),
+            options: Vec::new(),
         }]);
         let nobody = |_: &Spot| None;
         let somebody = |_: &Spot| Some("agent-1".to_owned());

@@ -196,6 +196,11 @@ fn past(fd: &OwnedFd, stat: &FileStat, only_root: bool) -> Past {
     }
 }
 
+/// Of what is open; who else can change it is not asked.
+pub(super) fn past_of(fd: &OwnedFd) -> io::Result<Past> {
+    Ok(past(fd, &fstat(fd)?, false))
+}
+
 /// Not every filesystem knows it.
 fn born(fd: &OwnedFd) -> Option<Timestamp> {
     let file = File::from(fd.try_clone().ok()?);

@@ -1,6 +1,8 @@
 //! The mounts that a process sees, and which path counts for each filesystem.
 
+pub mod backing;
 mod escape;
+pub mod layers;
 pub mod names;
 pub mod namespace;
 pub mod parse;
@@ -9,6 +11,8 @@ pub mod sight;
 pub mod uuid;
 pub mod view;
 
+pub use backing::{Behind, behind};
+pub use layers::Layers;
 pub use names::{Names, Shown};
 pub use namespace::MountNamespace;
 pub use parse::{Mount, MountParseError, parse};

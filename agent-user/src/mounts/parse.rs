@@ -18,6 +18,8 @@ pub struct Mount {
     pub fstype: String,
     /// What was mounted, as whoever mounted it said: a device, a server's directory, a word.
     pub source: String,
+    /// What its filesystem was made with, as the kernel writes it: `rw,lowerdir=/a:/b`.
+    pub options: Vec<u8>,
 }
 
 impl Mount {
@@ -75,6 +77,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
         point,
         fstype: String::from_utf8_lossy(fstype).into(),
         source: String::from_utf8_lossy(&source).into(),
+        options: rest.next().unwrap_or_default().into(),
     })
 }
 
@@ -101,6 +104,7 @@ mod tests {
         assert_eq!(mounts[0].fstype, "sysfs");
         assert_eq!(mounts[1].source, "/dev/sda1");
         assert_eq!(mounts[1].dev, 8 << 20 | 1);
+        assert_eq!(mounts[1].options, b"rw,errors=continue");
         assert_eq!(mounts[1].root, b"/srv/my data");
         assert_eq!(mounts[1].point, b"/data");
         assert_eq!((mounts[1].id, mounts[1].parent), (36, 30));

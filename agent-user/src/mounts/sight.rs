@@ -160,6 +160,7 @@ mod tests {
             point: point.into(),
             fstype: fstype.into(),
             source: format!("source-{dev}"),
+            options: Vec::new(),
         }
     }
 

@@ -19,6 +19,39 @@ use super::Mount;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Uuid([u8; 16]);
 
+impl Uuid {
+    /// As `findmnt -no UUID` writes it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
+        let mut bytes = [0; 16];
+        if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Uuid {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            if [4, 6, 8, 10].contains(&at) {
+                out.write_str("-")?;
+            }
+            write!(out, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
 impl From<[u8; 16]> for Uuid {
     fn from(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -83,7 +116,28 @@ nix::ioctl_readwrite_bad!(
     OfExt4
 );
 
-/// Minimum kernel: 6.9 (`FS_IOC_GETFSUUID`), 6.0 for ext4 (`EXT4_IOC_GETFSUUID`).
+/// `struct btrfs_ioctl_fs_info_args`
+#[repr(C)]
+struct OfBtrfs {
+    max_id: u64,
+    devices: u64,
+    bytes: [u8; 16],
+    rest: [u8; 992],
+}
+
+/// `struct xfs_fsop_geom_v1`
+#[repr(C)]
+struct OfXfs {
+    sizes: [u32; 8],
+    blocks: [u64; 4],
+    bytes: [u8; 16],
+    rest: [u32; 7],
+}
+
+nix::ioctl_read!(get_uuid_of_btrfs, 0x94, 31, OfBtrfs);
+nix::ioctl_read!(get_uuid_of_xfs, b'X', 100, OfXfs);
+
+/// Minimum kernel: 6.9 (`FS_IOC_GETFSUUID`), 6.0 for ext4 (`EXT4_IOC_GETFSUUID`), any for btrfs and XFS.
 fn ask(directory: &OwnedFd) -> Option<Uuid> {
     const LENGTH: usize = 16;
     let mut generic = Generic {
@@ -103,13 +157,43 @@ fn ask(directory: &OwnedFd) -> Option<Uuid> {
     };
     // SAFETY: as above; `length` says how much room there is. Other filesystems do not know the call.
     let told = unsafe { get_uuid_of_ext4(fd, &raw mut of_ext4) };
-    (told.is_ok() && of_ext4.length as usize == LENGTH).then_some(Uuid(of_ext4.bytes))
+    if told.is_ok() {
+        return (of_ext4.length as usize == LENGTH).then_some(Uuid(of_ext4.bytes));
+    }
+    let mut of_btrfs = OfBtrfs {
+        max_id: 0,
+        devices: 0,
+        bytes: [0; LENGTH],
+        rest: [0; 992],
+    };
+    // SAFETY: as above, a live local of the size that is in the number of the call.
+    if unsafe { get_uuid_of_btrfs(fd, &raw mut of_btrfs) }.is_ok() {
+        return Some(Uuid(of_btrfs.bytes));
+    }
+    let mut of_xfs = OfXfs {
+        sizes: [0; 8],
+        blocks: [0; 4],
+        bytes: [0; LENGTH],
+        rest: [0; 7],
+    };
+    // SAFETY: as above.
+    let told = unsafe { get_uuid_of_xfs(fd, &raw mut of_xfs) };
+    told.is_ok().then_some(Uuid(of_xfs.bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mounts::{MountNamespace, parse};
+
+    #[test]
+    fn one_is_read_as_it_is_written() {
+        let text = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+        assert_eq!(Uuid::parse(text).unwrap().to_string(), text);
+        for wrong in ["", "1234-ABCD", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1fg"] {
+            assert_eq!(Uuid::parse(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn one_disk_has_one_and_a_filesystem_in_memory_none() {

@@ -72,6 +72,11 @@ impl MountView {
         self.mounts.iter()
     }
 
+    /// Every mount of this device, reached or not.
+    pub fn of_device(&self, dev: u32) -> impl Iterator<Item = &Mount> {
+        self.all.iter().filter(move |mount| mount.dev == dev)
+    }
+
     /// The mount on which `path` (absolute, without links) lies, and its path from the root of the
     /// filesystem.
     ///
@@ -150,6 +155,7 @@ mod tests {
             point: point.into(),
             fstype: "ext4".into(),
             source: "none".into(),
+            options: Vec::new(),
         }
     }
 

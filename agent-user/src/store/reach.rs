@@ -1,5 +1,7 @@
 //! What sessions could make and write: kept longer than the sessions, since what they made stays.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::params;
 
@@ -20,6 +22,9 @@ pub struct KeptReach {
     /// Numbers of those that have not.
     pub open: Vec<u32>,
 }
+
+/// The key of none: that it was asked which there are.
+const ASKED: &str = "";
 
 impl Store {
     /// Every reach that a session of this host ever had.
@@ -58,6 +63,26 @@ impl Store {
             }
         }
         Ok(kept)
+    }
+
+    /// Filesystems that were there before any session could make something, by their keys; `None` where that
+    /// was not asked yet.
+    pub fn filesystems(&self) -> Result<Option<BTreeSet<String>>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare("SELECT key FROM filesystems")?;
+        let keys = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let keys = keys.collect::<Result<BTreeSet<_>, _>>()?;
+        Ok(Some(keys).filter(|keys| keys.contains(ASKED)))
+    }
+
+    /// More of them.
+    pub fn add_filesystems(&self, keys: &BTreeSet<String>) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        for key in keys.iter().map(String::as_str).chain([ASKED]) {
+            transaction.execute("INSERT OR IGNORE INTO filesystems (key) VALUES (?1)", [key])?;
+        }
+        Ok(transaction.commit()?)
     }
 
     /// A session that began at `opened` has a reach; where another had the same, `known` is its id.
@@ -123,11 +148,21 @@ mod tests {
     use crate::{mounts::MountView, store::temporary};
 
     #[test]
+    fn that_there_was_no_disk_is_an_answer_too() {
+        let (_directory, store) = temporary();
+        assert_eq!(store.filesystems().unwrap(), None);
+        store.add_filesystems(&BTreeSet::new()).unwrap();
+        assert_eq!(store.filesystems().unwrap().unwrap().len(), 1);
+        store.add_filesystems(&["a".into()].into()).unwrap();
+        assert!(store.filesystems().unwrap().unwrap().contains("a"));
+    }
+
+    #[test]
     fn the_first_that_had_a_reach_opened_it() {
         let (_directory, store) = temporary();
         let source = Source::new("x", "version = 1\nname = \"x\"\n");
         let grant = load(source, &Inputs::default(), &shipped_includes).unwrap();
-        let reach = Reach::of(&grant, &[], &MountView::default(), None);
+        let reach = Reach::of(&grant, &[], &MountView::default(), None, None);
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         let open = |known, number, seconds| {
             let opened = store.open_reach(known, &reach, number, "x-1", at(seconds));

@@ -95,6 +95,9 @@ const STEPS: &[&str] = &[
     CREATE INDEX sessions_ended ON sessions (ended);
     CREATE INDEX events_removed ON events (session) WHERE verdict = 'removed';
 ",
+    "
+    CREATE TABLE filesystems (key TEXT PRIMARY KEY) WITHOUT ROWID;
+",
 ];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod daemon;
 pub(crate) mod events;
+pub(crate) mod fuse;
 pub(crate) mod giver;
 pub(crate) mod ground;
 pub(crate) mod inventory;

@@ -1,5 +1,7 @@
 //! What one session leaves for the next: links, grants and includes that it made.
 
+mod shown;
+
 use std::{fs, os::unix::fs::symlink, path::Path};
 
 use super::{Context, Single};
@@ -13,7 +15,7 @@ use crate::harness::{
 
 pub(crate) fn scenarios() -> Vec<Single> {
     let new = |name, run| Single::new("leavings", name, run).once();
-    vec![
+    let mut all = vec![
         // Before any session here could make links of the system.
         new(
             "links of a home directory keep nobody from starting",
@@ -47,7 +49,9 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "a working directory that a session replaced by a link is not granted",
             moved_workplace,
         ),
-    ]
+    ];
+    all.extend(shown::scenarios());
+    all
 }
 
 /// A directory of one scenario, without what an earlier run left.

@@ -68,6 +68,7 @@ mod tests {
             point: point.into(),
             fstype: "ext4".into(),
             source: "none".into(),
+            options: Vec::new(),
         };
         let view = MountView::new(&[mount(1, "/", "/"), mount(2, "/store/w", "/nonesuch")]);
         let path = Path::new("/nonesuch/a/b");
