@@ -27,6 +27,9 @@ pub(crate) struct Scope {
 /// Filesystems whose files are the kernel's own, and counted elsewhere.
 const KERNEL_TREES: [&str; 3] = ["/proc", "/sys", "/dev"];
 
+/// Where message queues are. Its own times and size tell only that somebody made or removed one.
+const QUEUES: &str = "/dev/mqueue";
+
 /// Kernel settings that count or measure, or are drawn anew.
 const VOLATILE: [&str; 18] = [
     "aio-nr",
@@ -69,8 +72,8 @@ impl Inventory {
         Ok(taken)
     }
 
-    /// What is not as it was: gone, changed, or new. Processes and System V objects may be new: the
-    /// former come and go, and a session may make the latter.
+    /// What is not as it was: gone, changed, or new. Processes, System V objects and message queues may
+    /// be new: processes come and go, and a session may make objects of its own.
     pub(crate) fn differences(&self, later: &Self) -> Vec<String> {
         let none = BTreeMap::new();
         let mut found = Vec::new();
@@ -86,7 +89,9 @@ impl Inventory {
                     Some(_) => {}
                 }
             }
+            let is_queue = |name: &str| name.starts_with(QUEUES) && name.len() > QUEUES.len();
             let new = after.keys().filter(|name| !before.contains_key(*name));
+            let new = new.filter(|name| !is_queue(name));
             if !["process", "ipc"].contains(kind) {
                 found.extend(new.map(|name| format!("{kind} {name} is new")));
             }
@@ -123,7 +128,9 @@ fn walk(dir: &Path, scope: &Scope, files: &mut BTreeMap<String, String>) -> Chec
             continue;
         };
         // Terminals and the like are written by whoever uses them.
-        let times = if metadata.mode() & libc::S_IFMT == libc::S_IFCHR {
+        let is_terminal = metadata.mode() & libc::S_IFMT == libc::S_IFCHR;
+        let is_queues = path == Path::new(QUEUES);
+        let times = if is_terminal || is_queues {
             String::new()
         } else {
             format!(" {}.{:09}", metadata.ctime(), metadata.ctime_nsec())
@@ -133,7 +140,7 @@ fn walk(dir: &Path, scope: &Scope, files: &mut BTreeMap<String, String>) -> Chec
             metadata.mode(),
             metadata.uid(),
             metadata.gid(),
-            metadata.size(),
+            if is_queues { 0 } else { metadata.size() },
             metadata.nlink(),
             metadata.ino(),
         );
@@ -270,7 +277,9 @@ fn tables() -> Check<BTreeMap<String, String>> {
     Ok(found)
 }
 
-/// System V objects by kind, key and number; the session may make its own.
+/// System V objects by kind, key and number; the session may make its own. Of semaphores the values
+/// and who set them last, not the time of the last operation: the kernel moves it when a process ends
+/// whose operation with `SEM_UNDO` was refused (`exit_sem()`), for lack of a mode too.
 fn system_v() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for kind in ["shm", "sem", "msg"] {
@@ -278,10 +287,35 @@ fn system_v() -> BTreeMap<String, String> {
         for line in text.lines().skip(1) {
             let words = line.split_whitespace().collect::<Vec<_>>();
             let (name, state) = words.split_at(words.len().min(2));
-            found.insert(format!("{kind} {}", name.join(" ")), state.join(" "));
+            let mut state = state.join(" ");
+            if let (["sem", _, id], [mode, count, owners @ .., _operated, changed]) =
+                ([&[kind], name].concat().as_slice(), &words[name.len()..])
+            {
+                let values = semaphores(id, count);
+                state = format!("{mode} {count} {} {changed}: {values}", owners.join(" "));
+            }
+            found.insert(format!("{kind} {}", name.join(" ")), state);
         }
     }
     found
+}
+
+/// The values of a set, and which process changed each last.
+fn semaphores(id: &str, count: &str) -> String {
+    let id = id.parse().unwrap_or(-1);
+    let ask = |index: i32, what| {
+        // SAFETY: these two take no fourth argument.
+        unsafe { libc::semctl(id, index, what) }
+    };
+    let of = |index| {
+        format!(
+            "{} by {}",
+            ask(index, libc::GETVAL),
+            ask(index, libc::GETPID)
+        )
+    };
+    let all = (0..count.parse().unwrap_or(0)).map(of);
+    all.collect::<Vec<_>>().join(", ")
 }
 
 /// Every group outside `/bailiff`, with what its files that only a writer changes say.

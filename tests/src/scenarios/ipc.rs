@@ -48,6 +48,8 @@ def make():
 def attempt(shm, sem, msg, remove=True):
     buffer = ctypes.create_string_buffer(512)
     up = ctypes.byref(Operation(0, 1, 0))
+    up_until_exit = ctypes.byref(Operation(0, 1, 0o10000))
+    is_zero = ctypes.byref(Operation(0, 0, NOWAIT))
     acts = [
         ('shmget', lambda: libc.shmget(key, 4096, 0)),
         ('shmat', lambda: libc.shmat(shm, None, 0)),
@@ -57,7 +59,9 @@ def attempt(shm, sem, msg, remove=True):
         ('shm-lock', lambda: libc.shmctl(shm, LOCK, None)),
         ('semget', lambda: libc.semget(key, 1, 0)),
         ('semop', lambda: libc.semop(sem, up, 1)),
+        ('semop-undo', lambda: libc.semop(sem, up_until_exit, 1)),
         ('sem-value', lambda: libc.semctl(sem, 0, 16, 7)),
+        ('semop-wait', lambda: libc.semop(sem, is_zero, 1)),
         ('sem-stat', lambda: libc.semctl(sem, 0, STAT, buffer)),
         ('msgget', lambda: libc.msgget(key, 0)),
         ('msgsnd', lambda: libc.msgsnd(msg, message(b'x'), 32, NOWAIT)),
@@ -124,8 +128,8 @@ const UNTOUCHED: &str = "shm mark\nsem 0\nmsg mark ENOMSG\nmq done";
 fn refused(shell: &mut Shell, key: u32, ids: &str) -> Check {
     let said = inside(shell, &format!("try {key} {ids}"))?;
     let refused = |line: &String| line.ends_with(" EACCES") || line.ends_with(" EPERM");
-    ensure(said.len() == 20 && said.iter().all(refused), || {
-        format!("expected 20 refusals, saw {said:?}")
+    ensure(said.len() == 22 && said.iter().all(refused), || {
+        format!("expected 22 refusals, saw {said:?}")
     })?;
     let now = outside(&format!("look {key} {ids}"))?;
     ensure(now == UNTOUCHED, || {

@@ -14,8 +14,11 @@ use super::{Context, Single};
 use crate::{
     acts::random_calls::ROUND,
     harness::{
-        Check, Doing, ensure,
+        Check, Doing,
+        daemon::BAILIFF,
+        ensure,
         inventory::{Inventory, Scope},
+        members,
         process::{self, Background},
         session::Launch,
     },
@@ -93,7 +96,7 @@ fn random_calls(_: &mut Context) -> Check {
     weather(|launch| {
         let begun = Instant::now();
         let mut rounds = 0;
-        // `kill(-1)` ends the whole session: another one goes on. A slow machine takes longer.
+        // `kill(-1)` ends or stops the whole session: another one goes on. A slow machine takes longer.
         for more in 0..40 {
             let left = seconds.saturating_sub(begun.elapsed().as_secs());
             if left == 0 && rounds > ENOUGH {
@@ -101,7 +104,7 @@ fn random_calls(_: &mut Context) -> Check {
             }
             let left = left.max(5);
             let patience = Duration::from_secs(seconds * 3 + 60);
-            let said = finish(launch, &words(left, more), patience)?;
+            let said = finish(launch, &words(left, more), patience, SILENCE)?;
             rounds += said.lines().filter(|line| *line == ROUND).count();
         }
         ensure(rounds > ENOUGH, || {
@@ -122,7 +125,8 @@ fn stress_ng(_: &mut Context) -> Check {
             );
             let words = ["bash", "-c", &script].map(str::to_owned);
             // Most stressors fail in part, since they are refused: no exit code is wanted.
-            finish(launch, &words, Duration::from_secs(3600))?;
+            let patience = Duration::from_secs(3600);
+            finish(launch, &words, patience, patience)?;
             println!("     class {class}: {:.0} s", begun.elapsed().as_secs_f64());
         }
         Ok(())
@@ -189,18 +193,35 @@ fn clear() -> Check {
     process::shell(&format!("ipcrm --all; umount -l {BASE}")).map(drop)
 }
 
-/// Runs a command in a session to its end, in at most `patience`.
-fn finish(launch: &Launch, words: &[String], patience: Duration) -> Check<String> {
+/// A round of random calls takes three seconds at most, on an idle processor.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Runs a command in a session to its end, in at most `patience`. A session that says nothing for
+/// `silence` has stopped itself, and is ended.
+fn finish(
+    launch: &Launch,
+    words: &[String],
+    patience: Duration,
+    silence: Duration,
+) -> Check<String> {
     let log = format!("{WORK}/session.log");
     let file = fs::File::create(&log).doing("make a log")?;
     let copy = file.try_clone().doing("make a log")?;
     let mut command = launch.command(words);
     let mut session = Background::start(command.stdout(Stdio::from(file)).stderr(copy))?;
     let until = Instant::now() + patience;
+    let (mut spoke, mut length) = (Instant::now(), 0);
     while session.child.try_wait().doing("wait")?.is_none() {
         ensure(Instant::now() < until, || {
             format!("the session did not end within {patience:?}")
         })?;
+        let now = fs::metadata(&log).doing("look at the log")?.len();
+        if now != length {
+            (spoke, length) = (Instant::now(), now);
+        } else if spoke.elapsed() > silence {
+            end_stopped()?;
+            spoke = Instant::now();
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
     // The session may have made it as long as it likes.
@@ -210,6 +231,21 @@ fn finish(launch: &Launch, words: &[String], patience: Duration) -> Check<String
         .read_to_end(&mut bytes)
         .doing("read the log")?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Ends the session whose processes are stopped.
+fn end_stopped() -> Check {
+    let all = members::all()?;
+    let of = |member: &&members::Member| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", member.pid)).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        state.is_some_and(|rest| rest.starts_with('T'))
+    };
+    let Some(name) = all.iter().find(of).and_then(|found| found.session.clone()) else {
+        return Err(format!("a session hangs that is not stopped: {all:?}"));
+    };
+    println!("     {name} stopped itself");
+    process::must(&[BAILIFF, "stop", &name]).map(drop)
 }
 
 /// Somebody outside who works on: forks, files, a connection to himself.

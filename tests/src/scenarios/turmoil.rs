@@ -216,6 +216,8 @@ fn rounds(
     let at_last = begun + Duration::from_secs(seconds.max(90));
     let movers = processes.iter().filter(|(kind, _)| *kind == "comes");
     let movers = movers.map(|(_, process)| process.pid()).collect::<Vec<_>>();
+    // Of scenarios before, whose sessions the store may not know.
+    let before = members::all()?;
     let mut rounds = 0;
     while Instant::now() < until || (rounds < ENOUGH && Instant::now() < at_last) {
         board.phase.fetch_add(1, SeqCst);
@@ -231,11 +233,9 @@ fn rounds(
         board.phase.fetch_add(1, SeqCst);
         let left = members::all()?;
         let in_storm = left.iter().find(|member| {
-            // Others may have sessions that the store does not know.
             member.command == "driver"
-                && member.session.as_deref().is_some_and(|session| {
-                    session.starts_with("storm") || session.starts_with("session-")
-                })
+                && member.session.is_some()
+                && !before.iter().any(|other| other.session == member.session)
         });
         ensure(in_storm.is_none(), || {
             format!("after an untag somebody has its label: {in_storm:?}")
