@@ -2,7 +2,9 @@
 //! the foreground, stops what is in it. Row 90 of the catalogue.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
     process::{Command, Stdio},
 };
 
@@ -11,8 +13,11 @@ use super::{
     lifecycle::{scene, tag_words},
 };
 use crate::harness::{
-    Check, Doing, ensure, events,
-    process::{self, Background},
+    Check, Doing,
+    daemon::BAILIFF,
+    ensure, events, members,
+    process::{self, Background, eventually},
+    session::Launch,
 };
 
 pub(crate) fn scenarios() -> Vec<Single> {
@@ -23,7 +28,67 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "a session controls the jobs of a terminal that it leads",
             leader,
         ),
+        new(
+            "a session that stopped itself can be continued or ended, and its runner ends with it",
+            stopped,
+        )
+        .once(),
     ]
+}
+
+/// Without a terminal, where nobody would wake `bailiff run`. With one: `terminals: …`.
+fn stopped(_: &mut Context) -> Check {
+    let stop = ["sh", "-c", "echo $BAILIFF_SESSION; kill -STOP $$; exit 7"];
+    let grant = "/etc/bailiff/grants/stopped.toml";
+    fs::write(
+        grant,
+        "version = 1\nname = \"stopped\"\ninclude = [\"base\"]\n",
+    )
+    .doing("write the grant")?;
+    for (what, expected) in [("continued", 7), ("ended", 128 + libc::SIGKILL)] {
+        let mut command = Launch::grant(grant).command(&stop);
+        // SAFETY: a call that takes nothing from this process.
+        unsafe {
+            command.pre_exec(|| {
+                libc::setsid();
+                Ok(())
+            });
+        }
+        let mut runner = Background::start(command.stdout(Stdio::piped()))?;
+        let output = runner.child.stdout.take().ok_or("no output")?;
+        let mut session = String::new();
+        BufReader::new(output)
+            .read_line(&mut session)
+            .doing("read the session's name")?;
+        let session = session.trim();
+        let mut shell = 0;
+        eventually("the session has stopped", 30, || {
+            let all = members::all().unwrap_or_default();
+            let found = all.iter().find(|member| {
+                let stat = fs::read_to_string(format!("/proc/{}/stat", member.pid));
+                member.session.as_deref() == Some(session)
+                    && stat.is_ok_and(|stat| stat.contains(") T "))
+            });
+            shell = found.map_or(0, |member| member.pid);
+            shell != 0
+        })?;
+        match what {
+            // As somebody outside does it.
+            "continued" => process::must(&["kill", "-CONT", &shell.to_string()])?,
+            _ => process::must(&[BAILIFF, "stop", session])?,
+        };
+        let mut code = None;
+        let ended = eventually("`bailiff run` has ended", 30, || {
+            code = runner.child.try_wait().ok().flatten();
+            code.is_some()
+        });
+        ended.map_err(|error| format!("{what}: {error}"))?;
+        let code = code.and_then(|status| status.code());
+        ensure(code == Some(expected), || {
+            format!("{what}: expected exit code {expected}, saw {code:?}")
+        })?;
+    }
+    Ok(())
 }
 
 /// A terminal's session with a job in the background. Its leader, or another process of it, then tries to

@@ -2,10 +2,11 @@
 //!
 //! Where the command has no terminal of its own ([`super::terminal`]):
 //! Parent and command share a process group, so what the terminal sends reaches both. What
-//! someone sends to the parent alone is passed on. When the command stops, the parent stops too,
-//! so that the shell sees its job stopped.
+//! someone sends to the parent alone is passed on. When the command stops, the parent of a terminal's job
+//! stops too, so that the shell sees its job stopped. Without a terminal nobody would wake it, and a command
+//! that stopped itself and is then ended would leave it waiting for ever.
 
-use std::{io, mem::MaybeUninit};
+use std::{fs::File, io, mem::MaybeUninit};
 
 use nix::{
     errno::Errno,
@@ -35,6 +36,11 @@ pub(super) struct Blocked {
     set: SigSet,
 }
 
+/// Whether this process has a terminal from which it can be woken.
+fn is_job() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
 impl Blocked {
     pub(super) fn new() -> io::Result<Self> {
         let mut set = SigSet::from_iter(PASSED_ON);
@@ -55,7 +61,7 @@ impl Blocked {
             match waitpid(child, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
                 Ok(WaitStatus::Exited(_, code)) => return Ok(code as u8),
                 Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(128 + signal as u8),
-                Ok(WaitStatus::Stopped(..)) => {
+                Ok(WaitStatus::Stopped(..)) if is_job() => {
                     raise(Signal::SIGSTOP)?;
                     let _ = kill(child, Signal::SIGCONT);
                     continue;
