@@ -37,6 +37,9 @@ pub const MAX_IPC_OBJECTS: usize = 1 << 16;
 /// Port ranges that one network prefix can hold.
 pub const MAX_NET_ENTRIES: usize = 16;
 
+/// Kinds of numbers of which the kernel side keeps the last that was given.
+pub const NOTED_NUMBERS: usize = 3;
+
 const _: () = assert!(IMAGE_WORDS.is_power_of_two());
 const _: () = assert!(MAX_SESSIONS.is_power_of_two());
 const _: () = assert!(MAX_RULES.is_power_of_two());

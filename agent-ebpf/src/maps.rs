@@ -7,7 +7,7 @@ use agent_abi::{
     census::{Census, Settling},
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
-    limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS},
+    limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, NOTED_NUMBERS},
     net::{NetEntries, NetKey},
     share::{ACCOUNTS, EVENTS_BYTES, NOTICES_BYTES, Share},
     superblock::Superblock,
@@ -256,7 +256,7 @@ pub static OBJECTS: HashMap<u64, Label, MAX_IPC_OBJECTS, { BPF_F_NO_PREALLOC as 
     HashMap::new();
 
 #[btf_map]
-pub static NUMBERS: Array<u32, 1> = Array::new();
+pub static NUMBERS: Array<u32, NOTED_NUMBERS> = Array::new();
 
 #[btf_map]
 pub static JOBS: Array<Jobs, MAX_SESSIONS> = Array::new();

@@ -38,4 +38,7 @@ pub struct StoreStatus {
     pub dropped: u64,
     /// The last write failed like this, and is being tried again.
     pub error: Option<String>,
+    /// Bytes that its filesystem has left.
+    #[serde(default)]
+    pub room: Option<u64>,
 }

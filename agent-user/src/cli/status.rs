@@ -1,6 +1,6 @@
 //! `bailiff status`
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
@@ -11,7 +11,7 @@ use super::{
     ps::what_runs,
 };
 use crate::{
-    api::{EnvironmentState, Session, Status},
+    api::{EnvironmentState, Session, Status, StoreStatus},
     client::{Client, ClientError},
     clock::short_duration,
     kernel::Enforcement,
@@ -181,5 +181,71 @@ fn daemon_lines(status: &Status) -> String {
         ("sessions", status.sessions.to_string()),
         ("store", store),
         ("events lost", lost),
-    ])
+    ]) + &store_warning(&status.store, status.waiting_in_kernel)
+}
+
+/// Bytes that a disk has left when it is time to say so.
+const LITTLE_ROOM: u64 = 64 << 20;
+
+/// What to do about a store that cannot be written, or soon will not be.
+fn store_warning(store: &StoreStatus, waiting: u64) -> String {
+    let directory = Path::new(&store.path).parent().unwrap_or(Path::new("/"));
+    let directory = escape(&directory.to_string_lossy()).into_owned();
+    let room = store.room.filter(|room| *room < LITTLE_ROOM);
+    let left = room.map_or_else(String::new, |room| {
+        format!(" ({} KiB are left there)", room / 1024)
+    });
+    let text = match (&store.error, room) {
+        (Some(error), _) => format!(
+            "NOT RECORDING: {}\n\
+             Sessions that run stay limited. Their events wait in the kernel ({} KiB now); what finds no \
+             room there is counted, and told as lost. No session starts meanwhile.\n\
+             Free some space on the filesystem of {directory}{left}, or move what fills it: recording goes \
+             on by itself. `bailiff daemon --keep-days` and `--keep-megabytes` say how much is kept.\n",
+            escape(error),
+            waiting.div_ceil(1024)
+        ),
+        (None, Some(_)) => format!(
+            "THE DISK IS NEARLY FULL: {directory}{left}\n\
+             When it is full, events are not recorded and no session starts. Free some space.\n"
+        ),
+        (None, None) => return String::new(),
+    };
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    format!("\n{}\n{rest}", paint(first, BAD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_without_room_is_told_with_what_to_do() {
+        let told = |error: Option<&str>, room| {
+            let store = StoreStatus {
+                path: "/var/lib/bailiff/bailiff.db".into(),
+                error: error.map(str::to_owned),
+                room,
+                ..StoreStatus::default()
+            };
+            anstream::adapter::strip_str(&store_warning(&store, 2048)).to_string()
+        };
+        assert_eq!(told(None, Some(LITTLE_ROOM)), "");
+        assert_eq!(told(None, None), "");
+        let nearly = told(None, Some(4096));
+        assert!(
+            nearly.contains("NEARLY FULL: /var/lib/bailiff (4 KiB"),
+            "{nearly}"
+        );
+        let full = told(Some("database or disk is full"), Some(0));
+        for words in [
+            "NOT RECORDING: database",
+            "2 KiB now",
+            "Free some space",
+            "(0 KiB",
+        ] {
+            assert!(full.contains(words), "{words}: {full}");
+        }
+        assert!(told(Some("disk I/O error"), None).contains("NOT RECORDING: disk"));
+    }
 }

@@ -18,15 +18,27 @@ impl Daemon {
     /// Finds the sessions that are still in force, and goes on with them. Nothing that the
     /// kernel enforces is interrupted.
     pub(super) async fn adopt(self: &Arc<Self>) -> Result<Vec<Owed>, StoreError> {
-        let rebooted = self.store.end_earlier_boots(&self.boot_id)?;
-        if rebooted > 0 {
-            tracing::info!("{rebooted} sessions ended when the host was restarted");
+        match self.store.end_earlier_boots(&self.boot_id) {
+            Ok(0) => {}
+            Ok(rebooted) => {
+                tracing::info!("{rebooted} sessions ended when the host was restarted");
+            }
+            // Said again below, until it is written down.
+            Err(error) if error.may_pass() => tracing::warn!("{error}"),
+            Err(error) => return Err(error),
         }
         let installed = self.kernel().installed().unwrap_or_else(|error| {
             tracing::error!("what is in force cannot be read: {error}");
             Vec::new()
         });
-        let mut rows = self.store.live_sessions()?;
+        let (mut rows, rebooted) = self
+            .store
+            .live_sessions()?
+            .into_iter()
+            .partition::<Vec<_>, _>(|row| row.boot_id == self.boot_id);
+        for row in rebooted {
+            self.bury(row.number, EndCause::Reboot, Vec::new());
+        }
         let mut owed = Vec::new();
         for (slot, header) in &installed {
             let known = rows.iter().position(|row| holds(row, *slot, header));

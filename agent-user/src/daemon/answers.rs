@@ -232,6 +232,7 @@ impl Daemon {
             .blocking(|daemon| daemon.store.stats(jiff::Timestamp::UNIX_EPOCH))
             .await
             .unwrap_or_default();
+        let room = self.blocking(|daemon| daemon.store.room()).await;
         let writer = self.writer.status();
         Ok(Status {
             schema: SCHEMA,
@@ -255,6 +256,7 @@ impl Daemon {
                 queued: writer.queued,
                 dropped: writer.dropped,
                 error: writer.error,
+                room,
             },
         })
     }

@@ -40,6 +40,18 @@ impl Daemon {
         }
     }
 
+    /// # Errors
+    /// Nothing that a session did now could be written down, nor that there is one.
+    pub(super) fn must_record(&self) -> Result<(), RequestError> {
+        match self.writer.status().error {
+            None => Ok(()),
+            Some(error) => Err(RequestError::NotRecorded(format!(
+                "no session starts, since it could not be recorded: {error}; `bailiff status` tells \
+                 when it can be again"
+            ))),
+        }
+    }
+
     /// Looks again and again, for ever.
     pub(super) async fn watch_enforcement(self: Arc<Self>) {
         let mut ticks = interval(LOOK);

@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use super::numbers;
 use crate::store::{Counter, Store, StoreError};
 
 /// Numbers that are reserved at a time, so that the store is not asked for each image.
@@ -32,14 +33,21 @@ impl Epochs {
     }
 
     fn in_blocks(store: &Store, floor: u32, block: u32) -> Result<Self, StoreError> {
+        let first = numbers::reserve(store, Counter::Epoch, floor, block)?;
         let left = Left {
-            block: reserve(store, floor, block)?,
+            block: first..first.saturating_add(block),
             following: None,
         };
         Ok(Self {
             block,
             left: Mutex::new(left),
         })
+    }
+
+    /// What the kernel side is to note: where the disk is full, the store does not know these.
+    pub(super) fn last_reserved(&self) -> u32 {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.block.end.saturating_sub(1)
     }
 
     /// The next one.

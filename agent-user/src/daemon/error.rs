@@ -30,6 +30,9 @@ pub(super) enum RequestError {
     /// What limits sessions is not there.
     #[error("{0}")]
     NotEnforced(String),
+    /// Nothing can be written down.
+    #[error("{0}")]
+    NotRecorded(String),
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
@@ -48,6 +51,7 @@ impl RequestError {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::NotEnforced(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-enforced"),
+            Self::NotRecorded(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-recorded"),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
             Self::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
             Self::Kernel(_) => (StatusCode::INTERNAL_SERVER_ERROR, "kernel"),

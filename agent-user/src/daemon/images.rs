@@ -172,7 +172,7 @@ impl Daemon {
     fn number(&self, devices: &BTreeSet<u32>, table: &mut Superblocks) -> Result<(), RequestError> {
         if table.instances_left() < devices.len() {
             let floor = table.highest_instance();
-            let first = self.store.reserve(Counter::Filesystem, floor, INSTANCES)?;
+            let first = self.reserve(Counter::Filesystem, floor, INSTANCES)?;
             table.take_instances(first..first.saturating_add(INSTANCES));
         }
         let mut kernel = self.kernel();

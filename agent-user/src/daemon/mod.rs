@@ -12,6 +12,7 @@ mod labels;
 mod lifecycle;
 mod members;
 mod notices;
+mod numbers;
 mod owed;
 mod patient;
 mod peer;

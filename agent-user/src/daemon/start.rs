@@ -37,6 +37,7 @@ impl Daemon {
         peer: &Peer,
     ) -> Result<Arc<Live>, RequestError> {
         self.must_enforce()?;
+        self.must_record()?;
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
         let place = self.place(&request.target, caller)?;
         let (view, sight) = {
@@ -174,14 +175,14 @@ impl Daemon {
         // Also of sessions that the store does not know, if it was lost.
         let (installed, last) = {
             let kernel = self.kernel();
-            (kernel.installed()?, kernel.last_number()?)
+            (kernel.installed()?, kernel.last_number(Counter::Session)?)
         };
         let generations = installed.iter().map(|(_, header)| header.generation);
         let floor = generations.chain([last]).max().unwrap_or(0);
         let number = self
             .blocking(move |daemon| daemon.store.next(Counter::Session, floor))
             .await?;
-        self.kernel().note_number(number)?;
+        self.kernel().note_number(Counter::Session, number)?;
         let name = format!("{}-{number}", file_name(&prepared.name));
         let Seen { place, view, sight } = seen;
         let own_cgroup = place.cgroup.is_none();

@@ -37,7 +37,7 @@ use crate::{
     clock::boot_id,
     grants::OwnFiles,
     kernel::{Check, Kernel, Labels, diagnose},
-    store::{Retention, Store},
+    store::{Counter, Retention, Store},
 };
 
 /// What the command line says.
@@ -47,6 +47,10 @@ pub struct Settings {
     pub state: PathBuf,
     pub retention: Retention,
 }
+
+/// What holds while nothing can be written down.
+const UNRECORDED: &str = "Sessions that are in force stay limited, and their events wait in the \
+    kernel; no session starts until there is room, and then all goes on by itself";
 
 /// Runs the daemon until it is told to end.
 pub fn main(settings: &Settings) -> anyhow::Result<()> {
@@ -143,8 +147,10 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         .iter()
         .map(|(_, header)| header.epoch)
         .max()
-        .unwrap_or(0);
+        .unwrap_or(0)
+        .max(kernel.last_number(Counter::Epoch)?);
     let epochs = Epochs::reserve(&store, floor)?;
+    kernel.note_number(Counter::Epoch, epochs.last_reserved())?;
     let (drain, drains) = mpsc::channel(16);
     let boot_id = boot_id();
     let daemon = Arc::new(Daemon {
@@ -169,6 +175,9 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         boot_id,
         started: Timestamp::now(),
     });
+    if let Some(error) = daemon.writer.status().error {
+        tracing::error!("NOT RECORDING: {error}. {UNRECORDED}");
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     daemon

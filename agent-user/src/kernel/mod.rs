@@ -351,14 +351,18 @@ impl Kernel {
         self.terminals.set(&key, &owners)
     }
 
-    /// The last number that a session got, as far as the kernel side lives back.
-    pub fn last_number(&self) -> Result<u32, KernelError> {
-        Ok(self.numbers.get(&0)?.unwrap_or(0))
+    /// The last number of a kind that was given, as far as the kernel side lives back.
+    pub fn last_number(&self, counter: crate::store::Counter) -> Result<u32, KernelError> {
+        Ok(self.numbers.get(&(counter as u32))?.unwrap_or(0))
     }
 
-    pub fn note_number(&mut self, number: u32) -> Result<(), KernelError> {
-        let last = self.last_number()?.max(number);
-        self.numbers.set(&0, &last)
+    pub fn note_number(
+        &mut self,
+        counter: crate::store::Counter,
+        number: u32,
+    ) -> Result<(), KernelError> {
+        let last = self.last_number(counter)?.max(number);
+        self.numbers.set(&(counter as u32), &last)
     }
 
     /// Lets a session say which of its jobs is in the foreground of the terminal that was made for it:

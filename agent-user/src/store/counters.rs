@@ -4,19 +4,24 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Store, StoreError};
 
-/// What is counted.
+/// What is counted. The numbers are the keys of the kernel side's map of the last ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Counter {
     /// Sessions of this host; a label's generation.
-    Session,
+    Session = 0,
     /// Images put in force.
-    Epoch,
+    Epoch = 1,
     /// Filesystems that were told apart.
-    Filesystem,
+    Filesystem = 2,
 }
 
+const _: () = assert!((Counter::Filesystem as usize) < agent_abi::limits::NOTED_NUMBERS);
+
 impl Counter {
-    fn name(self) -> &'static str {
+    /// Under which name it is stored.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Session => "session",
             Self::Epoch => "epoch",

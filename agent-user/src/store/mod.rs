@@ -1,6 +1,7 @@
 //! What the daemon remembers: sessions, counters and events, in one SQLite file.
 
 mod counters;
+mod database;
 mod events;
 mod reach;
 mod retention;
@@ -12,13 +13,14 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use nix::sys::statvfs::statvfs;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 pub use counters::Counter;
+use database::{Database, Guard};
 pub use events::{Stats, ended_row, lost_row};
 pub use reach::KeptReach;
 pub use retention::Retention;
@@ -61,12 +63,12 @@ pub enum StoreError {
 
 /// The store; one connection for all but the event writer.
 pub struct Store {
-    path: PathBuf,
-    connection: Mutex<Connection>,
+    database: Arc<Database>,
 }
 
 impl Store {
-    /// Opens the store in `directory`, making both where they are not there.
+    /// Opens the store in `directory`, making both where they are not there. Where the disk is full,
+    /// what is stored is read, and each write fails until there is room.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Directory {
             path: directory.into(),
@@ -75,18 +77,30 @@ impl Store {
         fs::create_dir_all(directory).map_err(failed)?;
         // Paths and commands of every session are in here.
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        let path = directory.join("bailiff.db");
-        let mut connection = connect(&path)?;
-        schema::migrate(&mut connection, &path)?;
-        Ok(Self {
-            path,
-            connection: Mutex::new(connection),
-        })
+        Database::open(&directory.join("bailiff.db")).map(Self::of)
+    }
+
+    fn of(database: Database) -> Self {
+        Self {
+            database: Arc::new(database),
+        }
     }
 
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.database.path()
+    }
+
+    /// Bytes that the filesystem of the store has left; `None` where it does not say.
+    #[must_use]
+    pub fn room(&self) -> Option<u64> {
+        let found = statvfs(self.path()).ok()?;
+        // In memory without a bound there are none at all.
+        if found.blocks() == 0 {
+            return None;
+        }
+        // Root may use what is kept back from others.
+        Some(found.blocks_free() * found.fragment_size())
     }
 
     /// Starts the thread that writes events, and removes what is not kept any longer, in this boot.
@@ -95,42 +109,29 @@ impl Store {
         retention: Retention,
         boot_id: &str,
     ) -> Result<EventWriter, StoreError> {
-        EventWriter::start(connect(&self.path)?, retention, boot_id).map_err(StoreError::Thread)
+        EventWriter::start(Arc::clone(&self.database), retention, boot_id)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Guard<'_> {
+        self.database.lock()
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Open {
-        path: path.into(),
-        source,
-    };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection
-        .busy_timeout(Duration::from_secs(10))
-        .map_err(failed)?;
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; \
-             PRAGMA temp_store = MEMORY;",
-        )
-        .map_err(failed)?;
-    Ok(connection)
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 /// SQLite's message, and what to do where that is known.
 fn describe(error: &rusqlite::Error) -> String {
-    use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure,
+    };
     let remedy = match error.sqlite_error_code() {
         Some(DiskFull) => "the disk is full: free some space",
+        // Of its shared memory, which is a file.
+        Some(SystemIoFailure) if extended_code(error) == Some(SQLITE_IOERR_SHMSIZE) => {
+            "the disk is full: free some space"
+        }
         Some(ReadOnly) => "the filesystem or file is read-only",
         Some(CannotOpen) => "see whether the directory can be written",
         Some(DatabaseCorrupt | NotADatabase) => "the file is damaged: move it away",
@@ -166,6 +167,8 @@ fn plan_of(store: &Store, sql: &str, values: impl rusqlite::Params) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
 
     #[test]

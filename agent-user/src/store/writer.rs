@@ -2,9 +2,8 @@
 //! and reported.
 
 use std::{
-    io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
@@ -15,7 +14,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::{Retention, events, lost_row};
+use super::{Retention, StoreError, database::Database, events, lost_row};
 use crate::api::Event;
 
 /// Batches that may wait. One holds what the ring buffer had at one moment.
@@ -56,26 +55,41 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
+    /// Where the store cannot be written, it is tried again until it can be; nothing is to be read from
+    /// the kernel before.
+    ///
     /// # Errors
-    /// The system cannot start a thread.
+    /// The store will not be written ever, or the system cannot start a thread.
     pub(super) fn start(
-        connection: Connection,
+        database: Arc<Database>,
         retention: Retention,
         boot_id: &str,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(QUEUE);
         let (tell, written) = watch::channel(0);
         let shared = Arc::new(Shared::default());
-        let thread = Thread {
-            connection,
-            retention,
-            boot_id: boot_id.into(),
-            shared: Arc::clone(&shared),
-            tell,
+        let boot_id = boot_id.into();
+        let first = match database.writable() {
+            Err(error) if error.may_pass() => {
+                shared.failed(error.to_string());
+                None
+            }
+            connection => Some(connection?),
         };
-        thread::Builder::new()
-            .name("event-writer".into())
-            .spawn(move || thread.run(&jobs))?;
+        let thread_shared = Arc::clone(&shared);
+        let work = move || {
+            let connection = first.unwrap_or_else(|| wait_for(&database, &thread_shared));
+            let thread = Thread {
+                connection,
+                retention,
+                boot_id,
+                shared: thread_shared,
+                tell,
+            };
+            thread.run(&jobs);
+        };
+        let named = thread::Builder::new().name("event-writer".into());
+        named.spawn(work).map_err(StoreError::Thread)?;
         Ok(Self {
             queue,
             shared,
@@ -103,9 +117,7 @@ impl EventWriter {
     /// outlives the daemon, and what finds no room in it is counted for the session that sent it.
     #[must_use]
     pub fn wants_more(&self) -> bool {
-        let error = self.shared.error.lock();
-        self.shared.queued.load(Relaxed) < ENOUGH
-            && error.unwrap_or_else(PoisonError::into_inner).is_none()
+        self.shared.queued.load(Relaxed) < ENOUGH && self.shared.error().is_none()
     }
 
     /// Waits until everything queued so far is written, or `patience` is over.
@@ -127,12 +139,43 @@ impl EventWriter {
         WriterStatus {
             queued: self.shared.queued.load(Relaxed),
             dropped: self.shared.dropped.load(Relaxed),
-            error: self
-                .shared
-                .error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            error: self.shared.error().clone(),
+        }
+    }
+}
+
+impl Shared {
+    fn error(&self) -> MutexGuard<'_, Option<String>> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing can be written.
+    fn failed(&self, message: String) {
+        let mut error = self.error();
+        if error.is_none() {
+            tracing::error!("events cannot be recorded, trying again: {message}");
+        }
+        *error = Some(message);
+    }
+
+    /// What there was can be written.
+    fn succeeded(&self) {
+        if self.error().take().is_some() {
+            tracing::info!("events are being recorded again");
+        }
+    }
+}
+
+/// A connection, when there is room for what it writes.
+fn wait_for(database: &Database, shared: &Shared) -> Connection {
+    loop {
+        thread::sleep(RETRY);
+        match database.writable() {
+            Ok(connection) => {
+                shared.succeeded();
+                return connection;
+            }
+            Err(error) => shared.failed(error.to_string()),
         }
     }
 }
@@ -181,30 +224,14 @@ impl Thread {
     /// Writes a batch, and tries again until it is written.
     fn write(&mut self, batch: &[Event]) {
         loop {
-            let result = events::insert(&mut self.connection, batch);
-            let mut error = self
-                .shared
-                .error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            match result {
+            match events::insert(&mut self.connection, batch) {
                 Ok(()) => {
-                    if error.take().is_some() {
-                        tracing::info!("events are being recorded again");
-                    }
-                    drop(error);
+                    self.shared.succeeded();
                     self.tell.send_modify(|count| *count += batch.len() as u64);
                     return;
                 }
-                Err(failure) => {
-                    let message = super::describe(&failure);
-                    if error.is_none() {
-                        tracing::error!("events cannot be recorded, trying again: {message}");
-                    }
-                    *error = Some(message);
-                }
+                Err(failure) => self.shared.failed(super::describe(&failure)),
             }
-            drop(error);
             thread::sleep(RETRY);
         }
     }

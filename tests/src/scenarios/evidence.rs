@@ -54,6 +54,12 @@ pub(crate) fn scenarios() -> Vec<Single> {
         )
         .alone()
         .once(),
+        single(
+            "a daemon that starts on a full disk limits sessions, and records when there is room",
+            starts_full,
+        )
+        .alone()
+        .once(),
     ]
 }
 
@@ -591,9 +597,7 @@ fn full(_: &mut Context) -> Check {
         let count = UNSTORED.to_string();
         let (mut staying, stays, _) = waiting(launch, "stays", &["refuse", &count, "stay"])?;
         let (mut ending, ends, _) = waiting(launch, "ends", &["refuse", &count])?;
-        process::shell(&format!(
-            "dd if=/dev/zero of={state}/filler bs=4k 2>/dev/null || true"
-        ))?;
+        fill(state)?;
         go()?;
         eventually("all have been refused", 60, || {
             is_done("stays") && is_done("ends")
@@ -618,6 +622,72 @@ fn full(_: &mut Context) -> Check {
     });
     process::shell(&format!("umount -l {state}"))?;
     checked
+}
+
+fn fill(state: &str) -> Check {
+    process::shell(&format!(
+        "dd if=/dev/zero of={state}/filler bs=4k 2>/dev/null || true"
+    ))
+    .map(drop)
+}
+
+/// The earlier daemon was told to end, and has left nothing but the database; or was killed, and left its
+/// log too.
+fn starts_full(_: &mut Context) -> Check {
+    let state = "/run/scenarios/full-store";
+    for ending in [libc::SIGTERM, libc::SIGKILL] {
+        process::shell(&format!(
+            "mkdir -p {state} && mount -t tmpfs -o size=2m none {state}"
+        ))?;
+        let checked = on_ground("", |launch| starts_full_after(ending, state, launch));
+        process::shell(&format!("umount -l {state}"))?;
+        checked.map_err(|error| format!("after signal {ending}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn starts_full_after(ending: i32, state: &str, launch: &Launch) -> Check {
+    let mut daemon = Daemon::start_with(&["--state", state])?;
+    let count = UNSTORED.to_string();
+    let (mut staying, stays, _) = waiting(launch, "stays", &["refuse", &count, "stay"])?;
+    let (mut leaving, leaves, _) = waiting(launch, "leaves", &["refuse", &count])?;
+    signal(daemon.pid(), ending);
+    eventually("the daemon has ended", 30, || daemon.has_ended())?;
+    fill(state)?;
+    let _daemon = Daemon::start_with(&["--state", state])?;
+    let status =
+        || process::must(&[BAILIFF, "status"]).map_or_else(|_| String::new(), |said| said.stdout);
+    let said = status();
+    ensure(
+        said.contains("NOT RECORDING") && said.contains("Free some space"),
+        || format!("expected to be told what to do, saw {said}"),
+    )?;
+    // All of it is what the kernel refused.
+    go()?;
+    eventually("all have been refused", 60, || {
+        is_done("stays") && is_done("leaves")
+    })?;
+    leaving.child.wait().doing("wait for the session")?;
+    eventually("the session that ended is no longer there", 30, || {
+        process::must(&[BAILIFF, "ps"])
+            .is_ok_and(|said| said.stdout.contains(&stays) && !said.stdout.contains(&leaves))
+    })?;
+    let more = launch.run(&["true"])?;
+    ensure(
+        more.code != 0 && more.stderr.contains("could not be recorded"),
+        || format!("expected that no session starts, saw {}", more.tail()),
+    )?;
+    process::shell(&format!("rm {state}/filler"))?;
+    eventually("the daemon records again", 30, || {
+        !status().contains("NOT RECORDING")
+    })?;
+    balanced(&stays)?;
+    balanced(&leaves)?;
+    let more = launch.run(&["true"])?;
+    ensure(!more.stderr.contains("recorded"), || more.tail())?;
+    fs::write(format!("{BASE}/open/leave"), "").doing("let it end")?;
+    staying.child.wait().doing("wait for the session")?;
+    balanced(&stays)
 }
 
 /// Each refusal of a session is stored or told as lost, in the end.
