@@ -45,6 +45,10 @@ pub(crate) struct Verdict {
     pub(crate) error: Option<String>,
 }
 
+/// 6.1 waits for a grace period at each change of a map of maps, which takes up to a second on emulated
+/// processors: with this a session starts in 3 s there instead of 8.
+const SHORT_GRACE_PERIODS: &str = "rcupdate.rcu_expedited=1";
+
 /// Runs the scenarios, their output shown line by line after `prefix`.
 pub(crate) fn run(
     kernel: Kernel,
@@ -56,6 +60,7 @@ pub(crate) fn run(
         .root(plan.root)
         .install(&programs.bailiff)
         .copy(&programs.scenarios, SCENARIOS)
+        .append(SHORT_GRACE_PERIODS)
         .timeout(Some(plan.timeout))
         .output(Output::Lines(prefix.to_owned()));
     for words in &plan.append {
