@@ -15,10 +15,10 @@ pub(super) struct DaemonArgs {
     /// Where sessions and events are kept.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
     state: PathBuf,
-    /// Days for which events are kept.
+    /// Days for which events, and sessions that have ended, are kept.
     #[arg(long, value_name = "DAYS", default_value_t = Retention::default().days)]
     keep_days: u32,
-    /// Megabytes that events may take; the oldest go first.
+    /// Megabytes that events and ended sessions may take together; the oldest go first.
     #[arg(long, value_name = "MB", default_value_t = Retention::default().megabytes)]
     keep_megabytes: u32,
 }
