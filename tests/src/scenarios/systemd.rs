@@ -42,7 +42,7 @@ fn shipped_unit(_: &mut Context) -> Check {
             .map_or_else(|error| error.to_string(), |ended| ended.stdout)
     };
     ensure(started.code == 0, || {
-        format!("it did not start: {}", journal())
+        format!("it did not start: {}; {}", started.tail(), journal())
     })?;
     let said = journal();
     let tried = said.split("self-test: ").nth(1).unwrap_or_default();
