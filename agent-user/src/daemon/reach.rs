@@ -252,6 +252,20 @@ impl Daemon {
         Ok(())
     }
 
+    /// [`Self::note_disks`] at the start. What a full disk does not take then is written before the first
+    /// session; where one could make something already, disks that come meanwhile would pass for older ones.
+    pub(super) fn note_first_disks(&self) -> Result<(), RequestError> {
+        match self.note_disks(None) {
+            Err(RequestError::Store(error))
+                if error.may_pass() && self.reaches().first().is_none() =>
+            {
+                tracing::warn!("which disks there are is not written down yet: {error}");
+                Ok(())
+            }
+            noted => noted,
+        }
+    }
+
     /// Writes down what a session can make, before it can; it began at `opened`.
     pub(super) fn open_reach(
         &self,

@@ -181,7 +181,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     daemon
-        .blocking(|daemon| daemon.note_disks(None))
+        .blocking(Daemon::note_first_disks)
         .await
         .context("cannot write down which disks there are")?;
     let owed = daemon.adopt().await?;

@@ -638,15 +638,53 @@ fn fill(state: &str) -> Check {
 /// log too.
 fn starts_full(_: &mut Context) -> Check {
     let state = "/run/scenarios/full-store";
-    for ending in [libc::SIGTERM, libc::SIGKILL] {
+    type Way = fn(&str, &Launch) -> Check;
+    let ways: [(&str, Way); 3] = [
+        ("SIGTERM", |state, launch| {
+            starts_full_after(libc::SIGTERM, state, launch)
+        }),
+        ("SIGKILL", |state, launch| {
+            starts_full_after(libc::SIGKILL, state, launch)
+        }),
+        ("no session yet", starts_full_unused),
+    ];
+    for (way, run) in ways {
         process::shell(&format!(
             "mkdir -p {state} && mount -t tmpfs -o {STORE_SIZE} none {state}"
         ))?;
-        let checked = on_ground("", |launch| starts_full_after(ending, state, launch));
+        let checked = on_ground("", |launch| run(state, launch));
         process::shell(&format!("umount -l {state}"))?;
-        checked.map_err(|error| format!("after signal {ending}: {error}; {}", Daemon::log()))?;
+        checked.map_err(|error| format!("after {way}: {error}; {}", Daemon::log()))?;
     }
     Ok(())
+}
+
+/// A disk came and was not written down; sessions start when there is room.
+fn starts_full_unused(state: &str, launch: &Launch) -> Check {
+    let mut daemon = Daemon::start_with(&["--state", state])?;
+    signal(daemon.pid(), libc::SIGTERM);
+    eventually("the daemon has ended", 30, || daemon.has_ended())?;
+    fill(state)?;
+    // The identifier of a disk is new: it has to be written down.
+    let disk = format!("{BASE}/disk");
+    process::shell(&format!(
+        "truncate -s 8M {disk}.image && mkfs.ext4 -q {disk}.image && mkdir {disk} && mount {disk}.image {disk}"
+    ))?;
+    let checked = starts_full_with_disk(state, launch);
+    process::shell(&format!("umount {disk}"))?;
+    checked
+}
+
+fn starts_full_with_disk(state: &str, launch: &Launch) -> Check {
+    let _daemon = Daemon::start_with(&["--state", state])?;
+    let more = launch.run(&["true"])?;
+    ensure(more.code != 0, || "a session started".into())?;
+    process::shell(&format!("rm {state}/filler"))?;
+    eventually("a session starts", 30, || {
+        launch
+            .run(&[&format!("{BASE}/run/driver"), "truncate-input"])
+            .is_ok_and(|ended| ended.code == 0)
+    })
 }
 
 fn starts_full_after(ending: i32, state: &str, launch: &Launch) -> Check {
