@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    marker::PhantomData,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     time::Duration,
@@ -20,7 +21,10 @@ use nix::sys::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
-use crate::api::Failure;
+use crate::api::{
+    Failure,
+    routes::{Get, Place, Post},
+};
 
 /// Seconds for the daemon to accept a connection.
 const CONNECT_WAIT: i64 = 60;
@@ -43,6 +47,8 @@ pub enum ClientError {
         "the daemon's answer cannot be read: {0}; do command and daemon have the same version?"
     )]
     Garbled(String),
+    #[error("the request cannot be written: {0}")]
+    Unsaid(String),
     #[error("{}", .0.error)]
     Refused(Failure),
 }
@@ -83,27 +89,31 @@ impl Client {
         &self.socket
     }
 
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.call(Method::GET, path, Bytes::new()).await
+    pub async fn get<A: DeserializeOwned>(&self, place: &Place<Get, A>) -> Result<A, ClientError> {
+        self.call(Method::GET, place.path(), Bytes::new()).await
     }
 
-    pub async fn post<T: DeserializeOwned>(
+    pub async fn post<B: Serialize, A: DeserializeOwned>(
         &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<T, ClientError> {
+        place: &Place<Post<B>, A>,
+        body: &B,
+    ) -> Result<A, ClientError> {
         let body =
-            serde_json::to_vec(body).map_err(|error| ClientError::Garbled(error.to_string()))?;
-        self.call(Method::POST, path, body.into()).await
+            serde_json::to_vec(body).map_err(|error| ClientError::Unsaid(error.to_string()))?;
+        self.call(Method::POST, place.path(), body.into()).await
     }
 
     /// The data of server-sent events, one JSON document each.
-    pub async fn stream(&self, path: &str) -> Result<DocumentStream, ClientError> {
-        let response = self.send(Method::GET, path, Bytes::new()).await?;
+    pub async fn stream<A: DeserializeOwned>(
+        &self,
+        place: &Place<Get, A>,
+    ) -> Result<DocumentStream<A>, ClientError> {
+        let response = self.send(Method::GET, place.path(), Bytes::new()).await?;
         let response = accepted(response).await?;
         Ok(DocumentStream {
             body: response.into_body(),
             buffer: Vec::new(),
+            documents: PhantomData,
         })
     }
 
@@ -214,19 +224,26 @@ async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, Cl
     }
 }
 
+impl From<serde_urlencoded::ser::Error> for ClientError {
+    fn from(error: serde_urlencoded::ser::Error) -> Self {
+        Self::Unsaid(error.to_string())
+    }
+}
+
 fn broken(error: impl std::fmt::Display) -> ClientError {
     ClientError::Broken(error.to_string())
 }
 
 /// A response that goes on.
-pub struct DocumentStream {
+pub struct DocumentStream<A> {
     body: Incoming,
     buffer: Vec<u8>,
+    documents: PhantomData<fn() -> A>,
 }
 
-impl DocumentStream {
+impl<A: DeserializeOwned> DocumentStream<A> {
     /// The next document; `None` when the daemon ends the stream.
-    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<A>, ClientError> {
         loop {
             while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line = self.buffer.drain(..=end).collect::<Vec<_>>();
@@ -245,50 +262,5 @@ impl DocumentStream {
                 }
             }
         }
-    }
-}
-
-/// A query string of the fields of `value` that are set.
-#[must_use]
-pub fn query(value: &impl Serialize) -> String {
-    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(value) else {
-        return String::new();
-    };
-    let mut out = String::new();
-    for (name, value) in fields {
-        let text = match value {
-            serde_json::Value::Null => continue,
-            serde_json::Value::String(text) => text,
-            other => other.to_string(),
-        };
-        out.push(if out.is_empty() { '?' } else { '&' });
-        out.push_str(&name);
-        out.push('=');
-        for byte in text.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    out.push(byte.into());
-                }
-                _ => out.push_str(&format!("%{byte:02X}")),
-            }
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::EventFilter;
-
-    #[test]
-    fn only_fields_that_are_set_are_asked_for() {
-        assert_eq!(query(&EventFilter::default()), "");
-        let filter = EventFilter {
-            path: Some("/w/ü &*".into()),
-            limit: Some(3),
-            ..EventFilter::default()
-        };
-        assert_eq!(query(&filter), "?limit=3&path=%2Fw%2F%C3%BC%20%26%2A");
     }
 }

@@ -4,6 +4,7 @@ mod event;
 mod member;
 mod path;
 mod requests;
+pub mod routes;
 mod session;
 mod status;
 
@@ -11,7 +12,8 @@ pub use event::{Event, EventProcess, RuleRef};
 pub use member::{Member, Standing};
 pub use path::PathText;
 pub use requests::{
-    Enrol, EventFilter, GrantSource, Inputs, SourceFile, StartSession, Target, WhyQuery,
+    Enrol, EventFilter, GrantSource, Inputs, SessionsQuery, SourceFile, StartSession, Target,
+    Untag, WhyQuery,
 };
 pub use session::{
     EndCause, EnvironmentState, RuleCount, Session, SessionReport, SessionState, Summary, Why,

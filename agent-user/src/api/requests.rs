@@ -107,3 +107,18 @@ pub struct WhyQuery {
     pub event: Option<i64>,
     pub session: Option<String>,
 }
+
+/// Which sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionsQuery {
+    /// Those that have ended too, the newest of them.
+    pub all: bool,
+}
+
+/// Which tagged processes to free.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Untag {
+    /// Name, number or cgroup.
+    pub session: String,
+}

@@ -11,9 +11,9 @@ use super::{
     self_test::SelfTest,
 };
 use crate::{
-    api::{Page, SCHEMA, Status},
+    api::{SCHEMA, Status, routes},
     client::{Client, ClientError},
-    kernel::{Check, Enforcement, OtherHooks, diagnose, other_hooks, rehearse},
+    kernel::{Check, Enforcement, HookCoverage, OtherHooks, diagnose, other_hooks, rehearse},
     render::{
         Table, escape,
         style::{BAD, FAINT, GOOD, STRONG, WARN, paint},
@@ -42,20 +42,10 @@ struct Findings {
     /// With `--self-test`.
     self_test: Option<SelfTest>,
     /// As the daemon attached them.
-    hooks: Vec<serde_json::Value>,
+    hooks: Vec<HookCoverage>,
     /// Hooks of the running kernel that are not attached, and why; `None` where its type information
     /// cannot be read.
     other_hooks: Option<OtherHooks>,
-}
-
-/// What the table needs of a hook; the daemon's JSON has it.
-#[derive(serde::Deserialize)]
-struct Hook {
-    hook: String,
-    family: String,
-    attached: bool,
-    note: Option<String>,
-    verified_instructions: Option<u32>,
 }
 
 pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitCode> {
@@ -106,9 +96,9 @@ pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitC
     })
 }
 
-async fn ask(client: &Client) -> (Result<Status, ClientError>, Vec<serde_json::Value>) {
-    let status = client.get("/v1/status").await;
-    let hooks = client.get::<Page<serde_json::Value>>("/v1/coverage").await;
+async fn ask(client: &Client) -> (Result<Status, ClientError>, Vec<HookCoverage>) {
+    let status = client.get(&routes::STATUS.place()).await;
+    let hooks = client.get(&routes::COVERAGE.place()).await;
     (status, hooks.map_or_else(|_| Vec::new(), |page| page.items))
 }
 
@@ -169,34 +159,22 @@ fn lines(findings: &Findings) -> String {
             format!("\n{} {}\n", paint("daemon", STRONG), paint(error, WARN))
         }
     };
-    let hooks = findings
-        .hooks
-        .iter()
-        .filter_map(|hook| serde_json::from_value(hook.clone()).ok());
     let mut table = Table::new(&["", "HOOK", "FAMILY", "VERIFIED", "NOTE"]);
-    let mut any = false;
-    for hook in hooks {
-        any = true;
-        let Hook {
-            hook,
-            family,
-            attached,
-            note,
-            verified_instructions,
-        } = hook;
+    for hook in &findings.hooks {
         table.row([
-            if attached {
+            if hook.attached {
                 Cell::styled("ok", GOOD)
             } else {
                 Cell::styled("off", WARN)
             },
-            hook.into(),
-            family.into(),
-            verified_instructions.map_or("-".into(), |n| Cell::styled(n.to_string(), FAINT)),
-            escape(note.as_deref().unwrap_or("")).into(),
+            escape(&hook.hook).into(),
+            escape(&hook.family).into(),
+            hook.verified_instructions
+                .map_or("-".into(), |n| Cell::styled(n.to_string(), FAINT)),
+            escape(hook.note.as_deref().unwrap_or("")).into(),
         ]);
     }
-    if any {
+    if !findings.hooks.is_empty() {
         text += "\n";
         text += &table.render();
     }

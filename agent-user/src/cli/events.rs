@@ -11,8 +11,8 @@ use super::{
     output::{block_on, print, print_json, print_json_line},
 };
 use crate::{
-    api::{Event, EventFilter, Page},
-    client::{Client, query},
+    api::{Event, EventFilter, routes},
+    client::Client,
     clock::parse_time,
     render::EventLines,
 };
@@ -95,7 +95,7 @@ async fn show(
     json: bool,
     client: &Client,
 ) -> anyhow::Result<()> {
-    let page: Page<Event> = client.get(&format!("/v1/events{}", query(&filter))).await?;
+    let page = client.get(&routes::EVENTS.with(&filter)?).await?;
     let mut lines = EventLines::new(Timestamp::now(), TimeZone::system());
     if json && !follow {
         return print_json(&page);
@@ -118,10 +118,8 @@ async fn show(
         limit: None,
         ..filter
     };
-    let mut stream = client
-        .stream(&format!("/v1/events/stream{}", query(&filter)))
-        .await?;
-    while let Some(event) = stream.next::<Event>().await? {
+    let mut stream = client.stream(&routes::FOLLOW.with(&filter)?).await?;
+    while let Some(event) = stream.next().await? {
         print_event(&event, json, &mut lines)?;
     }
     anyhow::bail!("the daemon ended the stream; `bailiff status` shows whether it runs")

@@ -10,7 +10,7 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::{Member, Page, Session, SessionState},
+    api::{Session, SessionState, SessionsQuery, routes},
     client::Client,
     clock::short_duration,
     render::{
@@ -36,12 +36,8 @@ pub(super) fn ps(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
     if args.tasks {
         return tasks(args, client);
     }
-    let path = if args.all {
-        "/v1/sessions?all=true"
-    } else {
-        "/v1/sessions"
-    };
-    let page: Page<Session> = block_on(client.get(path))??;
+    let place = routes::SESSIONS.with(&SessionsQuery { all: args.all })?;
+    let page = block_on(client.get(&place))??;
     if args.json.json {
         print_json(&page)?;
     } else if page.items.is_empty() {
@@ -58,7 +54,7 @@ pub(super) fn ps(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
 }
 
 fn tasks(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let page: Page<Member> = block_on(client.get("/v1/tasks"))??;
+    let page = block_on(client.get(&routes::TASKS.place()))??;
     if args.json.json {
         print_json(&page)?;
         return Ok(ExitCode::SUCCESS);

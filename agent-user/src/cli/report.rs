@@ -9,7 +9,7 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::SessionReport,
+    api::{SessionReport, routes},
     client::Client,
     render::{
         Table, escape,
@@ -27,8 +27,7 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn report(args: &ReportArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let report: SessionReport =
-        block_on(client.get(&format!("/v1/sessions/{}/report", args.session)))??;
+    let report = block_on(client.get(&routes::REPORT.of(&args.session)))??;
     if args.json.json {
         print_json(&report)?;
         return Ok(ExitCode::SUCCESS);

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::{
-    api::{Event, EventFilter, Page},
-    client::{Client, query},
+    api::{EventFilter, routes},
+    client::Client,
     render::{
         Table, escape,
         style::{BAD, GOOD, STRONG, WARN, paint},
@@ -106,7 +106,7 @@ async fn attempt(client: &Client) -> anyhow::Result<Vec<Outcome>> {
         session: scratch.session.clone(),
         ..EventFilter::default()
     };
-    let events: Page<Event> = client.get(&format!("/v1/events{}", query(&filter))).await?;
+    let events = client.get(&routes::EVENTS.with(&filter)?).await?;
     for outcome in &mut outcomes {
         let recorded = |right| {
             let mut events = events.items.iter();

@@ -11,7 +11,10 @@ use super::{
     ps::what_runs,
 };
 use crate::{
-    api::{EnvironmentState, Session, Status, StoreStatus},
+    api::{
+        EnvironmentState, Session, Status, StoreStatus,
+        routes::{self, OWN_SESSION},
+    },
     client::{Client, ClientError},
     clock::short_duration,
     kernel::Enforcement,
@@ -31,14 +34,14 @@ pub(super) struct StatusArgs {
 
 pub(super) fn status(args: &StatusArgs, client: &Client) -> anyhow::Result<ExitCode> {
     if let Some(session) = &args.session {
-        let session = block_on(client.get(&format!("/v1/sessions/{session}")))??;
+        let session = block_on(client.get(&routes::SESSION.of(session)))??;
         return show_session(&session, args.json);
     }
-    match block_on(client.get::<Status>("/v1/status"))? {
+    match block_on(client.get(&routes::STATUS.place()))? {
         Ok(status) if args.json.json => print_json(&status)?,
         Ok(status) => print(&daemon_lines(&status))?,
         Err(ClientError::Refused(failure)) if failure.code == "labelled" => {
-            let session = block_on(client.get("/v1/sessions/self"))??;
+            let session = block_on(client.get(&routes::SESSION.of(OWN_SESSION)))??;
             return show_session(&session, args.json);
         }
         Err(error) => return Err(error.into()),

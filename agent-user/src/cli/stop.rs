@@ -8,7 +8,14 @@ use super::{
     JsonArg,
     output::{block_on, print, print_json},
 };
-use crate::{api::Session, client::Client, render::escape};
+use crate::{
+    api::{
+        Session,
+        routes::{self, Named, Post, Route},
+    },
+    client::Client,
+    render::escape,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct StopArgs {
@@ -30,26 +37,26 @@ pub(super) struct FreezeArgs {
 }
 
 pub(super) fn stop(args: &StopArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    act(client, &args.session, "stop", "stopped", args.json)
+    act(client, &routes::STOP, &args.session, "stopped", args.json)
 }
 
 pub(super) fn freeze(args: &FreezeArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let (verb, done) = if args.thaw {
-        ("thaw", "goes on")
+    let (route, done) = if args.thaw {
+        (&routes::THAW, "goes on")
     } else {
-        ("freeze", "is frozen")
+        (&routes::FREEZE, "is frozen")
     };
-    act(client, &args.session, verb, done, args.json)
+    act(client, route, &args.session, done, args.json)
 }
 
 fn act(
     client: &Client,
+    route: &Route<Post<()>, Named, Session>,
     session: &str,
-    verb: &str,
     done: &str,
     json: JsonArg,
 ) -> anyhow::Result<ExitCode> {
-    let session: Session = block_on(client.post(&format!("/v1/sessions/{session}/{verb}"), &()))??;
+    let session = block_on(client.post(&route.of(session), &()))??;
     if json.json {
         print_json(&session)?;
     } else {

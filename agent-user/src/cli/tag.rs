@@ -11,7 +11,7 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::{Session, StartSession, Target},
+    api::{StartSession, Target, Untag, routes},
     client::Client,
     render::escape,
 };
@@ -41,7 +41,7 @@ pub(super) fn tag(args: &TagArgs, client: &Client) -> anyhow::Result<ExitCode> {
         inputs: args.grant.inputs(),
         command: Vec::new(),
     };
-    let session: Session = block_on(client.post("/v1/sessions", &start))??;
+    let session = block_on(client.post(&routes::START.place(), &start))??;
     if args.json.json {
         print_json(&session)?;
     } else {
@@ -59,8 +59,10 @@ pub(super) fn tag(args: &TagArgs, client: &Client) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn untag(args: &UntagArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let body = serde_json::json!({ "session": args.session });
-    let session: Session = block_on(client.post("/v1/untag", &body))??;
+    let body = Untag {
+        session: args.session.clone(),
+    };
+    let session = block_on(client.post(&routes::UNTAG.place(), &body))??;
     if args.json.json {
         print_json(&session)?;
     } else {

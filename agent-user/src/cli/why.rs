@@ -9,8 +9,8 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::{Why, WhyQuery},
-    client::{Client, query},
+    api::{Why, WhyQuery, routes},
+    client::Client,
     render::style::{BAD, STRONG, paint},
 };
 
@@ -36,7 +36,7 @@ pub(super) fn why(args: &WhyArgs, client: &Client) -> anyhow::Result<ExitCode> {
         event: args.event,
         session: args.session.clone(),
     };
-    let why: Why = block_on(client.get(&format!("/v1/why{}", query(&asked))))??;
+    let why = block_on(client.get(&routes::WHY.with(&asked)?))??;
     if args.json.json {
         print_json(&why)?;
     } else {

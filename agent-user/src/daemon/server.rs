@@ -10,7 +10,6 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::{Stream, stream};
-use serde::Deserialize;
 
 use super::{
     answers::{no_session, of_row},
@@ -22,8 +21,9 @@ use super::{
 };
 use crate::{
     api::{
-        Enrol, Event, EventFilter, Member, Page, Session, SessionReport, StartSession, Status,
-        Summary, Why, WhyQuery,
+        Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery,
+        StartSession, Status, Summary, Untag, Why, WhyQuery,
+        routes::{self, OWN_SESSION},
     },
     kernel::HookCoverage,
 };
@@ -34,21 +34,22 @@ type Answer<T> = Result<Json<T>, RequestError>;
 
 pub(super) fn router(daemon: Arc<Daemon>) -> Router {
     Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/coverage", get(coverage))
-        .route("/v1/tasks", get(tasks))
-        .route("/v1/sessions", get(list).post(start))
-        .route("/v1/sessions/{session}", get(session))
-        .route("/v1/sessions/{session}/enrol", post(enrol))
-        .route("/v1/sessions/{session}/summary", get(summary))
-        .route("/v1/sessions/{session}/report", get(report))
-        .route("/v1/sessions/{session}/stop", post(stop))
-        .route("/v1/sessions/{session}/freeze", post(freeze))
-        .route("/v1/sessions/{session}/thaw", post(thaw))
-        .route("/v1/untag", post(untag))
-        .route("/v1/events", get(events))
-        .route("/v1/events/stream", get(follow))
-        .route("/v1/why", get(why))
+        .route(routes::STATUS.pattern(), get(status))
+        .route(routes::COVERAGE.pattern(), get(coverage))
+        .route(routes::TASKS.pattern(), get(tasks))
+        .route(routes::SESSIONS.pattern(), get(list))
+        .route(routes::START.pattern(), post(start))
+        .route(routes::SESSION.pattern(), get(session))
+        .route(routes::ENROL.pattern(), post(enrol))
+        .route(routes::SUMMARY.pattern(), get(summary))
+        .route(routes::REPORT.pattern(), get(report))
+        .route(routes::STOP.pattern(), post(stop))
+        .route(routes::FREEZE.pattern(), post(freeze))
+        .route(routes::THAW.pattern(), post(thaw))
+        .route(routes::UNTAG.pattern(), post(untag))
+        .route(routes::EVENTS.pattern(), get(events))
+        .route(routes::FOLLOW.pattern(), get(follow))
+        .route(routes::WHY.pattern(), get(why))
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(&daemon), receive))
         .with_state(daemon)
@@ -66,26 +67,10 @@ async fn status(State(daemon): App, Extension(caller): Who) -> Answer<Status> {
     Ok(Json(daemon.status().await?))
 }
 
-async fn coverage(State(daemon): App, Extension(caller): Who) -> Answer<Page<HookCoverageOut>> {
+async fn coverage(State(daemon): App, Extension(caller): Who) -> Answer<Page<HookCoverage>> {
     caller.operator()?;
-    let hooks = daemon
-        .kernel()
-        .coverage()
-        .iter()
-        .cloned()
-        .map(HookCoverageOut)
-        .collect();
+    let hooks = daemon.kernel().coverage().to_vec();
     Ok(Json(Page::new(hooks)))
-}
-
-#[derive(serde::Serialize)]
-#[serde(transparent)]
-struct HookCoverageOut(HookCoverage);
-
-#[derive(Deserialize)]
-struct ListQuery {
-    #[serde(default)]
-    all: bool,
 }
 
 /// Ended sessions that a list shows.
@@ -94,7 +79,7 @@ const PAST: u32 = 100;
 async fn list(
     State(daemon): App,
     Extension(caller): Who,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<SessionsQuery>,
 ) -> Answer<Page<Session>> {
     caller.operator()?;
     let mut items = Vec::new();
@@ -135,7 +120,7 @@ async fn session(
     Path(key): Path<String>,
 ) -> Answer<Session> {
     if let Caller::Inside(own) = &caller
-        && (key == "self" || key == own.row.name)
+        && (key == OWN_SESSION || key == own.row.name)
     {
         return Ok(Json(daemon.describe(own)));
     }
@@ -228,12 +213,6 @@ async fn set_frozen(
         .freeze(frozen)
         .map_err(|error| RequestError::failed(what, error))?;
     Ok(Json(daemon.describe(&live)))
-}
-
-#[derive(Deserialize)]
-struct Untag {
-    /// Name, number or cgroup.
-    session: String,
 }
 
 async fn untag(

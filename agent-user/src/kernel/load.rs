@@ -398,7 +398,7 @@ fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage 
             Attach::TaskIterator => format!("{}/task", hook.attach.kind()),
             _ => format!("{}/{}", hook.attach.kind(), hook.name),
         },
-        family: hook.family,
+        family: hook.family.into(),
         attached,
         needed: hook.optional.is_none(),
         note: hook.optional.filter(|_| !attached).map(Into::into),

@@ -64,12 +64,12 @@ pub fn other_hooks() -> Result<OtherHooks, KernelError> {
 }
 
 /// One hook of the kernel side on this kernel.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct HookCoverage {
     /// Kind and name of the hook, as in `lsm/file_open`.
     pub hook: String,
     /// `files`, `exec`, `network`, `processes`, `locks`, `ipc`, `kernel surface`, `labels`.
-    pub family: &'static str,
+    pub family: String,
     pub attached: bool,
     /// Whether something goes unseen where it is not attached. Not so where this kernel has another
     /// hook for the same.

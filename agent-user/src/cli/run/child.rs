@@ -21,7 +21,7 @@ use nix::{
 use super::environment::Handed;
 use super::filter;
 use crate::{
-    api::{Enrol, Session, Summary},
+    api::{Enrol, Summary, routes},
     cli::{
         failure::{NOT_EXECUTABLE, NOT_FOUND, RUN_FAILED},
         output::block_on,
@@ -66,13 +66,9 @@ fn become_command(launch: Launch<'_>, session: &str) -> Result<Infallible, Child
     let said = Enrol {
         own_terminal: launch.own_terminal,
     };
-    block_on(
-        launch
-            .client
-            .post::<Session>(&format!("/v1/sessions/{session}/enrol"), &said),
-    )
-    .map_err(|error| failed(&error))?
-    .map_err(|error| failed(&error))?;
+    block_on(launch.client.post(&routes::ENROL.of(session), &said))
+        .map_err(|error| failed(&error))?
+        .map_err(|error| failed(&error))?;
     let bytes = |text: &OsStr| CString::new(text.as_bytes()).map_err(|error| failed(&error));
     let program = bytes(launch.program.as_os_str())?;
     let mut arguments = launch

@@ -29,7 +29,7 @@ use super::{
     output::block_on,
 };
 use crate::{
-    api::{Session, StartSession, Summary, Target},
+    api::{Session, StartSession, Summary, Target, routes},
     client::Client,
     render::escape,
 };
@@ -160,7 +160,7 @@ fn supervise(
     client: &Client,
     quiet: bool,
 ) -> anyhow::Result<Outcome> {
-    let session: Session = match block_on(client.post("/v1/sessions", start))? {
+    let session = match block_on(client.post(&routes::START.place(), start))? {
         Ok(session) => session,
         Err(error) => {
             // The child reads the end of its pipe and ends.
@@ -191,12 +191,11 @@ fn supervise(
 /// Says what is to be said, and finds the exit code.
 fn conclude(args: &RunArgs, outcome: &Outcome, client: &Client) -> ExitCode {
     let name = &outcome.session.name;
-    let summary: Option<Summary> =
-        match block_on(client.get(&format!("/v1/sessions/{name}/summary"))) {
-            Ok(Ok(summary)) => Some(summary),
-            Ok(Err(error)) => unknown(&error.into()),
-            Err(error) => unknown(&error),
-        };
+    let summary: Option<Summary> = match block_on(client.get(&routes::SUMMARY.of(name))) {
+        Ok(Ok(summary)) => Some(summary),
+        Ok(Err(error)) => unknown(&error.into()),
+        Err(error) => unknown(&error),
+    };
     if let Some(failure) = &outcome.failure {
         say(&failure.explain(
             &args.command[0].to_string_lossy(),
