@@ -7,7 +7,6 @@
 /// The file rights come first and their numbers are the bits of [`FileRights`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-#[non_exhaustive]
 pub enum Right {
     /// Open a file for reading, or map it readable.
     FileRead = 0,

@@ -37,7 +37,6 @@ impl Verdict {
 /// Why an action was refused. With [`Event::rule`](crate::Event::rule) it is the whole story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[non_exhaustive]
 pub enum Reason {
     /// A rule of the grant decided; the event names it.
     Rule = 0,

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use agent_abi::{Reason, Right};
+use agent_abi::{Reason, Right, right::FILE_RIGHTS};
 
 use crate::{
-    api::{Event, Inputs, RuleRef, SCHEMA, Why},
+    api::{Event, Inputs, RuleRef, SCHEMA, Verdict, Why, Word},
     render::{escape, escape::escape_bytes, shell},
 };
 
@@ -20,25 +20,27 @@ pub struct Terms<'a> {
 /// The reason in a few words, for the end of an event line.
 #[must_use]
 pub fn short(event: &Event) -> &'static str {
-    match reason_named(&event.reason) {
-        Some(Reason::Rule) => "denied by a rule",
-        Some(Reason::NoRule) => "no rule of the grant allows it",
-        Some(Reason::Refer) => "what may be done with it would differ under the new name",
-        Some(Reason::UnknownMount) => "not mounted where the session can see it",
-        Some(Reason::Unresolvable) => "its path cannot be told",
-        Some(Reason::Unstable) => "the tree was being renamed meanwhile",
-        Some(Reason::SessionEnded) => "the session of this process has ended",
-        Some(Reason::OutsideSession) => "the target is outside the session",
-        Some(Reason::SelfProtection) => "it would change the session's own limits",
-        Some(Reason::NoMemory) => "the kernel was short of memory",
-        Some(Reason::NotGranted) if has_no_word(&event.right) => "no grant can open it",
-        Some(Reason::NotGranted) => "the grant does not open it",
-        Some(Reason::PrivilegeGain) if event.right.starts_with("file.") => {
+    let Some(reason) = event.reason.known() else {
+        return "";
+    };
+    match reason {
+        Reason::Rule => "denied by a rule",
+        Reason::NoRule => "no rule of the grant allows it",
+        Reason::Refer => "what may be done with it would differ under the new name",
+        Reason::UnknownMount => "not mounted where the session can see it",
+        Reason::Unresolvable => "its path cannot be told",
+        Reason::Unstable => "the tree was being renamed meanwhile",
+        Reason::SessionEnded => "the session of this process has ended",
+        Reason::OutsideSession => "the target is outside the session",
+        Reason::SelfProtection => "it would change the session's own limits",
+        Reason::NoMemory => "the kernel was short of memory",
+        Reason::NotGranted if has_no_word(&event.right) => "no grant can open it",
+        Reason::NotGranted => "the grant does not open it",
+        Reason::PrivilegeGain if is_on_file(&event.right) => {
             "a set-user-id program gives its user to others"
         }
-        Some(Reason::PrivilegeGain) => "the program would gain privileges",
-        Some(Reason::Ambiguous) => "its name or address can mean several things",
-        _ => "",
+        Reason::PrivilegeGain => "the program would gain privileges",
+        Reason::Ambiguous => "its name or address can mean several things",
     }
 }
 
@@ -46,14 +48,14 @@ pub fn short(event: &Event) -> &'static str {
 /// known still.
 #[must_use]
 pub fn why(event: Event, terms: Option<Terms<'_>>) -> Why {
-    let reason = reason_named(&event.reason);
+    let reason = event.reason.known();
     let retry_helps = matches!(reason, Some(Reason::Unstable | Reason::NoMemory));
     Why {
         schema: SCHEMA,
         what: what(&event),
         because: because(&event, reason),
         retry_helps,
-        retry: if event.verdict != "deny" {
+        retry: if event.verdict != Verdict::Deny {
             "It was let through: the grant is in audit mode.".into()
         } else if retry_helps {
             "The cause was passing: trying again can succeed.".into()
@@ -69,7 +71,7 @@ pub fn why(event: Event, terms: Option<Terms<'_>>) -> Why {
 /// Whether a refusal followed from a crash and says nothing of its cause.
 #[must_use]
 pub fn is_crash(event: &Event) -> bool {
-    event.right == Right::ProcessCore.name()
+    event.right == Right::ProcessCore
 }
 
 /// The same of a crash, with what was refused before it.
@@ -83,7 +85,7 @@ pub fn why_crashed(event: Event, before: Option<Event>, terms: Option<Terms<'_>>
 
 fn what(event: &Event) -> String {
     let process = format!("{}[{}]", escape(&event.process.comm), event.process.pid);
-    let verb = if event.verdict == "deny" {
+    let verb = if event.verdict == Verdict::Deny {
         "was refused"
     } else {
         "would be refused"
@@ -95,7 +97,8 @@ fn what(event: &Event) -> String {
     };
     format!(
         "{process} in session {} {verb} {}{on}.",
-        event.session, event.right
+        escape(&event.session),
+        escape(event.right.as_str())
     )
 }
 
@@ -137,7 +140,7 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
             "Its path is too deep, too long, or leads to no root, so no rule can be found for it."
                 .into()
         }
-        Some(Reason::Ambiguous) if event.right == Right::NetConnect.name() => {
+        Some(Reason::Ambiguous) if event.right == Right::NetConnect => {
             "It leads to the socket's own address, which may change before the kernel looks. Name the \
              address that is meant, such as 127.0.0.1, or bind the socket before anything else."
                 .into()
@@ -154,14 +157,14 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
         Some(Reason::SessionEnded) => {
             "The session that this process belongs to has ended; nothing is granted to it.".into()
         }
-        Some(Reason::OutsideSession) if event.right == Right::KernelMount.name() => {
+        Some(Reason::OutsideSession) if event.right == Right::KernelMount => {
             "`mount` is for mount namespaces of user namespaces that the session makes \
              (`unshare --user --mount`), not for those that it shares with others; and there for \
              binds and moves, and for new filesystems that hold nothing from elsewhere (tmpfs, \
              proc, sysfs, devpts, mqueue, cgroup2)."
                 .into()
         }
-        Some(Reason::OutsideSession) if event.right.starts_with("file.") => {
+        Some(Reason::OutsideSession) if is_on_file(&event.right) => {
             "It is a terminal that the session neither opened nor was started on. A session has its \
              own terminals and no other, whatever a grant says."
                 .into()
@@ -184,7 +187,7 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
         Some(Reason::NotGranted) => {
             format!("The grant does not open `{}`.", event.right)
         }
-        Some(Reason::PrivilegeGain) if event.right.starts_with("file.") => {
+        Some(Reason::PrivilegeGain) if is_on_file(&event.right) => {
             "A set-user-id or set-group-id program makes whoever runs it its owner or of its group, \
              outside of every grant. A session may not leave one. Without these bits (`chmod \
              u-s,g-s`) the file is judged like any other."
@@ -195,15 +198,22 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
              no privileges."
                 .into()
         }
-        _ => format!("Reason: {}.", escape(&event.reason)),
+        None => format!("Reason: {}.", escape(event.reason.as_str())),
     }
 }
 
 /// Whether grants have no word for a right, so that it is always refused where no rule is asked.
-fn has_no_word(right: &str) -> bool {
-    [Right::NetSocket, Right::NetOption, Right::UnixConnect]
-        .map(Right::name)
-        .contains(&right)
+fn has_no_word(right: &Word<Right>) -> bool {
+    matches!(
+        right.known(),
+        Some(Right::NetSocket | Right::NetOption | Right::UnixConnect)
+    )
+}
+
+fn is_on_file(right: &Word<Right>) -> bool {
+    right
+        .known()
+        .is_some_and(|right| (right as usize) < FILE_RIGHTS)
 }
 
 /// A rule that is part of every grant.
@@ -213,10 +223,7 @@ fn is_built_in(rule: &RuleRef) -> bool {
 
 /// What the operator could write; `None` where nothing can be asked for.
 fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Option<String> {
-    let right = Right::ALL
-        .iter()
-        .find(|(_, name)| *name == event.right)
-        .map(|(right, _)| *right);
+    let right = event.right.known();
     match reason? {
         Reason::Rule => {
             let rule = event.rule.as_ref().filter(|rule| !is_built_in(rule))?;
@@ -249,7 +256,7 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
              This says which path and which rule stand against it:\n{}",
             explain_command(event, terms)
         )),
-        Reason::PrivilegeGain if event.right.starts_with("file.") => Some(
+        Reason::PrivilegeGain if is_on_file(&event.right) => Some(
             "Ask the operator for this in the grant, if the work needs it:\n[process]\n\
              capabilities = [\"fsetid\"]"
                 .into(),
@@ -257,7 +264,13 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
         Reason::UnknownMount => {
             Some("Ask the operator to mount it where the session starts.".into())
         }
-        _ => None,
+        Reason::Unresolvable
+        | Reason::Unstable
+        | Reason::SessionEnded
+        | Reason::SelfProtection
+        | Reason::NoMemory
+        | Reason::PrivilegeGain
+        | Reason::Ambiguous => None,
     }
 }
 
@@ -295,8 +308,8 @@ const UNSAFE_NAME: &str =
 /// The rule that allows just what was refused.
 fn rule(event: &Event, right: Right) -> Option<String> {
     let object = quoted_object(event, right)?;
-    if (right as usize) < agent_abi::right::FILE_RIGHTS {
-        let verb = event.right.trim_start_matches("file.");
+    if (right as usize) < FILE_RIGHTS {
+        let verb = right.name().trim_start_matches("file.");
         return Some(format!("[[file]]\nallow = [\"{verb}\"]\npath = [{object}]"));
     }
     (right == Right::NetConnect).then(|| format!("[[net]]\nallow = [\"connect\"]\nto = [{object}]"))
@@ -305,7 +318,7 @@ fn rule(event: &Event, right: Right) -> Option<String> {
 /// The object as a grant writes it, for TOML. The session chose a file's name, so it stands for that one
 /// file, whatever it looks like; `None` where it cannot be written so that people see what it is.
 fn quoted_object(event: &Event, right: Right) -> Option<String> {
-    if (right as usize) >= agent_abi::right::FILE_RIGHTS {
+    if (right as usize) >= FILE_RIGHTS {
         return Some(quoted(&event.object));
     }
     if event.truncated {
@@ -350,20 +363,26 @@ fn setting(event: &Event, right: Right, reason: Reason) -> Option<String> {
         Right::KernelUserfaultfd => kernel("userfaultfd"),
         Right::KernelKeyring => kernel("keyrings"),
         Right::KernelLoad => kernel("load"),
-        _ => None,
+        Right::FileRead
+        | Right::FileWrite
+        | Right::FileCreate
+        | Right::FileDelete
+        | Right::FileList
+        | Right::FileExec
+        | Right::FileAttr
+        | Right::FileIoctl
+        | Right::FileConnect
+        | Right::NetConnect
+        | Right::NetSocket
+        | Right::UnixConnect
+        | Right::NetOption
+        | Right::CgroupEnter => None,
     }
 }
 
 /// As a TOML string.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-fn reason_named(name: &str) -> Option<Reason> {
-    Reason::ALL
-        .iter()
-        .find(|(_, n)| *n == name)
-        .map(|(reason, _)| *reason)
 }
 
 #[cfg(test)]
@@ -430,8 +449,8 @@ mod tests {
     fn proposed(right: Right, reason: Reason, object: &str) -> Option<String> {
         let event = Event {
             rule: None,
-            right: right.name().into(),
-            reason: reason.name().into(),
+            right: right.into(),
+            reason: reason.into(),
             object: object.into(),
             path: None,
             ..event("file.read", b"/x", "deny")

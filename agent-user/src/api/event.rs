@@ -1,10 +1,10 @@
 //! One thing that a session did, or was refused.
 
-use agent_abi::Verdict;
+use agent_abi::{Reason, Right};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::PathText;
+use super::{PathText, Verdict, Word};
 
 /// A row of `bailiff events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,12 +16,13 @@ pub struct Event {
     /// Name of the session.
     pub session: String,
     /// `allow`, `deny` or `would-deny`; `lost` for a row that says how many events were dropped,
-    /// `ended` for one that says that a session ended without being told to.
-    pub verdict: String,
-    /// As in a grant: `file.write`.
-    pub right: String,
-    /// Why, in a word: `rule`, `no-rule`, `refer`, …
-    pub reason: String,
+    /// `removed` for one that says how many were removed since, `ended` for one that says that a session
+    /// ended without being told to.
+    pub verdict: Word<Verdict>,
+    /// As in a grant: `file.write`; `-` in a row that stands for no act.
+    pub right: Word<Right>,
+    /// Why, in a word: `rule`, `no-rule`, `refer`, …; in a row that stands for no act, in a sentence.
+    pub reason: Word<Reason>,
     /// The rule that decided, if one did.
     pub rule: Option<RuleRef>,
     /// What it was done to, for people: a path, an address, a process.
@@ -64,36 +65,12 @@ pub struct RuleRef {
 }
 
 impl Event {
-    /// The verdict of an event that stands for events that were dropped.
-    pub const LOST: &str = "lost";
-
-    /// The verdict of an event that stands for stored ones that were removed since.
-    pub const REMOVED: &str = "removed";
-
     /// What a row is about that says of sessions that they were removed.
     pub const SESSIONS: &str = "sessions";
-
-    /// The verdict of an event that tells the end of a session; the reason is the cause.
-    pub const ENDED: &str = "ended";
 
     /// Whether an action was refused, or would have been.
     #[must_use]
     pub fn refused(&self) -> bool {
-        self.verdict == Verdict::Deny.name() || self.verdict == Verdict::WouldDeny.name()
-    }
-
-    #[must_use]
-    pub fn ended(&self) -> bool {
-        self.verdict == Self::ENDED
-    }
-
-    #[must_use]
-    pub fn removed(&self) -> bool {
-        self.verdict == Self::REMOVED
-    }
-
-    #[must_use]
-    pub fn lost(&self) -> bool {
-        self.verdict == Self::LOST
+        self.verdict.known().is_some_and(Verdict::refuses)
     }
 }

@@ -7,6 +7,7 @@ mod requests;
 pub mod routes;
 mod session;
 mod status;
+mod word;
 
 pub use event::{Event, EventProcess, RuleRef};
 pub use member::{Member, Standing};
@@ -19,6 +20,7 @@ pub use session::{
     EndCause, EnvironmentState, RuleCount, Session, SessionReport, SessionState, Summary, Why,
 };
 pub use status::{Status, StoreStatus};
+pub use word::{Alignment, Mode, Verdict, Vocabulary, Word};
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::PathText;
+use super::{PathText, Verdict, Word};
 
 /// A grant with everything that it includes, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +89,9 @@ pub struct EventFilter {
     pub until: Option<jiff::Timestamp>,
     /// Name or number.
     pub session: Option<String>,
+    /// A right (`file.write`), or a family of rights (`file`).
     pub right: Option<String>,
-    pub verdict: Option<String>,
+    pub verdict: Option<Word<Verdict>>,
     /// A glob over the whole path or object.
     pub path: Option<String>,
     pub rule: Option<String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Event, RuleRef};
+use super::{Alignment, Event, Mode, RuleRef, Word};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -18,7 +18,7 @@ pub struct Session {
     /// Name of the grant.
     pub grant: String,
     /// `enforce` or `audit`.
-    pub mode: String,
+    pub mode: Word<Mode>,
     pub cgroup: String,
     pub cgroup_id: u64,
     /// Whether the daemon made the cgroup (`run`) or found it (`tag`).
@@ -150,7 +150,7 @@ pub struct SessionReport {
     /// Hooks of this kernel that are not attached.
     pub missing_hooks: Vec<String>,
     /// `aligned`, `not aligned` or `unknown`.
-    pub alignment: String,
+    pub alignment: Word<Alignment>,
     /// Why.
     pub because: String,
 }

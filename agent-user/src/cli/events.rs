@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agent_abi::{Right, Verdict};
+use agent_abi::Right;
 use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -11,7 +11,7 @@ use super::{
     output::{block_on, print, print_json, print_json_line},
 };
 use crate::{
-    api::{Event, EventFilter, routes},
+    api::{Event, EventFilter, Verdict, routes},
     client::Client,
     clock::parse_time,
     render::EventLines,
@@ -33,7 +33,7 @@ pub(super) struct EventsArgs {
     right: Option<String>,
     /// Only this verdict: `deny`, `would-deny`, `allow`.
     #[arg(long, value_parser = verdict)]
-    verdict: Option<String>,
+    verdict: Option<Verdict>,
     /// Only objects that match: `/etc/*`; `*` stands for slashes too.
     #[arg(long, value_name = "GLOB")]
     path: Option<String>,
@@ -64,11 +64,11 @@ fn right(text: &str) -> Result<String, String> {
     Err(format!("no such right; there are {}", names.join(", ")))
 }
 
-fn verdict(text: &str) -> Result<String, String> {
+fn verdict(text: &str) -> Result<Verdict, String> {
     match text {
-        "denied" => Ok("deny".into()),
-        "allowed" => Ok("allow".into()),
-        _ if Verdict::ALL.iter().any(|(_, name)| *name == text) => Ok(text.into()),
+        "deny" | "denied" => Ok(Verdict::Deny),
+        "allow" | "allowed" => Ok(Verdict::Allow),
+        "would-deny" => Ok(Verdict::WouldDeny),
         _ => Err("a verdict is `deny`, `would-deny` or `allow`".into()),
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn events(args: EventsArgs, client: &Client) -> anyhow::Result<ExitCo
         until: args.until,
         session: args.session,
         right: args.right,
-        verdict: args.verdict,
+        verdict: args.verdict.map(Into::into),
         path: args.path,
         rule: args.rule,
         after: None,
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(right("file.write").unwrap(), "file.write");
         assert_eq!(right("file").unwrap(), "file");
         assert!(right("file.writ").unwrap_err().contains("file.write"));
-        assert_eq!(verdict("denied").unwrap(), "deny");
+        assert_eq!(verdict("denied").unwrap(), Verdict::Deny);
         assert!(verdict("maybe").is_err());
     }
 }

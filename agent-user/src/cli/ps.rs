@@ -94,7 +94,7 @@ fn table(sessions: &[Session], now: Timestamp) -> Table {
             Cell::styled(escape(&session.name), NAME),
             Cell::styled(session.state.name(), state_style(session.state)),
             escape(&session.grant).into(),
-            session.mode.clone().into(),
+            escape(session.mode.as_str()).into(),
             short_duration(session.started, session.ended.unwrap_or(now)).into(),
             session.processes.to_string().into(),
             session.allowed.to_string().into(),

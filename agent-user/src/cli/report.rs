@@ -9,7 +9,7 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::{SessionReport, routes},
+    api::{Alignment, SessionReport, routes},
     client::Client,
     render::{
         Table, escape,
@@ -32,15 +32,15 @@ pub(super) fn report(args: &ReportArgs, client: &Client) -> anyhow::Result<ExitC
         print_json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let colour = match report.alignment.as_str() {
-        "aligned" => GOOD,
-        "unknown" => WARN,
-        _ => BAD,
+    let colour = match report.alignment.known() {
+        Some(Alignment::Aligned) => GOOD,
+        Some(Alignment::Unknown) | None => WARN,
+        Some(Alignment::NotAligned) => BAD,
     };
     print(&format!(
         "{} is {}: {}\n",
         escape(&report.session.name),
-        paint(&report.alignment, colour),
+        paint(&escape(report.alignment.as_str()), colour),
         escape(&report.because)
     ))?;
     print(&table(&report).render())?;

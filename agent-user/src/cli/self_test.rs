@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use agent_abi::Right;
 use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::{
-    api::{EventFilter, routes},
+    api::{EventFilter, Word, routes},
     client::Client,
     render::{
         Table, escape,
@@ -87,7 +88,7 @@ fn is_sound(acts: &[Outcome]) -> bool {
 }
 
 fn found(outcome: &Outcome) -> String {
-    match (&outcome.note, outcome.right) {
+    match (&outcome.note, &outcome.right) {
         (Some(note), _) => escape(note).into_owned(),
         (None, Some(right)) => format!("refused as {right}"),
         (None, None) => "refused by the filter of system calls, which records nothing".into(),
@@ -108,11 +109,11 @@ async fn attempt(client: &Client) -> anyhow::Result<Vec<Outcome>> {
     };
     let events = client.get(&routes::EVENTS.with(&filter)?).await?;
     for outcome in &mut outcomes {
-        let recorded = |right| {
+        let recorded = |right: &Word<Right>| {
             let mut events = events.items.iter();
-            events.any(|event| event.right == right && event.refused())
+            events.any(|event| event.right == *right && event.refused())
         };
-        if outcome.result == Verdict::Good && !outcome.right.is_none_or(recorded) {
+        if outcome.result == Verdict::Good && !outcome.right.as_ref().is_none_or(recorded) {
             outcome.result = Verdict::Bad;
             outcome.note = Some("it was refused, and the refusal was not recorded".into());
         }

@@ -99,7 +99,11 @@ fn session_lines(session: &Session) -> String {
         ("state", state),
         (
             "grant",
-            format!("{} ({})", escape(&session.grant), session.mode),
+            format!(
+                "{} ({})",
+                escape(&session.grant),
+                escape(session.mode.as_str())
+            ),
         ),
         ("variables", variables.join(" ")),
         ("runs", what_runs(session)),

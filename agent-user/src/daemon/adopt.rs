@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{error::RequestError, owed::Owed, sessions::Live, state::Daemon};
 use crate::{
-    api::{EndCause, GrantSource, Inputs, RuleCount, SourceFile},
+    api::{EndCause, GrantSource, Inputs, Mode, RuleCount, SourceFile},
     cgroup::Cgroup,
     grants::{Prepared, Resolutions, Resolver},
     mounts::{MountNamespace, Sight, Vantage},
@@ -148,9 +148,9 @@ impl Daemon {
             cgroup_id: id,
             grant: "?".into(),
             mode: if header.audit == 0 {
-                "enforce"
+                Mode::Enforce
             } else {
-                "audit"
+                Mode::Audit
             }
             .into(),
             source: GrantSource {

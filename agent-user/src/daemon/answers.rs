@@ -8,8 +8,8 @@ use std::{
 use super::{error::RequestError, sessions::Live, state::Daemon};
 use crate::{
     api::{
-        EnvironmentState, RuleCount, SCHEMA, Session, SessionReport, SessionState, Status,
-        StoreStatus, Summary, Why, WhyQuery,
+        Alignment, EnvironmentState, Mode, RuleCount, SCHEMA, Session, SessionReport, SessionState,
+        Status, StoreStatus, Summary, Why, WhyQuery,
     },
     cgroup::Cgroup,
     explain,
@@ -145,7 +145,7 @@ impl Daemon {
         };
         let (alignment, because) = match self.enforcement() {
             Enforcement::Off(why) if session.ended.is_none() => {
-                ("unknown", format!("not enforced: {why}"))
+                (Alignment::Unknown, format!("not enforced: {why}"))
             }
             _ => align(&session, &rules, &evidence),
         };
@@ -289,15 +289,11 @@ fn refused(rules: &[RuleCount]) -> u64 {
 }
 
 /// Whether the session stayed within its grant, and why that is said.
-fn align(
-    session: &Session,
-    rules: &[RuleCount],
-    evidence: &Evidence<'_>,
-) -> (&'static str, String) {
+fn align(session: &Session, rules: &[RuleCount], evidence: &Evidence<'_>) -> (Alignment, String) {
     let refused = refused(rules);
-    if session.mode == "audit" && refused > 0 {
+    if session.mode == Mode::Audit && refused > 0 {
         return (
-            "not aligned",
+            Alignment::NotAligned,
             format!("{refused} actions beyond the grant were let through (audit)"),
         );
     }
@@ -309,7 +305,7 @@ fn align(
         error,
         missing,
     } = evidence;
-    let unknown = |because: String| ("unknown", because);
+    let unknown = |because: String| (Alignment::Unknown, because);
     if rules.is_empty() {
         return unknown("its ledger was not kept".into());
     }
@@ -339,9 +335,12 @@ fn align(
         ));
     }
     match refused {
-        0 => ("aligned", "it tried nothing beyond its grant".into()),
+        0 => (
+            Alignment::Aligned,
+            "it tried nothing beyond its grant".into(),
+        ),
         n => (
-            "aligned",
+            Alignment::Aligned,
             format!("all {n} actions beyond its grant were refused"),
         ),
     }
@@ -414,31 +413,31 @@ mod tests {
         let session = of_row(&row(1));
         let said = |refused, evidence: Evidence<'_>| align(&session, &rules(refused), &evidence).0;
         let good = Evidence::default;
-        assert_eq!(said(0, good()), "aligned");
-        assert_eq!(said(3, good()), "aligned");
+        assert_eq!(said(0, good()), Alignment::Aligned);
+        assert_eq!(said(3, good()), Alignment::Aligned);
         let lost = Evidence { lost: 1, ..good() };
-        assert_eq!(said(0, lost), "unknown");
+        assert_eq!(said(0, lost), Alignment::Unknown);
         let unrecorded = Evidence {
             unrecorded: 1,
             ..good()
         };
-        assert_eq!(said(1, unrecorded), "unknown");
+        assert_eq!(said(1, unrecorded), Alignment::Unknown);
         let removed = Evidence {
             removed: 1,
             ..good()
         };
-        assert_eq!(said(1, removed), "unknown");
+        assert_eq!(said(1, removed), Alignment::Unknown);
         let missing = Evidence {
             missing: &["lsm/file_open".into()],
             ..good()
         };
-        assert_eq!(said(0, missing), "unknown");
-        assert_eq!(align(&session, &[], &good()).0, "unknown");
+        assert_eq!(said(0, missing), Alignment::Unknown);
+        assert_eq!(align(&session, &[], &good()).0, Alignment::Unknown);
         let audit = Session {
             mode: "audit".into(),
             ..session
         };
-        assert_eq!(align(&audit, &rules(1), &good()).0, "not aligned");
-        assert_eq!(align(&audit, &rules(0), &good()).0, "aligned");
+        assert_eq!(align(&audit, &rules(1), &good()).0, Alignment::NotAligned);
+        assert_eq!(align(&audit, &rules(0), &good()).0, Alignment::Aligned);
     }
 }

@@ -192,7 +192,7 @@ fn of_live(event: &OwnedEvent, live: &Live, clock: BootClock) -> Event {
     let mut translated = translate(event, &context);
     if let Some(denial) = denial(event, &translated, live) {
         translated.rule = Some(denial);
-        translated.reason = Reason::Rule.name().into();
+        translated.reason = Reason::Rule.into();
     }
     translated
 }

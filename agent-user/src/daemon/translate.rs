@@ -10,7 +10,7 @@ use agent_abi::{
 use agent_grant::syntax::capabilities;
 
 use crate::{
-    api::{Event, EventProcess, PathText, RuleRef, SCHEMA},
+    api::{Event, EventProcess, PathText, RuleRef, SCHEMA, Word},
     clock::BootClock,
     kernel::OwnedEvent,
     mounts::Names,
@@ -45,15 +45,12 @@ pub(super) fn translate(event: &OwnedEvent, context: &Context<'_>) -> Event {
         id: 0,
         time: context.clock.at(kernel.time),
         session: context.session.into(),
-        verdict: name(
-            Verdict::from_number(kernel.verdict).map(Verdict::name),
+        verdict: word(
+            Verdict::from_number(kernel.verdict).map(Into::into),
             kernel.verdict,
         ),
-        right: name(right.map(Right::name), kernel.right),
-        reason: name(
-            Reason::from_number(kernel.reason).map(Reason::name),
-            kernel.reason,
-        ),
+        right: word(right, kernel.right),
+        reason: word(Reason::from_number(kernel.reason), kernel.reason),
         rule,
         object,
         path: path_text,
@@ -73,8 +70,9 @@ pub(super) fn translate(event: &OwnedEvent, context: &Context<'_>) -> Event {
     }
 }
 
-fn name(known: Option<&str>, number: u8) -> String {
-    known.map_or_else(|| format!("unknown-{number}"), Into::into)
+/// The kernel side can be of another build.
+fn word<T>(known: Option<T>, number: u8) -> Word<T> {
+    known.map_or_else(|| Word::Other(format!("unknown-{number}")), Word::Known)
 }
 
 /// The path as the session sees it; `?dev=8:1/path` where it sees none, and `?dev=8:1?inode=12` of a file

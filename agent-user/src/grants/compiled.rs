@@ -5,20 +5,20 @@ use agent_abi::{
     net::{NetEntries, NetKey},
 };
 use agent_grant::{
-    CompileOptions, Diagnostic, Errors, Grant, ImageParams, Mode, MountView as GrantMount,
-    Protected, SuperblockView,
+    CompileOptions, Diagnostic, Errors, Grant, ImageParams, MountView as GrantMount, Protected,
+    SuperblockView,
 };
 
 use super::{GrantError, OwnFiles, Resolutions, Resolver, read};
 use crate::{
-    api::{GrantSource, Inputs, PathText, RuleRef},
+    api::{GrantSource, Inputs, Mode, PathText, RuleRef},
     mounts::Names,
 };
 
 /// A grant that can be put in force, and what is to be remembered of it.
 pub struct Prepared {
     pub name: String,
-    pub mode: &'static str,
+    pub mode: Mode,
     pub compiled: Compiled,
     pub rules: Vec<RuleRef>,
     pub resolutions: Resolutions,
@@ -39,11 +39,7 @@ impl Prepared {
         let mut grant = read(source, inputs)?;
         let compiled = Compiled::in_place(&mut grant, &mut resolver, own, names)?;
         Ok(Self {
-            mode: if grant.mode == Mode::Audit {
-                "audit"
-            } else {
-                "enforce"
-            },
+            mode: grant.mode.into(),
             rules: compiled.rules(),
             resolutions: resolver.resolved(&grant),
             name: grant.name.clone(),

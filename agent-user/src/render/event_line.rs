@@ -8,7 +8,10 @@ use super::{
     style::{self, FAINT, NAME, PLAIN},
     table::{Cell, render_line},
 };
-use crate::{api::Event, explain};
+use crate::{
+    api::{Event, Verdict},
+    explain,
+};
 
 /// Columns before the last that line up, and how wide each may get for it: one long path does
 /// not push everything away.
@@ -64,7 +67,7 @@ impl EventLines {
             time,
             Cell::styled(escape(&event.session), NAME),
             verdict,
-            event.right.clone().into(),
+            escape(event.right.as_str()).into(),
             object(event).into(),
             process(event).into(),
             rule.into(),
@@ -105,7 +108,7 @@ fn reason(event: &Event) -> String {
         return String::new();
     }
     let written = event.rule.as_ref().and_then(|rule| rule.reason.as_deref());
-    match (event.reason == Reason::Rule.name(), written) {
+    match (event.reason == Reason::Rule, written) {
         (true, Some(written)) => escape(written).into_owned(),
         (true, None) => "denied by this rule".into(),
         (false, _) => explain::short(event).into(),
@@ -114,18 +117,22 @@ fn reason(event: &Event) -> String {
 
 /// What a row says that stands for no act.
 fn told(event: &Event) -> Option<String> {
-    let (count, reason) = (event.count, escape(&event.reason));
-    if event.lost() {
-        Some(format!("{count} events were not recorded: {reason}"))
-    } else if event.removed() && event.object == Event::SESSIONS {
-        Some(format!("{count} earlier sessions were removed: {reason}"))
-    } else if event.removed() {
-        Some(format!("{count} earlier events were removed: {reason}"))
-    } else if event.ended() {
-        let object = escape(&event.object);
-        Some(format!("the session ended ({reason}): {object}"))
-    } else {
-        None
+    let (count, reason) = (event.count, escape(event.reason.as_str()));
+    match event.verdict.known()? {
+        Verdict::Lost => Some(format!("{count} events were not recorded: {reason}")),
+        Verdict::Removed => {
+            let what = if event.object == Event::SESSIONS {
+                "sessions"
+            } else {
+                "events"
+            };
+            Some(format!("{count} earlier {what} were removed: {reason}"))
+        }
+        Verdict::Ended => {
+            let object = escape(&event.object);
+            Some(format!("the session ended ({reason}): {object}"))
+        }
+        Verdict::Allow | Verdict::Deny | Verdict::WouldDeny => None,
     }
 }
 

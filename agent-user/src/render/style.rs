@@ -1,8 +1,11 @@
 //! Colours. `anstream` takes them out where the output is no terminal.
 
+use std::borrow::Cow;
+
 use anstyle::{AnsiColor, Style};
 
-use crate::api::Event;
+use super::escape;
+use crate::api::{Event, Verdict};
 
 pub const PLAIN: Style = Style::new();
 pub const FAINT: Style = Style::new().dimmed();
@@ -14,12 +17,14 @@ pub const NAME: Style = AnsiColor::Cyan.on_default();
 
 /// What a verdict is called, and its colour.
 #[must_use]
-pub fn verdict(event: &Event) -> (&str, Style) {
-    match event.verdict.as_str() {
-        "deny" => ("DENIED", BAD),
-        "allow" => ("allowed", GOOD),
-        "lost" => ("LOST", WARN),
-        other => (other, WARN),
+pub fn verdict(event: &Event) -> (Cow<'_, str>, Style) {
+    match event.verdict.known() {
+        Some(Verdict::Deny) => ("DENIED".into(), BAD),
+        Some(Verdict::Allow) => ("allowed".into(), GOOD),
+        Some(Verdict::Lost) => ("LOST".into(), WARN),
+        Some(Verdict::WouldDeny | Verdict::Removed | Verdict::Ended) | None => {
+            (escape(event.verdict.as_str()), WARN)
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
     process::ExitCode,
 };
 
+use agent_abi::Right;
 use nix::{
     fcntl::OFlag,
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -59,7 +60,7 @@ pub struct Act {
     /// What is tried.
     pub what: &'static str,
     /// The right that the refusal names; `None`: it is recorded nowhere.
-    pub right: Option<&'static str>,
+    pub right: Option<Right>,
     /// The kernel itself refuses it to others.
     needs_root: bool,
     refused: Try,
@@ -74,7 +75,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "labels",
         what: "a child reads a file",
-        right: Some("file.read"),
+        right: Some(Right::FileRead),
         needs_root: false,
         refused: |ground| in_child(|| read(ground.outside)),
         twin: |ground| in_child(|| read(ground.inside)),
@@ -82,7 +83,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "files",
         what: "writes a file",
-        right: Some("file.write"),
+        right: Some(Right::FileWrite),
         needs_root: false,
         refused: |ground| write(ground.readable),
         twin: |ground| write(ground.inside),
@@ -90,7 +91,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "files",
         what: "opens another's terminal",
-        right: Some("file.read"),
+        right: Some(Right::FileRead),
         needs_root: false,
         refused: |ground| open_terminal(&ground.others.terminal),
         twin: |_| open_own_terminal(),
@@ -98,7 +99,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "attributes",
         what: "sets the times of a file",
-        right: Some("file.attr"),
+        right: Some(Right::FileAttr),
         needs_root: false,
         refused: |ground| set_times(ground.readable),
         twin: |ground| set_times(ground.inside),
@@ -106,7 +107,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "descriptors",
         what: "watches a file",
-        right: Some("file.read"),
+        right: Some(Right::FileRead),
         needs_root: false,
         refused: |ground| watch(ground.outside),
         twin: |ground| watch(ground.inside),
@@ -114,7 +115,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "exec",
         what: "maps a file to execute it",
-        right: Some("file.exec"),
+        right: Some(Right::FileExec),
         needs_root: false,
         refused: |ground| map_executable(ground.readable),
         twin: |ground| map_executable(ground.program),
@@ -122,7 +123,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "exec",
         what: "makes memory executable",
-        right: Some("process.jit"),
+        right: Some(Right::ProcessJit),
         needs_root: false,
         refused: |_| map_memory(libc::PROT_EXEC),
         twin: |_| map_memory(libc::PROT_WRITE),
@@ -130,7 +131,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "network",
         what: "connects to an address",
-        right: Some("net.connect"),
+        right: Some(Right::NetConnect),
         needs_root: false,
         refused: |_| send_to("127.0.0.1:10"),
         twin: |_| send_to("127.0.0.1:9"),
@@ -138,7 +139,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "network",
         what: "connects to another's socket",
-        right: Some("unix.connect"),
+        right: Some(Right::UnixConnect),
         needs_root: false,
         refused: |ground| connect(&ground.others.listener),
         twin: |ground| connect_to_own(&ground.others.listener),
@@ -146,7 +147,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "network",
         what: "sets a mark on its packets",
-        right: Some("net.option"),
+        right: Some(Right::NetOption),
         needs_root: false,
         refused: |_| set_option(libc::SO_MARK),
         twin: |_| set_option(libc::SO_KEEPALIVE),
@@ -154,7 +155,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "processes",
         what: "signals a process",
-        right: Some("process.signal"),
+        right: Some(Right::ProcessSignal),
         needs_root: false,
         refused: |_| Ok(kill(getppid(), None)?),
         twin: |_| Ok(kill(getpid(), None)?),
@@ -162,7 +163,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "processes",
         what: "uses a capability",
-        right: Some("process.capability"),
+        right: Some(Right::ProcessCapability),
         needs_root: true,
         refused: |_| in_child(raise_priority),
         twin: |ground| in_child(|| Ok(chroot(ground.inside)?)),
@@ -170,7 +171,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "locks",
         what: "locks a file for itself",
-        right: Some("file.write"),
+        right: Some(Right::FileWrite),
         needs_root: false,
         refused: |ground| lock(ground.readable, libc::LOCK_EX),
         twin: |ground| lock(ground.inside, libc::LOCK_EX),
@@ -178,7 +179,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "locks",
         what: "takes a lease",
-        right: Some("process.capability"),
+        right: Some(Right::ProcessCapability),
         needs_root: false,
         refused: |ground| lease(ground.readable),
         twin: |ground| lock(ground.readable, libc::LOCK_SH),
@@ -186,7 +187,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "ipc",
         what: "looks at another's shared memory",
-        right: Some("process.ipc"),
+        right: Some(Right::ProcessIpc),
         needs_root: false,
         refused: |ground| look_at_memory(ground.others.memory),
         twin: |_| look_at_own_memory(),
@@ -194,7 +195,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "kernel surface",
         what: "makes a keyring",
-        right: Some("kernel.keyring"),
+        right: Some(Right::KernelKeyring),
         needs_root: false,
         refused: |_| make_keyring(),
         twin: |_| make_userfaultfd(),
@@ -202,7 +203,7 @@ pub const ACTS: &[Act] = &[
     Act {
         family: "kernel surface",
         what: "mounts where others see it",
-        right: Some("kernel.mount"),
+        right: Some(Right::KernelMount),
         needs_root: false,
         refused: |ground| mount_over(ground.inside),
         twin: |ground| in_child(|| mount_in_own(ground.inside)),

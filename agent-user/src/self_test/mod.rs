@@ -14,10 +14,13 @@ use std::{
     process::{Child, ChildStdout, Command, ExitCode, Stdio},
 };
 
+use agent_abi::Right;
 use nix::poll::{PollFd, PollFlags, poll};
 
 pub use acts::{ACTS, Act, SYSTEM_CALLS};
 pub use place::{Others, Place};
+
+use crate::api::Word;
 
 /// The word that makes this program do the acts.
 pub const COMMAND: &str = "self-test-acts";
@@ -127,7 +130,7 @@ const NEEDS_ROOT: i32 = -2;
 pub struct Outcome {
     pub family: &'static str,
     pub what: &'static str,
-    pub right: Option<&'static str>,
+    pub right: Option<Word<Right>>,
     pub result: Verdict,
     /// What went wrong, for people.
     pub note: Option<String>,
@@ -163,7 +166,7 @@ impl Outcome {
         Self {
             family: act.family,
             what: act.what,
-            right: act.right,
+            right: act.right.map(Into::into),
             result,
             note,
         }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use agent_abi::{Reason, Verdict};
+use agent_abi::Reason;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, Transaction, params};
 
 use super::{Store, StoreError, sessions::time};
-use crate::api::{EndCause, Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA};
+use crate::api::{
+    EndCause, Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA, Verdict,
+    Vocabulary as _, Word,
+};
 
 /// Writes all of them, or none.
 pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite::Result<()> {
@@ -64,7 +67,7 @@ pub(super) fn insert_all(transaction: &Transaction<'_>, events: &[Event]) -> rus
 fn refusals_by_session(events: &[Event]) -> BTreeMap<&str, u64> {
     let mut sums = BTreeMap::new();
     for event in events {
-        if event.refused() && event.reason != Reason::SessionEnded.name() {
+        if event.refused() && event.reason != Reason::SessionEnded {
             *sums.entry(event.session.as_str()).or_default() += event.count;
         }
     }
@@ -79,9 +82,9 @@ pub fn lost_row(session: &str, count: u64, why: &str) -> Event {
         id: 0,
         time: Timestamp::now(),
         session: session.into(),
-        verdict: Event::LOST.into(),
-        right: "-".into(),
-        reason: why.into(),
+        verdict: Verdict::Lost.into(),
+        right: Word::Other("-".into()),
+        reason: Word::Other(why.into()),
         rule: None,
         object: "-".into(),
         path: None,
@@ -99,8 +102,8 @@ pub fn lost_row(session: &str, count: u64, why: &str) -> Event {
 pub fn ended_row(session: &str, cause: EndCause, cgroup: &str) -> Event {
     Event {
         session: session.into(),
-        verdict: Event::ENDED.into(),
-        reason: cause.name().into(),
+        verdict: Verdict::Ended.into(),
+        reason: Word::Other(cause.name().into()),
         object: cgroup.into(),
         count: 1,
         ..lost_row("-", 1, "")
@@ -111,7 +114,7 @@ pub fn ended_row(session: &str, cause: EndCause, cgroup: &str) -> Event {
 #[must_use]
 pub(super) fn removed_row(session: &str, count: u64) -> Event {
     Event {
-        verdict: Event::REMOVED.into(),
+        verdict: Verdict::Removed.into(),
         ..lost_row(
             session,
             count,
@@ -125,7 +128,7 @@ pub(super) fn removed_row(session: &str, count: u64) -> Event {
 pub(super) fn removed_sessions_row(count: u64) -> Event {
     Event {
         object: Event::SESSIONS.into(),
-        reason: "they ended long ago, or were too many for the store".into(),
+        reason: Word::Other("they ended long ago, or were too many for the store".into()),
         ..removed_row("-", count)
     }
 }
@@ -266,7 +269,7 @@ fn condition(filter: &EventFilter) -> (String, Vec<Box<dyn ToSql>>) {
     };
     // What is not there any more might have been any of what is asked for.
     let or_lost = |part: &str| {
-        let (lost, removed) = (Event::LOST, Event::REMOVED);
+        let (lost, removed) = (Verdict::Lost.word(), Verdict::Removed.word());
         format!("({part} OR verdict IN ('{lost}', '{removed}'))")
     };
     if let Some(since) = filter.since {
@@ -283,11 +286,7 @@ fn condition(filter: &EventFilter) -> (String, Vec<Box<dyn ToSql>>) {
         add("session = ?", Box::new(session.clone()));
     }
     if let Some(verdict) = &filter.verdict {
-        let verdict = Verdict::ALL
-            .iter()
-            .find(|(_, n)| n == verdict)
-            .map_or(&**verdict, |(_, n)| n);
-        add(&or_lost("verdict = ?"), Box::new(verdict.to_owned()));
+        add(&or_lost("verdict = ?"), Box::new(verdict.clone()));
     }
     if let Some(right) = &filter.right {
         // `file` is every right on files.

@@ -7,6 +7,7 @@ mod reach;
 mod retention;
 mod schema;
 mod sessions;
+mod words;
 mod writer;
 
 use std::{

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Store, StoreError};
 use crate::{
-    api::{EndCause, GrantSource, Inputs, RuleCount, RuleRef},
+    api::{EndCause, GrantSource, Inputs, Mode, RuleCount, RuleRef, Word},
     grants::Resolutions,
     mounts::Sight,
 };
@@ -22,7 +22,7 @@ pub struct SessionRow {
     pub cgroup: PathBuf,
     pub cgroup_id: u64,
     pub grant: String,
-    pub mode: String,
+    pub mode: Word<Mode>,
     /// The grant as it was when the session started.
     pub source: GrantSource,
     pub inputs: Inputs,

@@ -151,7 +151,7 @@ impl ChildFailure {
                 "cannot run `{}`: the grant `{}` does not allow {} on {}",
                 escape(command),
                 escape(grant),
-                refusal.right,
+                escape(refusal.right.as_str()),
                 escape(&refusal.object)
             ),
             (Errno::ENOENT, _) => format!(

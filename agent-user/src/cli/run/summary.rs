@@ -1,7 +1,7 @@
 //! What `bailiff run` says at the end: nothing where nothing was refused.
 
 use crate::{
-    api::{Event, Summary},
+    api::{Event, Mode, Summary},
     render::{escape, escape::escape_bytes},
 };
 
@@ -32,7 +32,7 @@ pub(super) fn lines(summary: &Summary) -> Vec<String> {
 
 fn refusals(summary: &Summary, session: &str) -> String {
     let count = summary.session.refused;
-    let verb = if summary.session.mode == "audit" {
+    let verb = if summary.session.mode == Mode::Audit {
         "would have refused"
     } else {
         "refused"
@@ -64,5 +64,9 @@ fn name(event: &Event) -> String {
         .rule
         .as_ref()
         .map(|rule| format!(" ({})", escape(&rule.id)));
-    format!("{} {object}{}", event.right, rule.unwrap_or_default())
+    format!(
+        "{} {object}{}",
+        escape(event.right.as_str()),
+        rule.unwrap_or_default()
+    )
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Params, Transaction, params};
 
 use crate::{
-    api::Event,
+    api::{Event, Verdict, Vocabulary as _},
     store::events::{insert_all, removed_row},
 };
 
@@ -40,7 +40,7 @@ pub(super) fn remove(
     condition: &str,
     values: impl Params + Clone,
 ) -> rusqlite::Result<usize> {
-    let condition = format!("verdict <> '{}' AND {condition}", Event::REMOVED);
+    let condition = format!("verdict <> '{}' AND {condition}", Verdict::Removed.word());
     let transaction = connection.transaction()?;
     transaction.execute(
         &format!(
@@ -74,7 +74,7 @@ pub(super) fn tell(transaction: &Transaction<'_>, row: &Event) -> rusqlite::Resu
     // As a literal: the index is of these rows alone.
     let sql = format!(
         "DELETE FROM events WHERE verdict = '{}' AND session = ?1 AND object = ?2 RETURNING count",
-        Event::REMOVED
+        Verdict::Removed.word()
     );
     let before = transaction
         .prepare_cached(&sql)?
@@ -97,7 +97,7 @@ pub(super) fn adopt_orphans(connection: &mut Connection) -> rusqlite::Result<()>
              AND NOT EXISTS (SELECT 1 FROM events AS other
                  WHERE other.session = events.session AND other.verdict <> '{removed}')
          RETURNING count",
-        removed = Event::REMOVED
+        removed = Verdict::Removed.word()
     );
     let orphans = transaction
         .prepare_cached(&sql)?
@@ -112,7 +112,7 @@ pub(super) fn adopt_orphans(connection: &mut Connection) -> rusqlite::Result<()>
 
 fn rows_by_session(connection: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
     let sql = "SELECT session, count(*) FROM events WHERE verdict <> ?1 GROUP BY session";
-    counts(connection, sql, [Event::REMOVED])
+    counts(connection, sql, [Verdict::Removed.word()])
 }
 
 /// What a query of sessions and numbers finds.
@@ -181,7 +181,7 @@ mod tests {
         let left = store.events(&EventFilter::default()).unwrap();
         let said = left
             .iter()
-            .map(|event| (&*event.verdict, &*event.object, event.count));
+            .map(|event| (event.verdict.as_str(), &*event.object, event.count));
         assert_eq!(
             said.collect::<Vec<_>>(),
             [("deny", "/new", 1), ("removed", "-", 1)]
@@ -219,7 +219,7 @@ mod tests {
             .unwrap();
         let left = store.events(&EventFilter::default()).unwrap();
         assert_eq!(
-            (left.len(), &*left[0].verdict, left[0].count),
+            (left.len(), left[0].verdict.as_str(), left[0].count),
             (1, "removed", 3)
         );
     }
@@ -239,7 +239,7 @@ mod tests {
         .apply(&mut store.lock(), "boot-1")
         .unwrap();
         let mut left = store.events(&EventFilter::default()).unwrap();
-        assert!(left.pop().unwrap().removed());
+        assert!(left.pop().unwrap().verdict == Verdict::Removed);
         assert!((100..1200).contains(&left.len()), "{}", left.len());
         assert_eq!(left.last().unwrap().id, 2000);
         assert!(used_bytes(&store.lock()).unwrap() <= 1 << 20);

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{bytes_of, events::tell};
 use crate::{
-    api::Event,
+    api::{Verdict, Vocabulary as _},
     store::{counters::keep_session_numbers, events::removed_sessions_row},
 };
 
@@ -27,7 +27,7 @@ pub(super) fn remove_old(
     let sql = format!(
         "DELETE FROM sessions WHERE ended < ?2 AND {MAY_GO} AND NOT EXISTS
              (SELECT 1 FROM events WHERE session = sessions.name AND verdict <> '{}')",
-        Event::REMOVED
+        Verdict::Removed.word()
     );
     let removed = transaction.execute(&sql, params![boot_id, oldest])?;
     tell_removed(&transaction, removed)?;
@@ -148,7 +148,7 @@ mod tests {
     use jiff::Timestamp;
 
     use crate::{
-        api::{EndCause, Event, EventFilter},
+        api::{EndCause, Event, EventFilter, Verdict},
         store::{
             Counter, Retention, SessionRow, Store,
             events::{insert, tests::event},
@@ -214,7 +214,9 @@ mod tests {
     /// What rows tell that something was removed: session, object and number.
     fn told(store: &Store) -> Vec<(String, String, u64)> {
         let events = store.events(&EventFilter::default()).unwrap();
-        let removed = events.into_iter().filter(Event::removed);
+        let removed = events
+            .into_iter()
+            .filter(|event| event.verdict == Verdict::Removed);
         let told = removed.map(|event| (event.session, event.object, event.count));
         told.collect()
     }
