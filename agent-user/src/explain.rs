@@ -3,10 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use agent_abi::{Reason, Right, right::FILE_RIGHTS};
+use agent_grant::{glob::MAX_PATTERN, syntax::capabilities};
 
 use crate::{
     api::{Event, Inputs, RuleRef, SCHEMA, Verdict, Why, Word},
-    render::{escape, escape::escape_bytes, shell},
+    render::{
+        escape,
+        escape::{escape_bytes, is_harmless},
+        shell,
+    },
 };
 
 /// What the session of a refusal was started with.
@@ -229,18 +234,22 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
             let rule = event.rule.as_ref().filter(|rule| !is_built_in(rule))?;
             let id = escape(&rule.id);
             Some(match quoted_object(event, right?) {
-                Some(object) => format!(
+                Ok(object) => format!(
                     "A deny wins over every allow. Ask the operator for an `except` in rule `{id}`:\n\
                      except = [{object}]"
                 ),
-                None => format!(
-                    "A deny wins over every allow. Ask the operator about rule `{id}`. {UNSAFE_NAME}"
+                Err(because) => format!(
+                    "A deny wins over every allow. Ask the operator about rule `{id}`. No rule is \
+                     proposed: {because}"
                 ),
             })
         }
         Reason::NoRule => Some(match rule(event, right?) {
-            Some(rule) => format!("Ask the operator for this rule:\n{rule}"),
-            None => format!("Ask the operator to grant `{}`. {UNSAFE_NAME}", event.right),
+            Ok(rule) => format!("Ask the operator for this rule:\n{rule}"),
+            Err(because) => format!(
+                "Ask the operator to grant `{}`. No rule is proposed: {because}",
+                event.right
+            ),
         }),
         Reason::NotGranted if is_crash(event) => Some(format!(
             "Ask the operator for this in the grant, if a dump is needed; it keeps nothing from \
@@ -279,7 +288,8 @@ fn explain_command(event: &Event, terms: Option<Terms<'_>>) -> String {
     let grant = terms.map_or_else(|| "GRANT".to_owned(), |terms| shell::word(&file_of(terms)));
     let mut command = format!(
         "bailiff grant explain {grant} PRESENT-NAME --to {}",
-        shell::word(&event.object)
+        // What cannot be written in the command so that it names just that is to be filled in.
+        exact_name(event).map_or_else(|_| "NEW-NAME".to_owned(), |name| shell::word(&name))
     );
     let variables = terms.map(|terms| terms.inputs.all()).unwrap_or_default();
     for (name, value) in variables {
@@ -302,35 +312,39 @@ fn file_of(terms: Terms<'_>) -> String {
     }
 }
 
-const UNSAFE_NAME: &str =
-    "No rule is proposed: the name holds what cannot be copied into a grant safely.";
+const UNSAFE_NAME: &str = "the name holds what cannot be copied into a grant safely.";
+const LONG_NAME: &str = "the name is longer than a pattern may be. Grant a directory above it.";
+const CUT_NAME: &str = "the path was too long to be recorded whole.";
+const NO_PROTOCOL: &str =
+    "grants have words for tcp and udp only, and no grant can open another protocol.";
+const NO_RULE_FOR_IT: &str = "no rule of a grant is about this right.";
+
+/// Why nothing is proposed, for people.
+type Unproposed = &'static str;
 
 /// The rule that allows just what was refused.
-fn rule(event: &Event, right: Right) -> Option<String> {
+fn rule(event: &Event, right: Right) -> Result<String, Unproposed> {
     let object = quoted_object(event, right)?;
     if (right as usize) < FILE_RIGHTS {
         let verb = right.name().trim_start_matches("file.");
-        return Some(format!("[[file]]\nallow = [\"{verb}\"]\npath = [{object}]"));
+        return Ok(format!("[[file]]\nallow = [\"{verb}\"]\npath = [{object}]"));
     }
-    (right == Right::NetConnect).then(|| format!("[[net]]\nallow = [\"connect\"]\nto = [{object}]"))
+    if right != Right::NetConnect {
+        return Err(NO_RULE_FOR_IT);
+    }
+    Ok(format!("[[net]]\nallow = [\"connect\"]\nto = [{object}]"))
 }
 
 /// The object as a grant writes it, for TOML. The session chose a file's name, so it stands for that one
-/// file, whatever it looks like; `None` where it cannot be written so that people see what it is.
-fn quoted_object(event: &Event, right: Right) -> Option<String> {
+/// file, whatever it looks like.
+fn quoted_object(event: &Event, right: Right) -> Result<String, Unproposed> {
     if (right as usize) >= FILE_RIGHTS {
-        return Some(quoted(&event.object));
+        return match agent_grant::net::parse_endpoint(&event.object) {
+            Err(_) if right == Right::NetConnect => Err(NO_PROTOCOL),
+            _ => Ok(quoted(&event.object)),
+        };
     }
-    if event.truncated {
-        return None;
-    }
-    let bytes = event.path.as_ref()?.bytes();
-    let name = std::str::from_utf8(&bytes).ok()?;
-    // Controls, and what is invisible or turns text round; a backslash is shown as two.
-    let shown = name.replace('\\', "/");
-    if !name.starts_with('/') || escape(&shown) != shown {
-        return None;
-    }
+    let name = exact_name(event)?;
     let mut pattern = String::new();
     for c in name.chars() {
         if r"*?[]{},\$~".contains(c) {
@@ -338,7 +352,23 @@ fn quoted_object(event: &Event, right: Right) -> Option<String> {
         }
         pattern.push(c);
     }
-    Some(quoted(&pattern))
+    if pattern.len() > MAX_PATTERN {
+        return Err(LONG_NAME);
+    }
+    Ok(quoted(&pattern))
+}
+
+/// The object's whole path, where people see what it is when it is written out as it is.
+fn exact_name(event: &Event) -> Result<String, Unproposed> {
+    if event.truncated {
+        return Err(CUT_NAME);
+    }
+    let bytes = event.path.as_ref().ok_or(UNSAFE_NAME)?.bytes();
+    let name = String::from_utf8(bytes).map_err(|_| UNSAFE_NAME)?;
+    if !name.starts_with('/') || !is_harmless(&name) {
+        return Err(UNSAFE_NAME);
+    }
+    Ok(name)
 }
 
 /// The setting of a grant that opens what was refused; `None` where there is none.
@@ -352,6 +382,8 @@ fn setting(event: &Event, right: Right, reason: Reason) -> Option<String> {
         // Of what is outside, no grant opens them.
         Right::ProcessPtrace | Right::KernelMount if reason == Reason::OutsideSession => None,
         Right::ProcessPtrace => process("ptrace = \"session\""),
+        // The kernel may know of more than grants have words for.
+        Right::ProcessCapability if !capabilities::NAMES.contains(&&*event.object) => None,
         Right::ProcessCapability => process(&format!("capabilities = [{}]", quoted(&event.object))),
         Right::ProcessJit => process("jit = true"),
         Right::ProcessCore => process("core = true"),
@@ -514,6 +546,61 @@ mod tests {
                 let ask = why(event, None).ask.unwrap();
                 assert!(ask.ends_with(UNSAFE_NAME), "{ask}");
             }
+        }
+    }
+
+    fn asked(right: Right, reason: Reason, object: &[u8]) -> Option<String> {
+        let event = Event {
+            rule: None,
+            reason: reason.into(),
+            ..event(right.name(), object, "deny")
+        };
+        why(event, None).ask
+    }
+
+    #[test]
+    fn a_name_that_no_pattern_is_long_enough_for_is_not_proposed() {
+        let named = |length: usize| format!("/{}", "*".repeat(length));
+        // Each `*` takes two bytes of a pattern.
+        let fits = asked(Right::FileRead, Reason::NoRule, named(2047).as_bytes()).unwrap();
+        assert!(fits.contains("path = ["), "{fits}");
+        let long = asked(Right::FileRead, Reason::NoRule, named(2048).as_bytes()).unwrap();
+        assert!(long.ends_with(LONG_NAME), "{long}");
+    }
+
+    #[test]
+    fn only_destinations_that_grants_can_name_are_proposed() {
+        let of = |to: &str| asked(Right::NetConnect, Reason::NoRule, to.as_bytes()).unwrap();
+        assert!(of("10.0.0.1:443/tcp").ends_with("to = [\"10.0.0.1:443/tcp\"]"));
+        assert!(of("[::1]:53/udp").ends_with("to = [\"[::1]:53/udp\"]"));
+        for protocol in ["0", "132", "136"] {
+            let ask = of(&format!("10.0.0.1:443/{protocol}"));
+            assert!(ask.ends_with(NO_PROTOCOL), "{ask}");
+        }
+    }
+
+    #[test]
+    fn a_capability_that_grants_have_no_word_for_is_not_proposed() {
+        let of = |name: &str| proposed(Right::ProcessCapability, Reason::NotGranted, name);
+        assert!(of("net_raw").is_some());
+        assert_eq!(of("capability 63"), None);
+    }
+
+    #[test]
+    fn a_command_names_just_what_was_refused_or_leaves_it_to_be_filled_in() {
+        let of = |name: &[u8]| {
+            let ask = asked(Right::FileCreate, Reason::Refer, name).unwrap();
+            ask.rsplit_once(" --to ").unwrap().1.to_owned()
+        };
+        assert_eq!(of(br"/w/a\b"), r"'/w/a\b'");
+        assert_eq!(of(b"/w/it's $(x)"), r"'/w/it'\''s $(x)'");
+        for name in [
+            b"/w/\xff".as_slice(),
+            b"/w/a\nb",
+            b"/w/\x1b[2J",
+            b"?dev=8:1/x",
+        ] {
+            assert_eq!(of(name), "NEW-NAME");
         }
     }
 

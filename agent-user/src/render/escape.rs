@@ -22,6 +22,12 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Whether nothing in `text` would be acted on, so that it can be shown as it is.
+#[must_use]
+pub fn is_harmless(text: &str) -> bool {
+    !text.chars().any(acts)
+}
+
 /// [`escape`] for bytes that need not be UTF-8.
 #[must_use]
 pub fn escape_bytes(bytes: &[u8]) -> String {
