@@ -25,6 +25,23 @@ pub struct NetEntries {
     pub entries: [NetEntry; MAX_NET_ENTRIES],
 }
 
+impl NetEntries {
+    /// The first [`MAX_NET_ENTRIES`] of `entries`; who makes a table sees to it that there are no more.
+    #[must_use]
+    pub fn of(entries: &[NetEntry]) -> Self {
+        let mut all = [NetEntry::default(); MAX_NET_ENTRIES];
+        let mut count = 0;
+        for (place, entry) in all.iter_mut().zip(entries) {
+            *place = *entry;
+            count += 1;
+        }
+        Self {
+            count,
+            entries: all,
+        }
+    }
+}
+
 /// One port range of a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

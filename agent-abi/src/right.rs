@@ -1,140 +1,158 @@
 //! Rights: one verb on one kind of object.
 //!
-//! To add a right: a variant and a row in [`Right::ALL`] here, then the hook that decides it.
+//! To add a right: a row here, then the hook that decides it.
 
-/// A right, as a grant names it and an event reports it.
+/// Calls `$callback!` with every right: what it is, its number, and the name that grants and events use.
 ///
-/// The file rights come first and their numbers are the bits of [`FileRights`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Right {
-    /// Open a file for reading, or map it readable.
-    FileRead = 0,
-    /// Open for writing, append, truncate.
-    FileWrite = 1,
-    /// Make a file, directory, link, socket, pipe or device, or rename something to this name.
-    FileCreate = 2,
-    /// Unlink, rmdir, or rename away from this name.
-    FileDelete = 3,
-    /// Open a directory.
-    FileList = 4,
-    /// Execute, or map executable.
-    FileExec = 5,
-    /// Change mode, owner, times, extended attributes, ACLs or inode flags.
-    FileAttr = 6,
-    /// Device and filesystem controls.
-    FileIoctl = 7,
-    /// Connect or send to a Unix socket at this path.
-    FileConnect = 8,
-
-    /// Connect or send to an Internet address.
-    NetConnect = 16,
-    /// Create a socket of an unusual family, type or protocol.
-    NetSocket = 17,
-    /// Connect or send to an abstract Unix socket.
-    UnixConnect = 18,
-    /// Set a socket option, or send a control message, that changes where packets go or come from.
-    NetOption = 19,
-
-    /// Signal another process.
-    ProcessSignal = 24,
-    /// Trace, or read or write the memory of, another process.
-    ProcessPtrace = 25,
-    /// Change limits or scheduling of another process.
-    ProcessControl = 26,
-    /// Use a capability.
-    ProcessCapability = 27,
-    /// Make memory executable that no file stands behind.
-    ProcessJit = 28,
-    /// Have the kernel dump core, by whatever the host lets handle it.
-    ProcessCore = 29,
-    /// Use System V IPC objects of others.
-    ProcessIpc = 30,
-
-    /// Mount, unmount, move or remount a filesystem, or change the root.
-    KernelMount = 32,
-    /// Create a user namespace.
-    KernelNamespace = 33,
-    /// Use `bpf(2)`.
-    KernelBpf = 34,
-    /// Use `perf_event_open(2)`.
-    KernelPerf = 35,
-    /// Use `io_uring`.
-    KernelIoUring = 36,
-    /// Use `userfaultfd(2)`.
-    KernelUserfaultfd = 37,
-    /// Use kernel keyrings.
-    KernelKeyring = 38,
-    /// Load modules, firmware or a new kernel, or use what lockdown guards.
-    KernelLoad = 39,
-    /// Enter another cgroup at birth, or change one.
-    CgroupEnter = 40,
+/// The numbers of the file rights are the bits of [`FileRights`], from 0 on without a gap.
+macro_rules! for_each_right {
+    ($callback:ident) => {
+        $callback! {
+            file {
+                /// Open a file for reading, or map it readable.
+                FileRead = 0, "file.read";
+                /// Open for writing, append, truncate.
+                FileWrite = 1, "file.write";
+                /// Make a file, directory, link, socket, pipe or device, or rename something to this name.
+                FileCreate = 2, "file.create";
+                /// Unlink, rmdir, or rename away from this name.
+                FileDelete = 3, "file.delete";
+                /// Open a directory.
+                FileList = 4, "file.list";
+                /// Execute, or map executable.
+                FileExec = 5, "file.exec";
+                /// Change mode, owner, times, extended attributes, ACLs or inode flags.
+                FileAttr = 6, "file.attr";
+                /// Device and filesystem controls.
+                FileIoctl = 7, "file.ioctl";
+                /// Connect or send to a Unix socket at this path.
+                FileConnect = 8, "file.connect";
+            }
+            other {
+                /// Connect or send to an Internet address.
+                NetConnect = 16, "net.connect";
+                /// Create a socket of an unusual family, type or protocol.
+                NetSocket = 17, "net.socket";
+                /// Connect or send to an abstract Unix socket.
+                UnixConnect = 18, "unix.connect";
+                /// Set a socket option, or send a control message, that changes where packets go or come from.
+                NetOption = 19, "net.option";
+                /// Signal another process.
+                ProcessSignal = 24, "process.signal";
+                /// Trace, or read or write the memory of, another process.
+                ProcessPtrace = 25, "process.ptrace";
+                /// Change limits or scheduling of another process.
+                ProcessControl = 26, "process.control";
+                /// Use a capability.
+                ProcessCapability = 27, "process.capability";
+                /// Make memory executable that no file stands behind.
+                ProcessJit = 28, "process.jit";
+                /// Have the kernel dump core, by whatever the host lets handle it.
+                ProcessCore = 29, "process.core";
+                /// Use System V IPC objects of others.
+                ProcessIpc = 30, "process.ipc";
+                /// Mount, unmount, move or remount a filesystem, or change the root.
+                KernelMount = 32, "kernel.mount";
+                /// Create a user namespace.
+                KernelNamespace = 33, "kernel.namespace";
+                /// Use `bpf(2)`.
+                KernelBpf = 34, "kernel.bpf";
+                /// Use `perf_event_open(2)`.
+                KernelPerf = 35, "kernel.perf";
+                /// Use `io_uring`.
+                KernelIoUring = 36, "kernel.io_uring";
+                /// Use `userfaultfd(2)`.
+                KernelUserfaultfd = 37, "kernel.userfaultfd";
+                /// Use kernel keyrings.
+                KernelKeyring = 38, "kernel.keyring";
+                /// Load modules, firmware or a new kernel, or use what lockdown guards.
+                KernelLoad = 39, "kernel.load";
+                /// Enter another cgroup at birth, or change one.
+                CgroupEnter = 40, "cgroup.enter";
+            }
+        }
+    };
 }
 
+macro_rules! define {
+    (
+        file { $($(#[$file_doc:meta])* $file:ident = $bit:literal, $file_name:literal;)* }
+        other { $($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)* }
+    ) => {
+        /// A right, as a grant names it and an event reports it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Right {
+            $($(#[$file_doc])* $file = $bit,)*
+            $($(#[$doc])* $variant = $number,)*
+        }
+
+        impl Right {
+            /// Every right.
+            pub const ALL: &'static [Right] = &[$(Right::$file,)* $(Right::$variant,)*];
+
+            /// The file rights; the place of each is its bit in [`FileRights`].
+            pub const FILE: [Right; FILE_RIGHTS] = [$(Right::$file,)*];
+
+            /// The dotted name, as in `file.read`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Right::$file => $file_name,)*
+                    $(Right::$variant => $name,)*
+                }
+            }
+
+            /// The right with this number, as it stands in an event.
+            #[must_use]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number {
+                    $($bit => Some(Right::$file),)*
+                    $($number => Some(Right::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// The file right with this bit in [`FileRights`].
+            #[must_use]
+            #[inline(always)]
+            pub const fn of_bit(bit: u32) -> Option<Self> {
+                match bit {
+                    $($bit => Some(Right::$file),)*
+                    _ => None,
+                }
+            }
+        }
+
+        /// How many file rights there are: the bits of [`FileRights`].
+        pub const FILE_RIGHTS: usize = [$($bit,)*].len();
+    };
+}
+
+for_each_right!(define);
+
 impl Right {
-    /// Every right with the name that grants and events use.
-    pub const ALL: [(Right, &'static str); 29] = [
-        (Right::FileRead, "file.read"),
-        (Right::FileWrite, "file.write"),
-        (Right::FileCreate, "file.create"),
-        (Right::FileDelete, "file.delete"),
-        (Right::FileList, "file.list"),
-        (Right::FileExec, "file.exec"),
-        (Right::FileAttr, "file.attr"),
-        (Right::FileIoctl, "file.ioctl"),
-        (Right::FileConnect, "file.connect"),
-        (Right::NetConnect, "net.connect"),
-        (Right::NetSocket, "net.socket"),
-        (Right::UnixConnect, "unix.connect"),
-        (Right::NetOption, "net.option"),
-        (Right::ProcessSignal, "process.signal"),
-        (Right::ProcessPtrace, "process.ptrace"),
-        (Right::ProcessControl, "process.control"),
-        (Right::ProcessCapability, "process.capability"),
-        (Right::ProcessJit, "process.jit"),
-        (Right::ProcessCore, "process.core"),
-        (Right::ProcessIpc, "process.ipc"),
-        (Right::KernelMount, "kernel.mount"),
-        (Right::KernelNamespace, "kernel.namespace"),
-        (Right::KernelBpf, "kernel.bpf"),
-        (Right::KernelPerf, "kernel.perf"),
-        (Right::KernelIoUring, "kernel.io_uring"),
-        (Right::KernelUserfaultfd, "kernel.userfaultfd"),
-        (Right::KernelKeyring, "kernel.keyring"),
-        (Right::KernelLoad, "kernel.load"),
-        (Right::CgroupEnter, "cgroup.enter"),
-    ];
-
-    /// The dotted name, as in `file.read`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(right, _)| *right == self)
-            .map_or("unknown", |(_, name)| name)
-    }
-
     /// The right with this dotted name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(_, n)| *n == name)
-            .map(|(right, _)| *right)
-    }
-
-    /// The right with this number, as it stands in an event.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(right, _)| *right as u8 == number)
-            .map(|(right, _)| *right)
+        Self::ALL.iter().copied().find(|right| right.name() == name)
     }
 }
 
-/// How many file rights there are: bits 0 to 8 of [`FileRights`].
-pub const FILE_RIGHTS: usize = 9;
+const _: () = {
+    assert!(
+        FILE_RIGHTS < 16,
+        "the rules of a label are found by four bits"
+    );
+    let mut bit = 0;
+    while bit < FILE_RIGHTS {
+        assert!(
+            Right::FILE[bit] as usize == bit,
+            "the number of a file right is its bit"
+        );
+        bit += 1;
+    }
+};
 
 /// A set of file rights, as the label of an automaton's state holds it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,9 +199,27 @@ impl FileRights {
         self.0 == 0
     }
 
-    /// The number (0 to 8) of the lowest right in the set; 16 for the empty set.
+    /// The bit of the lowest right in the set; 16 for the empty set.
     #[must_use]
+    #[inline(always)]
     pub const fn lowest(self) -> u32 {
         self.0.trailing_zeros()
+    }
+
+    /// The lowest right in the set.
+    #[must_use]
+    #[inline(always)]
+    pub const fn first(self) -> Option<Right> {
+        Right::of_bit(self.lowest())
+    }
+
+    /// The set with this file right alone; empty for a right that is not about files.
+    #[must_use]
+    pub const fn only(right: Right) -> Self {
+        if (right as usize) < FILE_RIGHTS {
+            Self(1 << right as u16)
+        } else {
+            Self::NONE
+        }
     }
 }

@@ -1,64 +1,25 @@
-//! The authority automaton: how a session's image is read.
+//! Names in the dcache, read through the automaton.
+//!
+//! [`agent_decide::path`] is the same for a path that is written down. This is not shared: a name's head
+//! is in a register and the rest has to be copied first, within bounds that the verifier can follow.
 
 use core::ffi::c_void;
 
-use agent_abi::{Image, limits::IMAGE_WORDS};
+use agent_abi::Image;
+pub use agent_decide::automaton::{is_settled, next};
+use agent_decide::opaque;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
-use crate::{
-    kernel::opaque,
-    name::{HEAD, Name},
-};
-
-/// The automaton's step.
-///
-/// # Safety
-/// `image` is a live image.
-#[inline(always)]
-pub unsafe fn next(image: *const Image, state: u64, byte: u64) -> u64 {
-    // SAFETY: the index of a class is a byte, and `word` masks.
-    unsafe {
-        let class = u64::from(
-            *(&raw const (*image).classes)
-                .cast::<u8>()
-                .add((byte & 0xff) as usize),
-        );
-        let row = state.wrapping_mul(u64::from((*image).header.columns));
-        u64::from(word(image, row.wrapping_add(class)))
-    }
-}
-
-/// Whether no byte but `/` leads out of a state.
-///
-/// # Safety
-/// `image` is a live image.
-#[inline(always)]
-pub unsafe fn is_settled(image: *const Image, state: u64) -> bool {
-    // SAFETY: the caller's promise.
-    state >= u64::from(unsafe { (*image).header.settled })
-}
-
-/// Word `index` of the image's tables; an index beyond them wraps around.
-///
-/// # Safety
-/// `image` is a live image.
-#[inline(always)]
-pub unsafe fn word(image: *const Image, index: u64) -> u16 {
-    // Opaque, or LLVM moves the mask away from its use, where the 6.1 verifier loses the bound
-    // ("math between map_value pointer and register with unbounded min value").
-    let index = opaque(index) as usize & (IMAGE_WORDS - 1);
-    // SAFETY: masked to the array.
-    unsafe { *(&raw const (*image).words).cast::<u16>().add(index) }
-}
+use crate::name::{HEAD, Name};
 
 /// The state after a name. `rest` has room for `ROOM` bytes, a power of two. `None`: for less than the
 /// name has and the automaton has to read, or the name is ambiguous.
 ///
 /// # Safety
-/// `image` is a live image.
+/// `rest` has that room; `name` is valid.
 #[inline(always)]
 pub unsafe fn read_name<const ROOM: usize>(
-    image: *const Image,
+    image: &Image,
     state: u64,
     name: Name,
     rest: *mut u8,

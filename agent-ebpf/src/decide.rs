@@ -8,9 +8,9 @@ use agent_abi::{
     ledger::{NO_RULE, ledger_index},
     right::FILE_RIGHTS,
 };
+use agent_decide::{Record, Refusal, judge};
 
 use crate::{
-    automaton::word,
     directory::recall,
     event::{Finding, Said, count_loss, report, report_file},
     kernel::{
@@ -142,10 +142,8 @@ pub fn permits(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> 
 /// Whether a state allows `wanted`, which then counts as used.
 #[inline(always)]
 fn allows(subject: &Subject, image: &Image, state: u64, wanted: FileRights) -> bool {
-    // SAFETY: `word` masks every index.
-    let record = unsafe { record_of(image, state) };
-    // SAFETY: as above.
-    let permitted = FileRights(unsafe { word(image, record) }).contains(wanted);
+    let record = Record::of(image, state);
+    let permitted = record.rights(image).contains(wanted);
     if permitted {
         count_rules(subject, image, record, wanted);
     }
@@ -195,23 +193,6 @@ fn walked(
     }
 }
 
-#[inline(always)]
-pub fn allowed(image: &Image, state: u64) -> u16 {
-    // SAFETY: `word` masks every index.
-    unsafe { word(image, record_of(image, state)) }
-}
-
-/// Word index of a state's label record.
-#[inline(always)]
-pub unsafe fn record_of(image: &Image, state: u64) -> u64 {
-    // SAFETY: `word` masks every index.
-    unsafe {
-        let header = &image.header;
-        let offset = word(image, u64::from(header.state_labels).wrapping_add(state));
-        u64::from(header.labels).wrapping_add(u64::from(offset))
-    }
-}
-
 /// Compares what is wanted with the state's label, counts, and reports a refusal.
 #[inline(always)]
 pub fn at_state(
@@ -222,34 +203,23 @@ pub fn at_state(
     state: u64,
     wanted: FileRights,
 ) -> i32 {
-    // SAFETY: `word` masks every index.
-    let (record, allowed) = unsafe {
-        let record = record_of(image, state);
-        (record, FileRights(word(image, record)))
-    };
-    let missing = wanted.without(allowed);
-    if missing.is_empty() {
-        count_rules(subject, image, record, wanted);
-        return 0;
+    let record = Record::of(image, state);
+    match judge(image, record, wanted) {
+        Ok(()) => {
+            count_rules(subject, image, record, wanted);
+            0
+        }
+        Err(Refusal {
+            missing,
+            rule,
+            reason,
+        }) => refuse_file(subject, scratch, object, missing, reason, rule, EACCES),
     }
-    // SAFETY: `word` masks every index.
-    let rule = unsafe {
-        word(
-            image,
-            record.wrapping_add(1 + u64::from(missing.lowest() & 15)),
-        )
-    };
-    let reason = if rule == NO_RULE {
-        Reason::NoRule
-    } else {
-        Reason::Rule
-    };
-    refuse_file(subject, scratch, object, missing, reason, rule, EACCES)
 }
 
 /// Counts the rule of each right that was used.
 #[inline(always)]
-pub fn count_rules(subject: &Subject, image: &Image, record: u64, wanted: FileRights) {
+pub fn count_rules(subject: &Subject, image: &Image, record: Record, wanted: FileRights) {
     // Most of what programs do, and so not to be searched for.
     match wanted {
         FileRights::READ => return count_rule_of(subject, image, record, 0),
@@ -267,10 +237,8 @@ pub fn count_rules(subject: &Subject, image: &Image, record: u64, wanted: FileRi
 }
 
 #[inline(always)]
-fn count_rule_of(subject: &Subject, image: &Image, record: u64, right: u64) {
-    // SAFETY: `word` masks every index.
-    let rule = unsafe { word(image, record.wrapping_add(1 + right)) };
-    count_allowed(subject, rule);
+fn count_rule_of(subject: &Subject, image: &Image, record: Record, right: u64) {
+    count_allowed(subject, record.rule(image, right));
 }
 
 #[inline(always)]
@@ -284,7 +252,9 @@ pub fn refuse_file(
     errno: i32,
 ) -> i32 {
     let verdict = conclude(subject, rule);
-    let said = Said::new(verdict, first_right(missing), reason, rule);
+    // Nothing is refused where nothing is missing.
+    let right = missing.first().unwrap_or(Right::FileRead);
+    let said = Said::new(verdict, right, reason, rule);
     report_file(subject, scratch, said, object.dentry, object.which);
     returned(verdict, errno)
 }
@@ -309,22 +279,6 @@ pub fn refuse_terminal(subject: &Subject, dentry: *const Dentry, wanted: FileRig
         NO_RULE,
         EACCES,
     )
-}
-
-/// The right to name in the event; the lowest of those missing.
-#[inline(always)]
-fn first_right(missing: FileRights) -> Right {
-    match missing.lowest() {
-        0 => Right::FileRead,
-        1 => Right::FileWrite,
-        2 => Right::FileCreate,
-        3 => Right::FileDelete,
-        4 => Right::FileList,
-        5 => Right::FileExec,
-        6 => Right::FileAttr,
-        7 => Right::FileIoctl,
-        _ => Right::FileConnect,
-    }
 }
 
 /// Without memory there is no walk and no event; the refusal is counted as lost.

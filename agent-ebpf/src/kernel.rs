@@ -8,6 +8,7 @@ use core::{arch::asm, ffi::c_void};
 
 use agent_abi::relocation::{ARGUMENT, DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, Value, ZERO};
 
+pub use agent_decide::opaque;
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_probe_read_kernel, programs::LsmContext};
 
 macro_rules! opaque {
@@ -288,15 +289,6 @@ pub fn zero_from_null<T>(null: *const T) -> i32 {
             options(pure, nomem, nostack));
     }
     zero as i32
-}
-
-/// Hides from LLVM where a number came from.
-#[inline(always)]
-pub fn opaque(value: u64) -> u64 {
-    let result;
-    // SAFETY: a register move to itself.
-    unsafe { asm!("{0} = {0}", inlateout(reg) value => result, options(pure, nomem, nostack)) };
-    result
 }
 
 /// Whether the pointer `field` of the structure at `base` is NULL.

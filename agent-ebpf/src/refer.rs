@@ -1,10 +1,14 @@
 //! The refer rule: what gets another name gains no right by it.
 
 use agent_abi::{FileRights, Image, Reason, ledger::NO_RULE};
+use agent_decide::{
+    New, Old, Record,
+    needs::OfMove,
+    refer::{gained, may_move},
+};
 
 use crate::{
-    automaton::word,
-    decide::{EACCES, allowed, at_state, count_rules, out_of_memory, record_of, refuse_file},
+    decide::{EACCES, at_state, count_rules, out_of_memory, refuse_file},
     kernel::Dentry,
     maps::SCRATCH,
     place::is_directory,
@@ -21,31 +25,17 @@ const EXDEV: i32 = 18;
 #[derive(Clone, Copy)]
 pub struct Move {
     pub old: *const Dentry,
-    /// Wanted at the old name; nothing for a link.
-    pub leave: FileRights,
     pub new: *const Dentry,
-    /// Wanted at the new name.
-    pub arrive: FileRights,
-    /// What is at the new name gets the old one.
-    pub exchange: bool,
+    /// What it takes at the two names.
+    pub needs: OfMove,
 }
 
 impl Move {
-    /// What is asked first: a link wants nothing at the old name.
-    #[inline(always)]
-    fn first(&self) -> FileRights {
-        if self.leave.is_empty() {
-            self.arrive
-        } else {
-            self.leave
-        }
-    }
-
-    /// For every path at or below the objects, rights after ⊆ rights before.
+    /// Whether what gets another name, both of an exchange, may have it.
     #[inline(always)]
     fn is_narrower(&self, image: &Image, from: u64, to: u64) -> bool {
-        may_move(image, self.old, from, to)
-            && (!self.exchange || may_move(image, self.new, to, from))
+        may_move(image, is_directory(self.old), Old(from), New(to))
+            && (!self.needs.exchange || may_move(image, is_directory(self.new), Old(to), New(from)))
     }
 }
 
@@ -60,17 +50,14 @@ pub fn permits_move(subject: &Subject, wanted: &Move) -> bool {
         return false;
     };
     let (from, to) = (found.state, found.sibling);
-    // SAFETY: `word` masks every index.
-    let (old, new) = unsafe { (record_of(image, from), record_of(image, to)) };
-    // SAFETY: as above.
-    let (old_rights, new_rights) =
-        unsafe { (FileRights(word(image, old)), FileRights(word(image, new))) };
-    let permitted = old_rights.contains(wanted.leave)
-        && new_rights.contains(wanted.arrive)
+    let (old, new) = (Record::of(image, from), Record::of(image, to));
+    let OfMove { leave, arrive, .. } = wanted.needs;
+    let permitted = old.rights(image).contains(leave)
+        && new.rights(image).contains(arrive)
         && wanted.is_narrower(image, from, to);
     if permitted {
-        count_rules(subject, image, old, wanted.leave);
-        count_rules(subject, image, new, wanted.arrive);
+        count_rules(subject, image, old, leave);
+        count_rules(subject, image, new, arrive);
     }
     permitted
 }
@@ -78,13 +65,7 @@ pub fn permits_move(subject: &Subject, wanted: &Move) -> bool {
 /// Decides a link or a rename.
 #[inline(always)]
 pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
-    let Move {
-        old,
-        leave,
-        new,
-        arrive,
-        ..
-    } = *wanted;
+    let Move { old, new, needs } = *wanted;
     let Some(scratch) = SCRATCH.get_or_create(subject.task) else {
         return out_of_memory(subject);
     };
@@ -94,7 +75,7 @@ pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
             subject,
             scratch,
             Object::unwalked(old),
-            wanted.first(),
+            needs.first(),
             reason,
             NO_RULE,
             EACCES,
@@ -107,13 +88,14 @@ pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
                 subject,
                 scratch,
                 Object::first(old),
-                wanted.first(),
+                needs.first(),
                 reason,
                 NO_RULE,
                 EACCES,
             );
         }
     };
+    let OfMove { leave, arrive, .. } = needs;
     let mut result = 0;
     if !leave.is_empty() {
         result = at_state(subject, scratch, image, Object::first(old), from, leave);
@@ -124,7 +106,7 @@ pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
     if result != 0 || wanted.is_narrower(image, from, to) {
         return result;
     }
-    let gained = gained(image, from, to);
+    let gained = gained(image, Old(from), New(to));
     refuse_file(
         subject,
         scratch,
@@ -157,37 +139,5 @@ pub fn refuse_move(subject: &Subject, dentry: *const Dentry, reason: Reason) -> 
             )
         }
         None => out_of_memory(subject),
-    }
-}
-
-/// Whether an object that is at `from` may get a name at `to`.
-#[inline(always)]
-fn may_move(image: &Image, dentry: *const Dentry, from: u64, to: u64) -> bool {
-    if !is_directory(dentry) {
-        return FileRights(allowed(image, from)).contains(FileRights(allowed(image, to)));
-    }
-    // SAFETY: `word` masks every index.
-    unsafe {
-        let header = &image.header;
-        let classes = u64::from(header.refer_classes);
-        let from = u64::from(word(image, classes.wrapping_add(from)));
-        let to = u64::from(word(image, classes.wrapping_add(to)));
-        let count = u64::from(header.refer_count);
-        if count == 0 {
-            return from == to;
-        }
-        let bit = to.wrapping_mul(count).wrapping_add(from);
-        word(image, u64::from(header.refer).wrapping_add(bit >> 4)) >> (bit & 15) & 1 == 1
-    }
-}
-
-/// What a refused move would have gained, for the event: for a directory it may be further down.
-#[inline(always)]
-fn gained(image: &Image, from: u64, to: u64) -> FileRights {
-    let gained = FileRights(allowed(image, to)).without(FileRights(allowed(image, from)));
-    if gained.is_empty() {
-        FileRights::CREATE
-    } else {
-        gained
     }
 }

@@ -228,7 +228,7 @@ unsafe extern "C" fn attempt_one(_attempt: u32, attempt: *mut Attempt) -> i64 {
     unsafe {
         let scratch = (*attempt).scratch;
         begin(scratch);
-        resolve((*attempt).image, scratch, (*attempt).dentry, 0);
+        resolve(&*(*attempt).image, scratch, (*attempt).dentry, 0);
         (*scratch).walk.first_depth = (*scratch).walk.depth;
         if undisturbed(scratch) {
             return 1;
@@ -243,7 +243,7 @@ unsafe extern "C" fn attempt_pair(_attempt: u32, attempt: *mut AttemptPair) -> i
     unsafe {
         let scratch = (*attempt).scratch;
         begin(scratch);
-        let image = (*attempt).image;
+        let image = &*(*attempt).image;
         let (first, second) = ((*attempt).first, (*attempt).second);
         resolve(image, scratch, first, 0);
         let walk = addr_of_mut!((*scratch).walk);
@@ -383,9 +383,9 @@ pub fn is_renaming(sequence: u32) -> bool {
 
 /// Leaves the state at the path of `dentry` in the scratch, or one of the two marks.
 #[inline(always)]
-unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Dentry, row: u32) {
+unsafe fn resolve(image: &Image, scratch: *mut Scratch, dentry: *const Dentry, row: u32) {
     ascend_to_root(scratch, dentry, row);
-    // SAFETY: the image is a map value, the scratch the current task's.
+    // SAFETY: the scratch is the current task's.
     unsafe {
         let walk = addr_of_mut!((*scratch).walk);
         if (*walk).rooted == 0 {
@@ -410,24 +410,24 @@ unsafe fn resolve(image: *const Image, scratch: *mut Scratch, dentry: *const Den
 /// which have no number. A frame of its own: inlined into a walk of two names it left none of the 512
 /// bytes that all frames together may take.
 #[inline(never)]
-unsafe fn root_state(image: *const Image, dev: u32, magic: u32) -> u32 {
-    // SAFETY: the image is a map value; every index is masked to its array.
+unsafe fn root_state(image: &Image, dev: u32, magic: u32) -> u32 {
+    // SAFETY: every index is masked to its array.
     unsafe {
         if let Some(number) = superblock_number(dev) {
             let number = number as usize & (MAX_SUPERBLOCKS - 1);
-            return u32::from(*(&raw const (*image).roots).cast::<u16>().add(number));
+            return u32::from(*(&raw const image.roots).cast::<u16>().add(number));
         }
         let mut kind = opaque(u64::from(KernelFilesystem::of_magic(magic)));
         if kind == u64::from(NO_KIND) {
             // What this session mounted for itself.
             match OWN.get(&dev) {
-                Some(owner) if *owner == (*image).header.generation => {}
+                Some(owner) if *owner == image.header.generation => {}
                 _ => return UNKNOWN_MOUNT,
             }
             kind = opaque(u64::from(OWN_KIND));
         }
         let kind = opaque(kind) as usize & (KINDS - 1);
-        u32::from(*(&raw const (*image).kinds).cast::<u16>().add(kind))
+        u32::from(*(&raw const image.kinds).cast::<u16>().add(kind))
     }
 }
 
@@ -532,18 +532,19 @@ unsafe extern "C" fn descend(step: u32, descent: *mut Descent) -> i64 {
             .add(index)
             .read()
             .name(&raw mut (*scratch).head);
-        let state = next((*descent).image, u64::from((*walk).state), u64::from(b'/'));
+        let image = &*(*descent).image;
+        let state = next(image, u64::from((*walk).state), u64::from(b'/'));
         (*walk).directory_state = state as u32;
         let rest = (&raw mut (*scratch).component).cast::<u8>();
-        (*walk).state = long_name((*descent).image, state, name, rest);
+        (*walk).state = long_name(image, state, name, rest);
     }
     0
 }
 
 /// The state of another object in the directory of the one that was just resolved.
 #[inline(always)]
-unsafe fn sibling(image: *const Image, scratch: *mut Scratch, dentry: *const Dentry) {
-    // SAFETY: the image is a map value, the scratch the current task's.
+unsafe fn sibling(image: &Image, scratch: *mut Scratch, dentry: *const Dentry) {
+    // SAFETY: the scratch is the current task's.
     unsafe {
         let walk = addr_of_mut!((*scratch).walk);
         if matches!((*walk).state, UNKNOWN_MOUNT | UNRESOLVABLE | AMBIGUOUS) {
@@ -563,17 +564,16 @@ unsafe fn sibling(image: *const Image, scratch: *mut Scratch, dentry: *const Den
 
 /// The state after a name of any length that a name can have.
 #[inline(always)]
-unsafe fn long_name(image: *const Image, state: u64, mut name: Name, rest: *mut u8) -> u32 {
+unsafe fn long_name(image: &Image, state: u64, mut name: Name, rest: *mut u8) -> u32 {
     const ROOM: usize = MAX_NAME + 1;
     if name.is_ambiguous() {
-        // SAFETY: the caller's image.
-        let depends = state != u64::from(SINK) && !unsafe { is_settled(image, state) };
+        let depends = state != u64::from(SINK) && !is_settled(image, state);
         if depends {
             return AMBIGUOUS;
         }
     }
     name.take_as_spelled();
-    // SAFETY: the caller's image; `rest` is the scratch's component.
+    // SAFETY: `rest` is the scratch's component.
     match unsafe { read_name::<ROOM>(image, state, name, rest) } {
         Some(state) => state as u32,
         None => u32::from(SINK),

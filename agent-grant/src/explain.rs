@@ -1,6 +1,6 @@
 //! Why a path is allowed or refused, and what would have to change.
 
-use agent_abi::{FileRights, Right, right::FILE_RIGHTS};
+use agent_abi::{FileRights, Right, limits::MAX_DEPTH};
 
 use crate::{
     compile::{Compiled, RuleInfo},
@@ -68,8 +68,8 @@ pub struct NetExplanation {
 /// files. The root is the empty path.
 #[must_use]
 pub fn explain(grant: &Compiled, path: &[u8], right: Right) -> Option<Explanation> {
-    let bit = FileRights(1_u16.checked_shl(right as u32).unwrap_or(0));
-    if right as usize >= FILE_RIGHTS {
+    let bit = FileRights::only(right);
+    if bit.is_empty() {
         return None;
     }
     let (allowed, number) = grant.decide(path, right);
@@ -102,7 +102,14 @@ pub fn explain(grant: &Compiled, path: &[u8], right: Right) -> Option<Explanatio
     } else {
         nearest(grant, path, bit)
     };
-    let change = change(path, right, allowed, &matches, nearest.as_ref());
+    let change = if grant.unresolvable(path).is_some() {
+        format!(
+            "no grant can allow it, unless a filesystem is mounted on the way: it has more than {MAX_DEPTH} \
+             directories above it"
+        )
+    } else {
+        change(path, right, allowed, &matches, nearest.as_ref())
+    };
     Some(Explanation {
         path: path.to_vec(),
         right,
@@ -186,10 +193,10 @@ fn change_net(to: Endpoint, allowed: bool, matches: &[Match]) -> String {
 /// wants to know, because an allowing rule alone would not help.
 #[must_use]
 pub fn denying_rule<'g>(grant: &'g Compiled, path: &[u8], right: Right) -> Option<&'g RuleInfo> {
-    if right as usize >= FILE_RIGHTS {
+    let bit = FileRights::only(right);
+    if bit.is_empty() {
         return None;
     }
-    let bit = FileRights(1 << right as u16);
     let rules = grant.source.iter().zip(&grant.info);
     let mut denials = rules.filter(|(source, _)| source.effect == Effect::Deny);
     let matching = denials.find(|(source, _)| match &source.object {

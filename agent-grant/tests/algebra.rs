@@ -3,6 +3,7 @@
 mod common;
 
 use agent_abi::{Right, Surface};
+use agent_decide::{New, Old};
 use agent_grant::{
     Compiled, Relation, Witness,
     algebra::{Side, differences, move_witness},
@@ -89,7 +90,7 @@ proptest! {
         // No path that was not found to differ does.
         let differs = !matches!(xy.relation, Relation::Equal);
         for path in all_paths_below() {
-            for (right, _) in Right::ALL.iter().filter(|(r, _)| (*r as usize) < 9) {
+            for right in &Right::FILE {
                 prop_assert!(differs || x.decide(&path, *right).0 == y.decide(&path, *right).0);
             }
         }
@@ -112,7 +113,7 @@ proptest! {
             prop_assert_eq!(y.rule(their_rule), difference.second.rule.as_ref());
         }
         for path in all_paths_below() {
-            for (right, _) in Right::ALL.iter().filter(|(r, _)| (*r as usize) < 9) {
+            for right in &Right::FILE {
                 let (ours, theirs) = (x.decide(&path, *right), y.decide(&path, *right));
                 let shorter = |witness: &Witness| matches!(witness,
                     Witness::File { path: shown, right: of } if of == right && shown.len() <= path.len());
@@ -133,7 +134,7 @@ proptest! {
         let [x, y, z] = [x, y, z].map(|rules| compile_rules(&rules));
         let both = meet(&x, &y, &z)?;
         for path in &paths {
-            for (right, _) in Right::ALL.iter().filter(|(r, _)| (*r as usize) < 9) {
+            for right in &Right::FILE {
                 prop_assert_eq!(
                     both.decide(path, *right).0,
                     x.decide(path, *right).0 && y.decide(path, *right).0
@@ -153,8 +154,8 @@ proptest! {
         prop_assume!(rules.iter().flat_map(|r| r.paths.iter().chain(&r.except)).all(|p| !p.contains("[!b")));
         let grant = compile_rules(&rules);
         for (new, old) in &moves {
-            let witness = move_witness(&grant, new, old);
-            prop_assert_eq!(grant.may_move(new, old), witness.is_none(), "{:?}", witness);
+            let witness = move_witness(&grant, Old(old), New(new));
+            prop_assert_eq!(grant.may_move(true, Old(old), New(new)), witness.is_none(), "{:?}", witness);
         }
     }
 }

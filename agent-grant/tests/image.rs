@@ -2,10 +2,11 @@
 
 mod common;
 
-use agent_abi::{Image, Right, Surface, ledger::NO_RULE};
+use agent_abi::{Image, Right, Surface, ledger::NO_RULE, limits::MAX_DEPTH};
+use agent_decide::{New, Old};
 use agent_grant::{
     CompileOptions, Compiled, ImageError, ImageParams, MountView, Protected, SuperblockView,
-    compile, interpret::Interpreter,
+    compile, explain, interpret::Interpreter,
 };
 use common::{compile_text, load_text, plain_image, whole};
 
@@ -42,6 +43,10 @@ fn image(grant: &Compiled, superblocks: &[SuperblockView]) -> Box<Image> {
             superblocks,
         })
         .expect("fits")
+}
+
+fn moves(grant: &Compiled, old: &[u8], new: &[u8]) -> bool {
+    grant.may_move(true, Old(old), New(new))
 }
 
 fn reads(image: &Image, superblock: u32, path: &str) -> bool {
@@ -112,9 +117,17 @@ fn partly_visible_filesystems_show_their_directories_only() {
     assert!(reads(&image, 0, "/home/u/notes") && !reads(&image, 0, "/home/u/.ssh/x"));
     let kernel = Interpreter::new(&image).unwrap();
     let state = |superblock: u32, path: &str| kernel.walk(kernel.root(superblock), path.as_bytes());
-    assert!(kernel.may_move(state(5, "/@home/u/a"), state(0, "/home/u/b")));
-    assert!(kernel.may_move(state(5, "/@home"), state(0, "/home")));
-    assert!(!kernel.may_move(state(5, "/@home/u/a"), state(5, "/@other/b")));
+    assert!(kernel.may_move(
+        true,
+        Old(state(0, "/home/u/b")),
+        New(state(5, "/@home/u/a"))
+    ));
+    assert!(kernel.may_move(true, Old(state(0, "/home")), New(state(5, "/@home"))));
+    assert!(!kernel.may_move(
+        true,
+        Old(state(5, "/@other/b")),
+        New(state(5, "/@home/u/a"))
+    ));
 }
 
 #[test]
@@ -199,9 +212,9 @@ fn no_grant_lets_a_session_change_its_limits() {
         assert!(grant.decide(path.as_bytes(), right).0, "{path} {right:?}");
     }
     // Nor by moving a directory around them.
-    assert!(!grant.may_move(b"/run/x", b"/run/bailiff"));
-    assert!(!grant.may_move(b"/r", b"/run"));
-    assert!(grant.may_move(b"/w/a", b"/w/b"));
+    assert!(!moves(&grant, b"/run/bailiff", b"/run/x"));
+    assert!(!moves(&grant, b"/run", b"/r"));
+    assert!(moves(&grant, b"/w/b", b"/w/a"));
 }
 
 #[test]
@@ -218,13 +231,13 @@ fn prepared_content_cannot_be_moved_in() {
         path = ["/**/.git/hooks/*"]
         "#,
     );
-    assert!(!grant.may_move(b"/w/.git", b"/w/prepared"));
-    assert!(!grant.may_move(b"/w/.git/hooks", b"/w/prepared"));
-    assert!(!grant.may_move(b"/w/other", b"/w/.git"));
-    assert!(!grant.may_move(b"/w/sub", b"/w/.git/hooks/x"));
-    assert!(grant.may_move(b"/w/b", b"/w/a"));
-    assert!(grant.may_move(b"/w/.git/index", b"/w/.git/index.lock"));
-    assert!(grant.may_move(b"/w/a/.git", b"/w/b/.git"));
+    assert!(!moves(&grant, b"/w/prepared", b"/w/.git"));
+    assert!(!moves(&grant, b"/w/prepared", b"/w/.git/hooks"));
+    assert!(!moves(&grant, b"/w/.git", b"/w/other"));
+    assert!(!moves(&grant, b"/w/.git/hooks/x", b"/w/sub"));
+    assert!(moves(&grant, b"/w/a", b"/w/b"));
+    assert!(moves(&grant, b"/w/.git/index.lock", b"/w/.git/index"));
+    assert!(moves(&grant, b"/w/b/.git", b"/w/a/.git"));
 }
 
 #[test]
@@ -283,4 +296,27 @@ fn settled_states_are_those_that_only_a_slash_leaves() {
     for state in 1..header.settled {
         assert!(!stays(state), "state {state} is settled and does not count");
     }
+}
+
+#[test]
+fn what_is_deeper_than_the_kernel_goes_is_refused_and_said_so() {
+    let grant = compile_text(
+        "version = 1\nname = \"deep\"\n[[file]]\nallow = [\"read\"]\npath = [\"/**\"]\n",
+    );
+    let at = |depth: usize| b"/d".repeat(depth);
+    for (depth, allowed) in [(1, true), (MAX_DEPTH, true), (MAX_DEPTH + 1, false)] {
+        let path = at(depth);
+        assert_eq!(grant.decide(&path, Right::FileRead).0, allowed, "{depth}");
+        let explained = explain(&grant, &path, Right::FileRead).expect("a file right");
+        assert_eq!(explained.allowed, allowed, "{depth}");
+        assert_eq!(
+            explained.change.contains("directories above it"),
+            !allowed,
+            "{}",
+            explained.change
+        );
+    }
+    // Longer than any name.
+    let long = [b"/", "x".repeat(256).as_bytes()].concat();
+    assert!(!grant.decide(&long, Right::FileRead).0);
 }

@@ -5,8 +5,9 @@ mod common;
 use std::{cell::RefCell, collections::BTreeSet};
 
 use agent_abi::{FileRights, Right};
+use agent_decide::{New, Old};
 use agent_grant::{
-    Authority, Compiled, Effect, Interpreter, Manner, Move, MoveError, MoveExplanation,
+    Compiled, Effect, Interpreter, Manner, Move, MoveError, MoveExplanation,
     compile::{making_rights_lost, rights_permit_move},
     explain_move,
     moves::{Bar, Transfer},
@@ -44,7 +45,7 @@ fn forbids(grant: &Compiled, transfer: &Transfer, below: &[u8]) -> bool {
     let rights = |above: &[u8]| grant.rights(&[above, below].concat());
     let (new, old) = (rights(&transfer.new), rights(&transfer.old));
     if transfer.is_directory {
-        !rights_permit_move(new, old)
+        !rights_permit_move(Old(old), New(new))
     } else {
         below.is_empty() && !old.contains(new)
     }
@@ -76,7 +77,7 @@ fn check_bar(grant: &Compiled, transfer: &Transfer) -> Result<(), TestCaseError>
     );
     let (before, after) = (grant.rights(&old), grant.rights(&new));
     prop_assert_eq!(*gained, after.without(before));
-    let making = making_rights_lost(after, before);
+    let making = making_rights_lost(Old(before), New(after));
     prop_assert_eq!(
         *lost,
         if transfer.is_directory {
@@ -100,7 +101,7 @@ fn check_bar(grant: &Compiled, transfer: &Transfer) -> Result<(), TestCaseError>
             (&old, gained)
         };
         prop_assert_eq!(rule.effect, Effect::Deny);
-        let mut rights = Right::ALL.iter().map(|(right, _)| *right);
+        let mut rights = Right::ALL.iter().copied();
         let first = rights
             .find(|right| *right as u32 == refused.lowest())
             .expect("a right");

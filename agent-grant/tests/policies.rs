@@ -1,6 +1,7 @@
 //! The grants that ship do what they say.
 
 use agent_abi::Right;
+use agent_decide::{New, Old};
 use agent_grant::{
     CompileOptions, Grant, Rule, compile, load_for_tests, shipped, shipped_includes, shipped_names,
 };
@@ -127,7 +128,10 @@ fn git_hooks_are_not_reached_by_moves() {
         ("clone/.git", ".git"),
         ("prepared", "clone/.git"),
     ] {
-        assert!(!coder.may_move(&at(new), &at(old)), "{old} -> {new}");
+        assert!(
+            !coder.may_move(true, Old(&at(old)), New(&at(new))),
+            "{old} -> {new}"
+        );
     }
     // What work needs goes on.
     for (old, new) in [
@@ -137,10 +141,13 @@ fn git_hooks_are_not_reached_by_moves() {
         ("clone/.git", "other/.git"),
         ("build/a", "b"),
     ] {
-        assert!(coder.may_move(&at(new), &at(old)), "{old} -> {new}");
+        assert!(
+            coder.may_move(true, Old(&at(old)), New(&at(new))),
+            "{old} -> {new}"
+        );
     }
     assert!(
-        !coder.may_move(b"/tmp/readable", &at(".env")),
+        !coder.may_move(true, Old(&at(".env")), New(b"/tmp/readable")),
         "a secret does not move to be read"
     );
 }

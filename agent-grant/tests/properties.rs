@@ -3,6 +3,7 @@
 mod common;
 
 use agent_abi::{Right, ledger::NO_RULE, right::FILE_RIGHTS};
+use agent_decide::{New, Old};
 use agent_grant::{compile::rights_permit_move, interpret::Interpreter, naive, naive::NaiveRule};
 use common::{arb_path, arb_rules, compile_rules, plain_image};
 use proptest::prelude::*;
@@ -76,10 +77,10 @@ proptest! {
             let state = |path: &[u8]| kernel.walk(kernel.root(0), path);
             let wrong = below.iter().any(|rest| {
                 let at = |base: &[u8]| kernel.rights(state(&[base, rest].concat()));
-                !rights_permit_move(at(new), at(old))
+                !rights_permit_move(Old(at(old)), New(at(new)))
             });
-            let allowed = kernel.may_move(state(new), state(old));
-            prop_assert_eq!(allowed, compiled.may_move(new, old));
+            let allowed = kernel.may_move(true, Old(state(old)), New(state(new)));
+            prop_assert_eq!(allowed, compiled.may_move(true, Old(old), New(new)));
             prop_assert!(
                 !(allowed && wrong),
                 "{} -> {} must not", old.escape_ascii(), new.escape_ascii()

@@ -6,6 +6,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent_abi::{FileRights, Image};
+use agent_decide::{New, Old};
 use agent_grant::{
     Authority, Interpreter, Manner, Move, compile::rights_permit_move, moves::Passage,
     naive::NaiveRule,
@@ -62,20 +63,19 @@ impl Authority for Kernel<'_> {
         self.image.rights(path)
     }
 
-    fn may_move_file(&self, new: &[u8], old: &[u8]) -> bool {
-        self.rule == ReferRule::IgnoresFiles || self.image.may_move_file(new, old)
-    }
-
-    fn may_move_directory(&self, new: &[u8], old: &[u8]) -> bool {
+    fn may_move(&self, is_directory: bool, old: Old<&[u8]>, new: New<&[u8]>) -> bool {
         match self.rule {
-            ReferRule::IgnoresWhatIsBelow => rights_permit_move(self.rights(new), self.rights(old)),
-            ReferRule::IgnoresMaking => common::all_paths_below().iter().all(|rest| {
-                let at = |base: &[u8]| self.rights(&[base, rest].concat());
-                at(old).contains(at(new))
-            }),
-            ReferRule::Kernel | ReferRule::IgnoresFiles | ReferRule::IgnoresTheOther => {
-                self.image.may_move_directory(new, old)
+            ReferRule::IgnoresFiles if !is_directory => true,
+            ReferRule::IgnoresWhatIsBelow if is_directory => {
+                rights_permit_move(Old(self.rights(old.0)), New(self.rights(new.0)))
             }
+            ReferRule::IgnoresMaking if is_directory => {
+                common::all_paths_below().iter().all(|rest| {
+                    let at = |base: &[u8]| self.rights(&[base, rest].concat());
+                    at(old.0).contains(at(new.0))
+                })
+            }
+            _ => self.image.may_move(is_directory, old, new),
         }
     }
 }
@@ -284,8 +284,8 @@ fn check(tree: &Tree, kernel: &Kernel<'_>) -> Result<(), TestCaseError> {
         // However it came here, the same in one step is allowed: sequences agree.
         let passage = Passage {
             is_directory: object.children.is_some(),
-            old: &object.first,
-            new: &path,
+            old: Old(&object.first),
+            new: New(&path),
         };
         let in_one = path == object.first || passage.is_permitted(kernel);
         prop_assert!(

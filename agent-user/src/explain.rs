@@ -607,7 +607,7 @@ mod tests {
     #[test]
     fn a_proposed_setting_is_one_that_grants_have() {
         let mut settings = 0;
-        for (right, name) in Right::ALL {
+        for (right, name) in Right::ALL.iter().map(|right| (*right, right.name())) {
             let Some(text) = proposed(right, Reason::NotGranted, "net_raw") else {
                 continue;
             };

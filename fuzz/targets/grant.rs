@@ -81,7 +81,7 @@ fn check(grant: &Grant, compiled: &Compiled) {
     let rules = naive_rules(grant);
     for path in paths(grant) {
         let state = kernel.walk(kernel.root(0), &path);
-        for (number, (right, _)) in Right::ALL.iter().enumerate().take(9) {
+        for (number, right) in Right::FILE.iter().enumerate() {
             let (allowed, _) = kernel.decide(state, *right);
             assert_eq!(compiled.decide(&path, *right), kernel.decide(state, *right));
             let explained = explain(compiled, &path, *right).expect("a file right");

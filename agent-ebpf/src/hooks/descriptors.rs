@@ -6,10 +6,11 @@
 //! | `path_notify` (inotify, fanotify, dnotify) | `file.list` of a directory, else `file.read` |
 
 use agent_abi::{FileRights, Right, Surface};
+use agent_decide::needs::{OPEN_EXEC, bit};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use super::{
-    files::{OPEN_EXEC, at_path, bit, wanted_by_open},
+    files::{at_path, wanted_by_open},
     ipc::is_usable_queue,
     proc::refuse_other_process,
     surface::{self, IO_URING, USERFAULTFD},

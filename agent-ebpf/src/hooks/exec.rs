@@ -10,12 +10,10 @@
 //! So `ld.so program`, `LD_PRELOAD` and a memfd need the same right as `execve`.
 
 use agent_abi::{FileRights, Reason, Right, Surface, event::Detail, ledger::NO_RULE};
+use agent_decide::needs::OPEN_EXEC;
 use aya_ebpf::{EbpfContext, macros::lsm, programs::LsmContext};
 
-use super::{
-    files::OPEN_EXEC,
-    set_id::{self, refuse_mapped},
-};
+use super::set_id::{self, refuse_mapped};
 use crate::{
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     kernel::{

@@ -15,6 +15,7 @@
 //! nothing to a grant.
 
 use agent_abi::{FileRights, Reason};
+use agent_decide::needs::{self, O_TMPFILE, OfMove, is_zero};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use super::{
@@ -26,7 +27,7 @@ use crate::{
     decide::{file, opened, permits, permits_opened, refuse_terminal},
     kernel::{
         DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, PATH_MOUNT,
-        Path, VfsMount, load, member, number_at, opaque,
+        Path, VfsMount, load, member, number_at,
     },
     place::{Place, is_directory, mode_of, other_than_directory, place, place_of},
     refer::{Move, moved, permits_move, refuse_move},
@@ -34,16 +35,7 @@ use crate::{
     terminal,
 };
 
-const FMODE_READ: u32 = 1;
-pub(super) const FMODE_WRITE: u32 = 2;
-/// `__FMODE_EXEC` in `f_flags`: opened by `execve` or as an interpreter.
-pub(super) const OPEN_EXEC: u32 = 0x20;
-/// Asked for at the open, because overlayfs truncates in the course of it, before `path_truncate`.
-const O_TRUNC: u32 = 0o1000;
-/// `__O_TMPFILE`
-const O_TMPFILE: u32 = 0o20_000_000;
-
-const RENAME_EXCHANGE: u32 = 2;
+/// A flag of `renameat2`
 const RENAME_WHITEOUT: u32 = 4;
 
 /// `int file_open(struct file *)`: every open, by path, handle or magic link, but for `O_PATH`,
@@ -88,36 +80,10 @@ fn file_open(ctx: LsmContext) -> i32 {
     })
 }
 
-/// The rights that an open needs. Without branches: the verifier would look at everything that
-/// follows once for every way through them.
+/// The rights that an open needs.
 #[inline(always)]
 pub(super) fn wanted_by_open(file: *const File, mode: u32, flags: u32) -> FileRights {
-    let when = |condition: u64, right: FileRights| opaque(condition) * u64::from(right.0);
-    let (mode, flags) = (u64::from(mode), u64::from(flags));
-    let reads = bit(mode, FMODE_READ);
-    let lists = reads & is_zero(other_than_directory(file));
-    let writes = bit(mode, FMODE_WRITE) | bit(flags, O_TRUNC);
-    let mut wanted = when(reads & (lists ^ 1), FileRights::READ)
-        | when(lists, FileRights::LIST)
-        | when(writes, FileRights::WRITE)
-        | when(bit(flags, O_TMPFILE), FileRights::CREATE);
-    // Neither readable nor writable (access mode 3): `ioctl` only.
-    wanted |= when(is_zero(wanted), FileRights::IOCTL);
-    let executes = bit(flags, OPEN_EXEC);
-    wanted = when(executes, FileRights::EXEC) | (opaque(executes ^ 1) * wanted);
-    FileRights(wanted as u16)
-}
-
-/// 1 if the bit `mask` is set in `word`.
-#[inline(always)]
-pub(super) fn bit(word: u64, mask: u32) -> u64 {
-    opaque(word >> mask.trailing_zeros()) & 1
-}
-
-/// 1 for 0, for what is less than 2^63.
-#[inline(always)]
-fn is_zero(value: u64) -> u64 {
-    opaque(value).wrapping_sub(1) >> 63
+    needs::of_open(mode, flags, other_than_directory(file))
 }
 
 /// Decides about the dentry that is argument 1, below the directory that is argument 0.
@@ -181,10 +147,8 @@ fn path_link(ctx: LsmContext) -> i32 {
         let new: *const Dentry = ctx.arg(2);
         let wanted = Move {
             old,
-            leave: FileRights::NONE,
             new,
-            arrive: FileRights::CREATE,
-            exchange: false,
+            needs: OfMove::LINK,
         };
         moved(subject, &wanted)
     })
@@ -208,20 +172,12 @@ fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32)
     if flags & RENAME_WHITEOUT != 0 {
         return refuse_move(subject, old, Reason::Refer);
     }
-    let exchange = bit(u64::from(flags), RENAME_EXCHANGE);
     // A name that is free has no inode.
     let is_taken = is_zero(is_zero(number_at(member(new, &DENTRY_INODE)) >> 1));
-    let (create, delete) = (
-        u64::from(FileRights::CREATE.0),
-        u64::from(FileRights::DELETE.0),
-    );
-    // Without branches, as in `wanted_by_open`.
     let wanted = Move {
         old,
-        leave: FileRights((delete | create * exchange) as u16),
         new,
-        arrive: FileRights((create | delete * is_taken) as u16),
-        exchange: exchange == 1,
+        needs: OfMove::rename(flags, is_taken),
     };
     if permits_move(subject, &wanted) {
         return 0;

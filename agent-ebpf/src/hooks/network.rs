@@ -13,8 +13,11 @@ use agent_abi::{
     Reason, Right,
     event::Detail,
     ledger::NO_RULE,
-    limits::MAX_NET_ENTRIES,
     net::{Address, NetEntry, NetKey, POLICY_BITS},
+};
+use agent_decide::{
+    destination::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, first_match, is_ordinary_socket},
+    label::reason_of,
 };
 use aya_ebpf::{
     btf_maps::lpm_trie::Key, helpers::generated::bpf_probe_read_kernel, macros::lsm,
@@ -36,17 +39,8 @@ use crate::{
 };
 
 const AF_UNSPEC: u16 = 0;
-pub(super) const AF_UNIX: u64 = 1;
-pub(super) const AF_INET: u16 = 2;
-pub(super) const AF_INET6: u16 = 10;
 /// `SIN6_LEN_RFC2133`: an IPv6 address without its scope.
 const SIN6_LENGTH: i32 = 24;
-const AF_NETLINK: u64 = 16;
-const SOCK_STREAM: u64 = 1;
-const SOCK_DGRAM: u64 = 2;
-const IPPROTO_TCP: u64 = 6;
-const IPPROTO_UDP: u64 = 17;
-const NETLINK_ROUTE: u64 = 0;
 
 /// `int socket_create(int family, int type, int protocol, int kern)`
 #[lsm(hook = "socket_create")]
@@ -90,9 +84,8 @@ impl Kind {
     }
 }
 
-/// Sockets whose every destination passes a hook of this file or of [`super::unix`]. Not so
-/// MPTCP, SCTP, SMC, RDS, raw and packet sockets; `NETLINK_ROUTE` only reads without capabilities.
-/// The kernel's own are not the session's.
+/// Sockets whose every destination passes a hook of this file or of [`super::unix`]. The kernel's own
+/// are not the session's.
 #[inline(always)]
 fn is_ordinary(ctx: &LsmContext) -> bool {
     let Kind {
@@ -100,17 +93,7 @@ fn is_ordinary(ctx: &LsmContext) -> bool {
         kind,
         protocol,
     } = Kind::of(ctx);
-    if ctx.arg::<u32>(3) != 0 || family == AF_UNIX {
-        return true;
-    }
-    if family == AF_NETLINK {
-        return protocol == NETLINK_ROUTE;
-    }
-    if family != u64::from(AF_INET) && family != u64::from(AF_INET6) {
-        return false;
-    }
-    (kind == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP))
-        || (kind == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
+    ctx.arg::<u32>(3) != 0 || is_ordinary_socket(family, kind, protocol)
 }
 
 /// `int socket_connect(struct socket *, struct sockaddr *, int addrlen)`
@@ -389,12 +372,7 @@ fn not_granted(subject: &Subject, to: &Destination, rule: u16) -> i32 {
     if is_tcp && reaches_own(subject, to.sock, to.address, to.port) {
         return 0;
     }
-    let reason = if rule == NO_RULE {
-        Reason::NoRule
-    } else {
-        Reason::Rule
-    };
-    refuse_destination(subject, to, reason, rule)
+    refuse_destination(subject, to, reason_of(rule), rule)
 }
 
 #[inline(always)]
@@ -409,18 +387,5 @@ fn refuse_destination(subject: &Subject, to: &Destination, reason: Reason, rule:
 /// The first entry of the longest matching prefix that holds this port and protocol.
 #[inline(always)]
 fn lookup(key: &Key<NetKey>, port: u16, protocol: u8) -> Option<NetEntry> {
-    let entries = NET.get(key)?;
-    let mut index = 0;
-    while index < MAX_NET_ENTRIES {
-        if index as u32 >= entries.count {
-            return None;
-        }
-        let entry = entries.entries[index];
-        let in_range = entry.first <= port && port <= entry.last;
-        if in_range && (entry.protocol == 0 || entry.protocol == protocol) {
-            return Some(entry);
-        }
-        index += 1;
-    }
-    None
+    first_match(NET.get(key)?, port, protocol)
 }

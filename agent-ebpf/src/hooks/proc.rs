@@ -4,8 +4,9 @@
 //! `setpriority` of that process would.
 
 use agent_abi::{Surface, event::Detail};
+use agent_decide::needs::FMODE_WRITE;
 
-use super::{files::FMODE_WRITE, process::refuse_control};
+use super::process::refuse_control;
 use crate::{
     address::Address,
     kernel::{

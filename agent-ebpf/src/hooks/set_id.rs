@@ -13,11 +13,9 @@
 //! by memory, and an ACL gives none.
 
 use agent_abi::{FileRights, Reason, ledger::NO_RULE};
+use agent_decide::needs::FMODE_WRITE;
 
-use super::{
-    files::FMODE_WRITE,
-    process::{CAP_FSETID, has_capability},
-};
+use super::process::{CAP_FSETID, has_capability};
 use crate::{
     decide::{EPERM, out_of_memory, refuse_file},
     kernel::{Dentry, FILE_DENTRY, FILE_MODE, File, load},

@@ -14,13 +14,13 @@ use agent_abi::{
     ledger::NO_RULE,
     socket_option::{self, Control, control, is_harmless},
 };
+use agent_decide::destination::{AF_INET, AF_INET6};
 use aya_ebpf::{
     helpers::generated::{bpf_loop, bpf_task_pt_regs},
     macros::lsm,
     programs::LsmContext,
 };
 
-use super::network::{AF_INET, AF_INET6};
 use crate::{
     decide::{EACCES, refuse},
     kernel::{

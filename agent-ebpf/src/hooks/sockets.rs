@@ -13,9 +13,10 @@
 use core::ffi::c_void;
 
 use agent_abi::{Reason, Right, event::Detail, ledger::NO_RULE};
+use agent_decide::destination::{AF_INET, AF_INET6, AF_UNIX};
 use aya_ebpf::{helpers::generated::bpf_skc_to_unix_sock, macros::lsm, programs::LsmContext};
 
-use super::network::{AF_INET, AF_INET6, AF_UNIX, Given};
+use super::network::Given;
 use crate::{
     decide::{EACCES, ENOMEM, refuse},
     kernel::{

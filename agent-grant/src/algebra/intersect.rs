@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use super::{limits, net};
 use crate::{
     automaton::{Dfa, Label, minimize},
-    compile::{Compiled, Refer, RuleInfo, implicit::RESERVED},
+    compile::{Asked, Compiled, Refer, RuleInfo, image::fits, implicit::RESERVED},
     model::Mode,
     net::NetTableError,
 };
@@ -18,6 +18,8 @@ pub enum IntersectError {
     Rules(usize),
     #[error("the automaton has more than {0} states")]
     States(usize),
+    #[error("the automaton is too large for a session's image")]
+    Image,
     #[error("of the limits on `{0}` neither is within the other")]
     Limit(&'static str),
     #[error(transparent)]
@@ -36,6 +38,9 @@ pub fn intersect(first: &Compiled, second: &Compiled) -> Result<Compiled, Inters
     let (info, map) = join_rules(first, second)?;
     let renumber = |rule: u16| map.get(usize::from(rule)).copied().unwrap_or(NO_RULE);
     let dfa = minimize(&product(&first.dfa, &second.dfa, &renumber)?);
+    if !fits(&dfa) {
+        return Err(IntersectError::Image);
+    }
     let refer = Refer::of(&dfa);
     Ok(Compiled {
         name: format!("{} & {}", first.name, second.name),
@@ -57,6 +62,7 @@ pub fn intersect(first: &Compiled, second: &Compiled) -> Result<Compiled, Inters
         source: Vec::new(),
         tests: Vec::new(),
         info,
+        asked: Asked::default(),
     })
 }
 

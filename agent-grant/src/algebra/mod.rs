@@ -11,7 +11,7 @@ pub(crate) mod walk;
 
 use std::fmt;
 
-use agent_abi::{FileRights, Right, right::FILE_RIGHTS};
+use agent_abi::{FileRights, Right};
 
 pub use differ::{Answer, Difference, Side, differences};
 pub use intersect::{IntersectError, intersect};
@@ -89,7 +89,7 @@ pub fn compare(first: &Compiled, second: &Compiled) -> Comparison {
     for difference in differences(first, second) {
         let side = difference.wider as usize;
         if let Witness::File { right, .. } = difference.witness {
-            let right = FileRights(1 << right as u16);
+            let right = FileRights::only(right);
             if met[side].contains(right) {
                 continue;
             }
@@ -113,8 +113,7 @@ pub fn compare(first: &Compiled, second: &Compiled) -> Comparison {
 
 /// The rights in a set.
 pub(crate) fn rights(set: FileRights) -> impl Iterator<Item = Right> {
-    Right::ALL
+    Right::FILE
         .into_iter()
-        .map(|(right, _)| right)
-        .filter(move |right| (*right as usize) < FILE_RIGHTS && set.0 & (1 << *right as usize) != 0)
+        .filter(move |right| set.contains(FileRights::only(*right)))
 }

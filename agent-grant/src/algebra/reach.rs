@@ -1,6 +1,7 @@
 //! Rules that never decide anything, and why a move is refused.
 
 use agent_abi::{FileRights, right::FILE_RIGHTS};
+use agent_decide::{New, Old};
 
 use super::{
     net,
@@ -61,16 +62,16 @@ pub struct MoveWitness {
 
 /// What forbids to give the object at path `old` the path `new`; `None` where nothing does.
 #[must_use]
-pub fn move_witness(grant: &Compiled, new: &[u8], old: &[u8]) -> Option<MoveWitness> {
+pub fn move_witness(grant: &Compiled, old: Old<&[u8]>, new: New<&[u8]>) -> Option<MoveWitness> {
     let dfa = &grant.dfa;
-    let start = [dfa.run(dfa.start, new), dfa.run(dfa.start, old)];
+    let start = [dfa.run(dfa.start, new.0), dfa.run(dfa.start, old.0)];
     let mut witness = None;
     Walk::run(
         [dfa, dfa],
         &[(start, Phase::Root)],
         |walk, node, [new, old], phase| {
             let (new, old) = (dfa.label(new).allowed, dfa.label(old).allowed);
-            if phase.is_path() && !rights_permit_move(new, old) {
+            if phase.is_path() && !rights_permit_move(Old(old), New(new)) {
                 witness = Some(MoveWitness {
                     below: walk.path(node).1,
                     new,

@@ -1,15 +1,23 @@
 //! Questions to a compiled grant.
 
-use agent_abi::{
-    Right,
-    net::{NetEntries, NetKey},
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
 };
 
-use super::{Compiled, RuleInfo};
+use agent_abi::{
+    FileRights, Image, Reason, Right,
+    ledger::NO_RULE,
+    net::{NetEntries, NetKey},
+};
+use agent_decide::{New, Old};
+
+use super::{Compiled, ImageParams, MountView, RuleInfo, SuperblockView};
 use crate::{
     algebra,
     diagnostic::Location,
     environment::Fate,
+    interpret::Interpreter,
     model::{Question, Test, right_name},
     moves::{MoveExplanation, explain_move},
     net::Endpoint,
@@ -56,12 +64,27 @@ impl Compiled {
     }
 
     /// Whether a file right is allowed on a path, and the rule that decides
-    /// ([`NO_RULE`](agent_abi::ledger::NO_RULE) where none does). The root is the empty path.
+    /// ([`NO_RULE`] where none does). The root is the empty path.
     #[must_use]
     pub fn decide(&self, path: &[u8], right: Right) -> (bool, u16) {
-        self.dfa
-            .label(self.dfa.run(self.dfa.start, path))
-            .decide(right)
+        self.asked.of(self).map_or((false, NO_RULE), |image| {
+            image.decide(image.walk(image.root(WHOLE), path), right)
+        })
+    }
+
+    /// The rights on a path. The root is the empty path.
+    #[must_use]
+    pub fn rights(&self, path: &[u8]) -> FileRights {
+        self.asked.of(self).map_or(FileRights::NONE, |image| {
+            image.rights(image.walk(image.root(WHOLE), path))
+        })
+    }
+
+    /// Why nothing is decided about a path, whatever the rules say: it is too deep.
+    #[must_use]
+    pub fn unresolvable(&self, path: &[u8]) -> Option<Reason> {
+        let image = self.asked.of(self)?;
+        image.resolve(image.root(WHOLE), path).err()
     }
 
     /// The same for a network destination.
@@ -70,11 +93,13 @@ impl Compiled {
         self.net.decide(to)
     }
 
-    /// Whether an object at path `old` may get the path `new`, as far as its rights are concerned.
+    /// Whether an object may get the path `new` for the path `old`, as far as its rights are concerned.
     #[must_use]
-    pub fn may_move(&self, new: &[u8], old: &[u8]) -> bool {
-        let state = |path| self.dfa.run(self.dfa.start, path);
-        self.refer.may_move(state(new), state(old))
+    pub fn may_move(&self, is_directory: bool, old: Old<&[u8]>, new: New<&[u8]>) -> bool {
+        self.asked.of(self).is_some_and(|image| {
+            let state = |path| image.walk(image.root(WHOLE), path);
+            image.may_move(is_directory, Old(state(old.0)), New(state(new.0)))
+        })
     }
 
     /// Entries of the `NET` map: key length in bits (policy included), key, value.
@@ -150,6 +175,45 @@ impl Compiled {
             rule: first.and_then(|(_, (_, rule))| self.rule(*rule)).cloned(),
         };
         (question, wrong.is_empty(), answer)
+    }
+}
+
+/// The grant's image where one filesystem is the whole tree, made when it is asked first.
+///
+/// There is none for a grant that no session could begin under, which allows nothing; what
+/// [`compile`](super::compile()) and [`intersect`](crate::intersect) return has one.
+#[derive(Clone, Default)]
+pub(crate) struct Asked(OnceLock<Option<Arc<Box<Image>>>>);
+
+/// The only filesystem.
+const WHOLE: u32 = 0;
+
+impl Asked {
+    fn of(&self, grant: &Compiled) -> Option<Interpreter<'_>> {
+        let image = self.0.get_or_init(|| {
+            let whole = SuperblockView {
+                number: WHOLE,
+                mounts: vec![MountView {
+                    root: Vec::new(),
+                    at: Vec::new(),
+                }],
+            };
+            let params = ImageParams {
+                generation: 0,
+                policy: 0,
+                epoch: 0,
+                mount_owner: 0,
+                superblocks: &[whole],
+            };
+            grant.image(&params).ok().map(Arc::new)
+        });
+        Interpreter::new(image.as_ref()?)
+    }
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Asked")
     }
 }
 

@@ -64,9 +64,9 @@ const MAX_LABELS: usize = (1 << 16) / LABEL_WORDS;
 const RESERVE_WORDS: usize = IMAGE_WORDS / 16;
 
 /// Whether an automaton fits into an image, the refer relation left aside.
-pub(super) fn fits(dfa: &Dfa) -> bool {
+pub(crate) fn fits(dfa: &Dfa) -> bool {
     dfa.states() + 1024 <= MAX_STATES
-        && dfa.labels.len() <= MAX_LABELS
+        && dfa.labels.len() < MAX_LABELS
         && table_words(dfa) <= IMAGE_WORDS - RESERVE_WORDS
 }
 

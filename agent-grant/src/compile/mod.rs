@@ -9,6 +9,7 @@ mod roots;
 
 use agent_abi::limits::MAX_RULES;
 
+pub(crate) use decide::Asked;
 pub use decide::{TestAnswer, TestOutcome};
 pub use image::{ImageError, ImageParams, MountView, SuperblockView};
 pub use implicit::Protected;
@@ -72,6 +73,7 @@ pub struct Compiled {
     pub(crate) source: Vec<Rule>,
     pub(crate) tests: Vec<Test>,
     pub(crate) info: Vec<RuleInfo>,
+    pub(crate) asked: Asked,
 }
 
 /// Compiles a grant. Rules keep their numbers; those that every session has follow.
@@ -109,6 +111,7 @@ pub fn compile(grant: &Grant, options: &CompileOptions) -> Result<Compiled, Erro
             .collect(),
         source,
         tests: grant.tests.clone(),
+        asked: Asked::default(),
     })
 }
 

@@ -9,6 +9,7 @@
 //! those, objects are told apart only by their own rights and by what follows a slash (the class).
 
 use agent_abi::FileRights;
+use agent_decide::{New, Old};
 use rustc_hash::FxHashMap;
 
 use crate::automaton::{Dfa, partition};
@@ -23,14 +24,14 @@ const MAKING: FileRights =
 /// The rights by which an object becomes what it is that it would lose, if it got a path with rights
 /// `new` for one with rights `old`.
 #[must_use]
-pub fn making_rights_lost(new: FileRights, old: FileRights) -> FileRights {
-    FileRights(old.0 & MAKING.0).without(new)
+pub fn making_rights_lost(old: Old<FileRights>, new: New<FileRights>) -> FileRights {
+    FileRights(old.0.0 & MAKING.0).without(new.0)
 }
 
 /// Whether what is in a directory and has a path with rights `old` may get one with rights `new`.
 #[must_use]
-pub fn rights_permit_move(new: FileRights, old: FileRights) -> bool {
-    old.contains(new) && making_rights_lost(new, old).is_empty()
+pub fn rights_permit_move(old: Old<FileRights>, new: New<FileRights>) -> bool {
+    old.0.contains(new.0) && making_rights_lost(old, new).is_empty()
 }
 
 /// The relation between classes of states.
@@ -44,22 +45,6 @@ pub struct Refer {
 }
 
 impl Refer {
-    /// Whether an object whose path leads to state `old` may get a path that leads to `new`.
-    #[must_use]
-    pub fn may_move(&self, new: u32, old: u32) -> bool {
-        let class = |state: u32| self.class_of.get(state as usize).copied().map(usize::from);
-        match (class(new), class(old)) {
-            (Some(new), Some(old)) if new == old => true,
-            (Some(new), Some(old)) => self
-                .allowed
-                .as_ref()
-                .and_then(|allowed| allowed.get(new * self.classes + old))
-                .copied()
-                .unwrap_or(false),
-            _ => false,
-        }
-    }
-
     pub(crate) fn of(dfa: &Dfa) -> Self {
         let quotient = Quotient::of(dfa);
         let mut numbers: FxHashMap<(FileRights, u32), u16> = FxHashMap::default();
@@ -87,7 +72,8 @@ impl Refer {
                 .flat_map(|new| members.iter().map(move |old| (new, old)));
             pairs
                 .map(|(new, old)| {
-                    rights_permit_move(new.0, old.0) && !bars[new.1 as usize * n + old.1 as usize]
+                    rights_permit_move(Old(old.0), New(new.0))
+                        && !bars[new.1 as usize * n + old.1 as usize]
                 })
                 .collect()
         });
@@ -202,7 +188,8 @@ impl Quotient {
             found.clear();
             let forbidden = self.successors(new as usize, old as usize, |a, b| {
                 found.push((a, b));
-                a != b && !rights_permit_move(self.rights[a as usize], self.rights[b as usize])
+                let (after, before) = (self.rights[a as usize], self.rights[b as usize]);
+                a != b && !rights_permit_move(Old(before), New(after))
             });
             if forbidden {
                 bars[new as usize * n + old as usize] = true;

@@ -1,8 +1,9 @@
 //! Why a move is allowed or refused.
 
 use agent_abi::{FileRights, Right};
+use agent_decide::{New, Old};
 
-use super::{Authority, Move, Passage};
+use super::{Move, Passage};
 use crate::{
     algebra::{MoveWitness, move_witness, rights},
     compile::{Compiled, RuleInfo, making_rights_lost},
@@ -74,8 +75,8 @@ pub fn explain_move(grant: &Compiled, wanted: &Move) -> MoveExplanation {
     });
     let transfers = wanted.passages().map(|passage| Transfer {
         is_directory: passage.is_directory,
-        old: passage.old.to_vec(),
-        new: passage.new.to_vec(),
+        old: passage.old.0.to_vec(),
+        new: passage.new.0.to_vec(),
         bar: bar(grant, passage),
     });
     MoveExplanation {
@@ -96,26 +97,26 @@ fn bar(grant: &Compiled, passage: Passage<'_>) -> Option<Bar> {
         new,
     } = passage;
     let witness = if is_directory {
-        let Some(witness) = move_witness(grant, new, old) else {
+        let Some(witness) = move_witness(grant, old, new) else {
             return Some(Bar::Coarse);
         };
         witness
     } else {
         MoveWitness {
             below: Vec::new(),
-            new: grant.rights(new),
-            old: grant.rights(old),
+            new: grant.rights(new.0),
+            old: grant.rights(old.0),
         }
     };
     let gained = witness.new.without(witness.old);
     let lost = if is_directory {
-        making_rights_lost(witness.new, witness.old)
+        making_rights_lost(Old(witness.old), New(witness.new))
     } else {
         FileRights::NONE
     };
     let refused = match rights(gained).next() {
-        Some(right) => Some((old, right)),
-        None => rights(lost).next().map(|right| (new, right)),
+        Some(right) => Some((old.0, right)),
+        None => rights(lost).next().map(|right| (new.0, right)),
     };
     let rule = refused
         .and_then(|(above, right)| decided(grant, &[above, &witness.below].concat(), right).1);

@@ -6,13 +6,14 @@ mod explain;
 use std::fmt;
 
 use agent_abi::FileRights;
+use agent_decide::{
+    New, Old,
+    needs::{OfMove, RENAME_EXCHANGE},
+};
 
 pub use explain::{Bar, MoveExplanation, Need, Transfer, explain_move};
 
 use crate::{compile::Compiled, glob};
-
-const CREATE: FileRights = FileRights::CREATE;
-const DELETE: FileRights = FileRights::DELETE;
 
 /// How an object gets another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,23 +65,17 @@ pub enum MoveError {
 pub trait Authority {
     fn rights(&self, path: &[u8]) -> FileRights;
 
-    /// Whether the directory at `old` may get the path `new`, with all that is below it.
-    fn may_move_directory(&self, new: &[u8], old: &[u8]) -> bool;
-
-    /// Whether a file may: it must not gain a right.
-    fn may_move_file(&self, new: &[u8], old: &[u8]) -> bool {
-        self.rights(old).contains(self.rights(new))
-    }
+    /// Whether an object may get another path, a directory with all that is below it.
+    fn may_move(&self, is_directory: bool, old: Old<&[u8]>, new: New<&[u8]>) -> bool;
 }
 
 impl Authority for Compiled {
     fn rights(&self, path: &[u8]) -> FileRights {
-        let state = self.dfa.run(self.dfa.start, path);
-        self.dfa.label(state).allowed
+        self.rights(path)
     }
 
-    fn may_move_directory(&self, new: &[u8], old: &[u8]) -> bool {
-        self.may_move(new, old)
+    fn may_move(&self, is_directory: bool, old: Old<&[u8]>, new: New<&[u8]>) -> bool {
+        self.may_move(is_directory, old, new)
     }
 }
 
@@ -88,19 +83,15 @@ impl Authority for Compiled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passage<'m> {
     pub is_directory: bool,
-    pub old: &'m [u8],
-    pub new: &'m [u8],
+    pub old: Old<&'m [u8]>,
+    pub new: New<&'m [u8]>,
 }
 
 impl Passage<'_> {
     /// The refer rule: whether the object may have the new path instead of the old one.
     #[must_use]
     pub fn is_permitted(&self, authority: &impl Authority) -> bool {
-        if self.is_directory {
-            authority.may_move_directory(self.new, self.old)
-        } else {
-            authority.may_move_file(self.new, self.old)
-        }
+        authority.may_move(self.is_directory, self.old, self.new)
     }
 }
 
@@ -156,11 +147,10 @@ impl Move {
     /// The rights that are needed at the old path and at the new one.
     #[must_use]
     pub fn needs(&self) -> [(&[u8], FileRights); 2] {
-        let (leave, arrive) = match self.manner {
-            Manner::Link => (FileRights::NONE, CREATE),
-            Manner::Rename { replaces: false } => (DELETE, CREATE),
-            Manner::Rename { replaces: true } => (DELETE, CREATE.union(DELETE)),
-            Manner::Exchange { .. } => (CREATE.union(DELETE), CREATE.union(DELETE)),
+        let OfMove { leave, arrive, .. } = match self.manner {
+            Manner::Link => OfMove::LINK,
+            Manner::Rename { replaces } => OfMove::rename(0, replaces.into()),
+            Manner::Exchange { .. } => OfMove::rename(RENAME_EXCHANGE, 1),
         };
         [(&self.old, leave), (&self.new, arrive)]
     }
@@ -169,14 +159,14 @@ impl Move {
     pub fn passages(&self) -> impl Iterator<Item = Passage<'_>> {
         let there = Passage {
             is_directory: self.is_directory,
-            old: &self.old,
-            new: &self.new,
+            old: Old(&self.old),
+            new: New(&self.new),
         };
         let back = match self.manner {
             Manner::Exchange { other_is_directory } => Some(Passage {
                 is_directory: other_is_directory,
-                old: &self.new,
-                new: &self.old,
+                old: Old(&self.new),
+                new: New(&self.old),
             }),
             Manner::Rename { .. } | Manner::Link => None,
         };

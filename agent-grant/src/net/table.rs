@@ -5,6 +5,7 @@ use agent_abi::{
     limits::MAX_NET_ENTRIES,
     net::{NetEntries, NetEntry, NetKey, POLICY_BITS},
 };
+use agent_decide::destination;
 
 use super::{Destination, Endpoint, Prefix};
 use crate::model::Effect;
@@ -90,13 +91,7 @@ impl NetTable {
                 policy: policy.to_be_bytes(),
                 address: node.prefix.bits.to_be_bytes(),
             };
-            let count = node.entries.len().min(MAX_NET_ENTRIES);
-            let mut entries = [NetEntry::default(); MAX_NET_ENTRIES];
-            entries[..count].copy_from_slice(&node.entries[..count]);
-            let value = NetEntries {
-                count: count as u32,
-                entries,
-            };
+            let value = NetEntries::of(&node.entries);
             out.push((POLICY_BITS + u32::from(node.prefix.length), key, value));
         }
         out
@@ -104,9 +99,7 @@ impl NetTable {
 }
 
 pub(crate) fn first_match(entries: &[NetEntry], port: u16, protocol: u8) -> (bool, u16) {
-    entries
-        .iter()
-        .find(|e| (e.protocol == 0 || e.protocol == protocol) && (e.first..=e.last).contains(&port))
+    destination::first_match(&NetEntries::of(entries), port, protocol)
         .map_or((false, NO_RULE), |e| (e.allow == 1, e.rule))
 }
 

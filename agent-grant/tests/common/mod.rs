@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use agent_abi::{FileRights, Image};
+use agent_decide::{New, Old};
 use agent_grant::{
     Authority, CompileOptions, Compiled, Grant, ImageParams, Inputs, Interpreter, MountView,
     Source, SuperblockView, compile, load, naive::NaiveRule, shipped_includes,
@@ -64,12 +65,9 @@ impl Authority for OfImage<'_> {
         self.0.rights(self.state(path))
     }
 
-    fn may_move_file(&self, new: &[u8], old: &[u8]) -> bool {
-        self.0.may_move_file(self.state(new), self.state(old))
-    }
-
-    fn may_move_directory(&self, new: &[u8], old: &[u8]) -> bool {
-        self.0.may_move(self.state(new), self.state(old))
+    fn may_move(&self, is_directory: bool, old: Old<&[u8]>, new: New<&[u8]>) -> bool {
+        let (old, new) = (self.state(old.0), self.state(new.0));
+        self.0.may_move(is_directory, Old(old), New(new))
     }
 }
 

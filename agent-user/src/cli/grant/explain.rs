@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use agent_abi::{Right, right::FILE_RIGHTS};
+use agent_abi::Right;
 use agent_grant::{Effect, RuleInfo, explain as explain_file, explain::Match, explain_net, net};
 use anyhow::bail;
 use clap::Args;
@@ -58,7 +58,7 @@ fn file_right(text: &str) -> Result<Right, String> {
 }
 
 fn file_rights() -> impl Iterator<Item = Right> {
-    Right::ALL.iter().map(|(right, _)| *right).take(FILE_RIGHTS)
+    Right::FILE.into_iter()
 }
 
 #[derive(Serialize)]

@@ -128,9 +128,9 @@ fn barred(transfer: &Transfer) -> Option<Barred> {
 }
 
 fn names(rights: FileRights) -> Vec<&'static str> {
-    let all = Right::ALL.iter().map(|(right, _)| *right);
-    all.take(agent_abi::right::FILE_RIGHTS)
-        .filter(|right| rights.contains(FileRights(1 << *right as u16)))
+    Right::FILE
+        .into_iter()
+        .filter(|right| rights.contains(FileRights::only(*right)))
         .map(Right::name)
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use agent_abi::{FileRights, Right, right::FILE_RIGHTS};
+use agent_abi::{FileRights, Right};
 use agent_grant::{
     Effect, Grant, Mode, Rule,
     environment::Environment,
@@ -168,12 +168,12 @@ fn rights(grant: &Grant) -> Vec<ShownRight> {
         });
         rules.map(|rule| rule.id.clone()).collect()
     };
-    let rights = Right::ALL.iter().take(FILE_RIGHTS);
-    rights
-        .map(|(right, name)| ShownRight {
-            right: name,
-            allowed_by: named(FileRights(1 << *right as u16), Effect::Allow),
-            denied_by: named(FileRights(1 << *right as u16), Effect::Deny),
+    Right::FILE
+        .into_iter()
+        .map(|right| ShownRight {
+            right: right.name(),
+            allowed_by: named(FileRights::only(right), Effect::Allow),
+            denied_by: named(FileRights::only(right), Effect::Deny),
         })
         .collect()
 }
