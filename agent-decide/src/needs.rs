@@ -74,8 +74,8 @@ impl OfMove {
             u64::from(FileRights::DELETE.0),
         );
         Self {
-            leave: FileRights((delete | create * exchange) as u16),
-            arrive: FileRights((create | delete * is_taken) as u16),
+            leave: FileRights((delete | (create * exchange)) as u16),
+            arrive: FileRights((create | (delete * is_taken)) as u16),
             exchange: exchange == 1,
         }
     }

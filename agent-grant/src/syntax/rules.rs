@@ -40,35 +40,30 @@ pub struct RawRule {
     pub location: Location,
 }
 
-/// The file rights with the names that grants use.
-pub const FILE_RIGHT_NAMES: [(&str, FileRights); 10] = [
-    ("read", FileRights::READ),
-    ("write", FileRights::WRITE),
-    ("create", FileRights::CREATE),
-    ("delete", FileRights::DELETE),
-    ("list", FileRights::LIST),
-    ("exec", FileRights::EXEC),
-    ("attr", FileRights::ATTR),
-    ("ioctl", FileRights::IOCTL),
-    ("connect", FileRights::CONNECT),
-    ("all", FileRights::ALL),
-];
+/// What stands for every file right.
+const ALL: &str = "all";
+
+/// The file rights with the names that grants use, in the order of their bits; then `all`.
+pub fn file_right_names() -> impl Iterator<Item = (&'static str, FileRights)> {
+    let single = Right::FILE.map(|right| (right_name(right), FileRights::only(right)));
+    single.into_iter().chain([(ALL, FileRights::ALL)])
+}
 
 /// Names of the rights in a set, in the order of their bits.
 #[must_use]
 pub fn right_names(rights: FileRights) -> Vec<&'static str> {
-    let single = &FILE_RIGHT_NAMES[..FILE_RIGHT_NAMES.len() - 1];
+    let single = Right::FILE.into_iter();
     single
-        .iter()
-        .filter(|(_, right)| rights.contains(*right))
-        .map(|(name, _)| *name)
+        .filter(|right| rights.contains(FileRights::only(*right)))
+        .map(right_name)
         .collect()
 }
 
 /// The name of a file right as grants write it: `read` for [`Right::FileRead`].
 #[must_use]
 pub fn right_name(right: Right) -> &'static str {
-    right.name().rsplit('.').next().unwrap_or("unknown")
+    let name = right.name();
+    name.rsplit_once('.').map_or(name, |(_, word)| word)
 }
 
 /// Which kind of table is read.
@@ -78,7 +73,8 @@ pub(crate) struct Kind {
     pub(crate) object_key: &'static str,
     pub(crate) object_words: &'static str,
     pub(crate) keys: &'static [&'static str],
-    pub(crate) rights: &'static [(&'static str, FileRights)],
+    /// The words that stand for rights, with what they stand for.
+    pub(crate) rights: fn() -> Vec<(&'static str, FileRights)>,
 }
 
 pub(crate) const FILE: Kind = Kind {
@@ -86,20 +82,21 @@ pub(crate) const FILE: Kind = Kind {
     object_key: "path",
     object_words: "an array of absolute path patterns",
     keys: &["id", "allow", "deny", "path", "except", "reason"],
-    rights: &FILE_RIGHT_NAMES,
+    rights: || file_right_names().collect(),
 };
 
-const CONNECT_ONLY: &[(&str, FileRights)] = &[
-    ("connect", FileRights::CONNECT),
-    ("all", FileRights::CONNECT),
-];
+/// What may be done with a destination or a socket: one thing.
+fn connect_only() -> Vec<(&'static str, FileRights)> {
+    let connect = right_name(Right::FileConnect);
+    vec![(connect, FileRights::CONNECT), (ALL, FileRights::CONNECT)]
+}
 
 pub(crate) const NET: Kind = Kind {
     table: "net",
     object_key: "to",
     object_words: "an array of destinations such as \"10.0.0.0/8:443/tcp\"",
     keys: &["id", "allow", "deny", "to", "reason"],
-    rights: CONNECT_ONLY,
+    rights: connect_only,
 };
 
 pub(crate) const UNIX: Kind = Kind {
@@ -107,7 +104,7 @@ pub(crate) const UNIX: Kind = Kind {
     object_key: "name",
     object_words: "an array of abstract socket names such as \"@dbus-*\"",
     keys: &["id", "allow", "deny", "name", "reason"],
-    rights: CONNECT_ONLY,
+    rights: connect_only,
 };
 
 /// What can be read of a rule; its mistakes are the reader's.
@@ -170,9 +167,10 @@ pub(crate) fn read_rule(
                     .label("expected at least one right"),
             );
         }
-        let valid: Vec<_> = kind.rights.iter().map(|(word, _)| *word).collect();
+        let known = (kind.rights)();
+        let valid: Vec<_> = known.iter().map(|(word, _)| *word).collect();
         for word in &words {
-            match kind.rights.iter().find(|(known, _)| *known == word.value) {
+            match known.iter().find(|(known, _)| *known == word.value) {
                 Some((_, right)) => rights = rights.union(*right),
                 None => reader.unknown_word(word, &format!("right of `[[{name}]]`"), &valid),
             }

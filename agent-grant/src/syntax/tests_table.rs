@@ -5,7 +5,7 @@ use toml::de::DeTable;
 
 use super::{
     reader::{Reader, Text},
-    rules::FILE_RIGHT_NAMES,
+    rules::file_right_names,
 };
 use crate::{
     diagnostic::{Diagnostic, Location, list},
@@ -186,14 +186,11 @@ fn read_rights(
     let words = right
         .map(|value| reader.texts(value, "right"))
         .unwrap_or_default();
-    let valid: Vec<_> = FILE_RIGHT_NAMES.iter().map(|(name, _)| *name).collect();
+    let valid: Vec<_> = file_right_names().map(|(name, _)| name).collect();
     let mut rights = FileRights::NONE;
     for word in &words {
-        match FILE_RIGHT_NAMES
-            .iter()
-            .find(|(name, _)| *name == word.value)
-        {
-            Some((_, right)) => rights = rights.union(*right),
+        match file_right_names().find(|(name, _)| *name == word.value) {
+            Some((_, right)) => rights = rights.union(right),
             None => reader.unknown_word(word, "right of `[[file]]`", &valid),
         }
     }
