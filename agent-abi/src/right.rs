@@ -88,8 +88,9 @@ macro_rules! define {
         }
 
         impl Right {
-            /// Every right.
-            pub const ALL: &'static [Right] = &[$(Right::$file,)* $(Right::$variant,)*];
+            /// Every right with the name that grants and events use.
+            pub const ALL: [(Right, &'static str); RIGHTS] =
+                [$((Right::$file, $file_name),)* $((Right::$variant, $name),)*];
 
             /// The file rights; the place of each is its bit in [`FileRights`].
             pub const FILE: [Right; FILE_RIGHTS] = [$(Right::$file,)*];
@@ -126,6 +127,9 @@ macro_rules! define {
 
         /// How many file rights there are: the bits of [`FileRights`].
         pub const FILE_RIGHTS: usize = [$($bit,)*].len();
+
+        /// How many rights there are.
+        pub const RIGHTS: usize = FILE_RIGHTS + [$($number,)*].len();
     };
 }
 
@@ -135,7 +139,8 @@ impl Right {
     /// The right with this dotted name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|right| right.name() == name)
+        let mut all = Self::ALL.into_iter();
+        all.find(|(_, n)| *n == name).map(|(right, _)| right)
     }
 }
 

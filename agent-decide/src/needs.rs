@@ -143,7 +143,7 @@ mod tests {
             for choice in 0..8_u32 {
                 let flags = [OPEN_EXEC, O_TRUNC, O_TMPFILE];
                 let flags = flags.iter().enumerate();
-                let flags = flags.fold(0, |all, (bit, flag)| all | (choice >> bit & 1) * flag);
+                let flags = flags.fold(0, |all, (bit, flag)| all | (((choice >> bit) & 1) * flag));
                 // Flags that say nothing of rights change nothing.
                 for flags in [flags, flags | 0o2_002_000] {
                     for (is_directory, other) in [(true, 0), (false, 1), (false, 0o40_000)] {

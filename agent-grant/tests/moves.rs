@@ -101,7 +101,7 @@ fn check_bar(grant: &Compiled, transfer: &Transfer) -> Result<(), TestCaseError>
             (&old, gained)
         };
         prop_assert_eq!(rule.effect, Effect::Deny);
-        let mut rights = Right::ALL.iter().copied();
+        let mut rights = Right::ALL.iter().map(|(right, _)| *right);
         let first = rights
             .find(|right| *right as u32 == refused.lowest())
             .expect("a right");

@@ -66,7 +66,7 @@ fn every_remark_right_and_key_is_in_the_reference() {
     ];
     let rights = Right::ALL
         .iter()
-        .filter_map(|right| right.name().strip_prefix("file."));
+        .filter_map(|(_, name)| name.strip_prefix("file."));
     let limits = Limits::default();
     let words = remarks.iter().map(|remark| remark.name()).chain(rights);
     let words = words.chain(settings().map(|setting| setting.key));

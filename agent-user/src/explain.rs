@@ -233,7 +233,7 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
         Reason::Rule => {
             let rule = event.rule.as_ref().filter(|rule| !is_built_in(rule))?;
             let id = escape(&rule.id);
-            Some(match quoted_object(event, right?) {
+            Some(match exception(event, right?) {
                 Ok(object) => format!(
                     "A deny wins over every allow. Ask the operator for an `except` in rule `{id}`:\n\
                      except = [{object}]"
@@ -317,6 +317,7 @@ const LONG_NAME: &str = "the name is longer than a pattern may be. Grant a direc
 const CUT_NAME: &str = "the path was too long to be recorded whole.";
 const NO_PROTOCOL: &str =
     "grants have words for tcp and udp only, and no grant can open another protocol.";
+const NO_EXCEPT: &str = "rules of this kind have no `except`, so it would have to deny less.";
 const NO_RULE_FOR_IT: &str = "no rule of a grant is about this right.";
 
 /// Why nothing is proposed, for people.
@@ -329,19 +330,27 @@ fn rule(event: &Event, right: Right) -> Result<String, Unproposed> {
         let verb = right.name().trim_start_matches("file.");
         return Ok(format!("[[file]]\nallow = [\"{verb}\"]\npath = [{object}]"));
     }
-    if right != Right::NetConnect {
-        return Err(NO_RULE_FOR_IT);
-    }
     Ok(format!("[[net]]\nallow = [\"connect\"]\nto = [{object}]"))
+}
+
+/// The object in a denial's `except`, which rules about files alone have.
+fn exception(event: &Event, right: Right) -> Result<String, Unproposed> {
+    if (right as usize) < FILE_RIGHTS {
+        quoted_object(event, right)
+    } else {
+        Err(NO_EXCEPT)
+    }
 }
 
 /// The object as a grant writes it, for TOML. The session chose a file's name, so it stands for that one
 /// file, whatever it looks like.
 fn quoted_object(event: &Event, right: Right) -> Result<String, Unproposed> {
     if (right as usize) >= FILE_RIGHTS {
+        // What reads as a destination is nothing that anybody chose the letters of.
         return match agent_grant::net::parse_endpoint(&event.object) {
+            Ok(_) if right == Right::NetConnect => Ok(quoted(&event.object)),
             Err(_) if right == Right::NetConnect => Err(NO_PROTOCOL),
-            _ => Ok(quoted(&event.object)),
+            _ => Err(NO_RULE_FOR_IT),
         };
     }
     let name = exact_name(event)?;
@@ -525,6 +534,26 @@ mod tests {
         }
     }
 
+    /// Only rules about files have `except`; and a socket's name is its maker's to choose.
+    #[test]
+    fn no_exception_is_proposed_where_rules_have_none() {
+        for (right, object) in [
+            ("unix.connect", "@\x1b[2J"),
+            ("unix.connect", "@a\"]\n[kernel]"),
+            ("net.connect", "10.0.0.1:80/tcp"),
+        ] {
+            let refused = Event {
+                reason: "rule".into(),
+                path: None,
+                object: object.into(),
+                ..event(right, b"/", "deny")
+            };
+            let ask = why(refused, None).ask.unwrap();
+            assert!(ask.ends_with(NO_EXCEPT), "{ask}");
+            assert!(!ask.contains('\x1b') && !ask.contains("kernel"), "{ask}");
+        }
+    }
+
     #[test]
     fn what_cannot_be_shown_is_not_proposed() {
         for name in [
@@ -607,7 +636,7 @@ mod tests {
     #[test]
     fn a_proposed_setting_is_one_that_grants_have() {
         let mut settings = 0;
-        for (right, name) in Right::ALL.iter().map(|right| (*right, right.name())) {
+        for (right, name) in Right::ALL {
             let Some(text) = proposed(right, Reason::NotGranted, "net_raw") else {
                 continue;
             };

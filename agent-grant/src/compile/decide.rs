@@ -1,9 +1,6 @@
 //! Questions to a compiled grant.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::OnceLock};
 
 use agent_abi::{
     FileRights, Image, Reason, Right,
@@ -182,8 +179,15 @@ impl Compiled {
 ///
 /// There is none for a grant that no session could begin under, which allows nothing; what
 /// [`compile`](super::compile()) and [`intersect`](crate::intersect) return has one.
-#[derive(Clone, Default)]
-pub(crate) struct Asked(OnceLock<Option<Arc<Box<Image>>>>);
+#[derive(Default)]
+pub(crate) struct Asked(OnceLock<Option<Box<Image>>>);
+
+/// A copy of the grant makes its own when it is asked.
+impl Clone for Asked {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
 
 /// The only filesystem.
 const WHOLE: u32 = 0;
@@ -205,7 +209,7 @@ impl Asked {
                 mount_owner: 0,
                 superblocks: &[whole],
             };
-            grant.image(&params).ok().map(Arc::new)
+            grant.image(&params).ok()
         });
         Interpreter::new(image.as_ref()?)
     }

@@ -55,15 +55,12 @@ fn right(text: &str) -> Result<String, String> {
     let family = |name: &str| {
         Right::ALL
             .iter()
-            .any(|right| right.name().split('.').next() == Some(name))
+            .any(|(_, n)| n.split('.').next() == Some(name))
     };
     if known(text) || family(text) {
         return Ok(text.into());
     }
-    let names = Right::ALL
-        .iter()
-        .map(|right| right.name())
-        .collect::<Vec<_>>();
+    let names = Right::ALL.iter().map(|(_, name)| *name).collect::<Vec<_>>();
     Err(format!("no such right; there are {}", names.join(", ")))
 }
 
