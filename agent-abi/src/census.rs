@@ -16,6 +16,8 @@ pub enum Act {
     Clear = 2,
     /// Writes a [`Member`] for every thread that has a label or should have one.
     List = 3,
+    /// Makes the process that reads the iterator the daemon.
+    Claim = 4,
 }
 
 /// Value of the `CENSUS` map.

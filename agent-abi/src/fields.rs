@@ -27,6 +27,7 @@ macro_rules! for_each_kernel_field {
             ITER_META_SEQ = "bpf_iter_meta", "seq";
             SIGNAL_TTY = "signal_struct", "tty";
             TASK_TGID = "task_struct", "tgid";
+            TASK_STARTED = "task_struct", "start_boottime";
             TASK_REAL_PARENT = "task_struct", "real_parent";
             TASK_ATOMIC_FLAGS = "task_struct", "atomic_flags";
             TASK_CREDENTIALS = "task_struct", "cred";

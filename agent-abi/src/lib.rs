@@ -7,6 +7,7 @@
 
 pub mod arguments;
 pub mod census;
+pub mod daemon;
 pub mod event;
 pub mod fields;
 pub mod filesystem;

@@ -36,6 +36,8 @@ pub const QUEUES: &str = "QUEUES";
 pub const SETTLING: &str = "SETTLING";
 /// Array of one [`Census`](crate::census::Census).
 pub const CENSUS: &str = "CENSUS";
+/// Array of one [`DaemonProcess`](crate::daemon::DaemonProcess).
+pub const DAEMON: &str = "DAEMON";
 /// Array: superblock number, the index into `Image::roots`, to the
 /// [`Superblock`](crate::superblock::Superblock) that has it.
 pub const SUPERBLOCKS: &str = "SUPERBLOCKS";

@@ -10,6 +10,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 
 use crate::{
     address::Address,
+    daemon,
     kernel::{
         PID_LEVEL, PID_NUMBERS, PID_TASKS, SIGNAL_PIDS, TASK_PID_LINKS, TASK_SIGNAL,
         TASK_THREAD_PID, TTY_GROUP, TTY_SESSION, Task, opaque,
@@ -89,12 +90,22 @@ fn pid_of(task: Address, kind: u64) -> Address {
     signal.member(&SIGNAL_PIDS).plus(kind).follow()
 }
 
-/// Whether the process group with this number may become that of `task`: it is a new one, or every
-/// process in it is of the current session. For `task_setpgid`, where `tasklist_lock` is held.
+/// Whose a process group is.
+pub enum Whose {
+    /// A new one, or every process in it is of the current session.
+    Own,
+    /// Somebody else is in it, or could be.
+    Others,
+    /// The daemon is in it.
+    Daemons,
+}
+
+/// Whose the process group with this number is, which is to become that of `task`. For `task_setpgid`,
+/// where `tasklist_lock` is held.
 #[inline(always)]
-pub fn may_be_joined(subject: &Subject, task: *const Task, group: u32) -> bool {
+pub fn whose(subject: &Subject, task: *const Task, group: u32) -> Whose {
     if number_of(subject, task) == group {
-        return true;
+        return Whose::Own;
     }
     let session = pid_of(Address::of(subject.task), SESSION);
     let tasks = session.member(&PID_TASKS).plus(TASKS_OF_SESSION);
@@ -104,6 +115,7 @@ pub fn may_be_joined(subject: &Subject, task: *const Task, group: u32) -> bool {
         label: subject.label.bits(),
         group: u64::from(group),
         others: opaque(0),
+        daemons: opaque(0),
     };
     // SAFETY: the callback has the signature that bpf_loop expects, and its context outlives it.
     unsafe {
@@ -114,7 +126,13 @@ pub fn may_be_joined(subject: &Subject, task: *const Task, group: u32) -> bool {
             0,
         );
     }
-    search.others == 0 && search.node.is_null()
+    if search.daemons != 0 {
+        Whose::Daemons
+    } else if search.others != 0 || !search.node.is_null() {
+        Whose::Others
+    } else {
+        Whose::Own
+    }
 }
 
 #[repr(C)]
@@ -126,10 +144,12 @@ struct Search {
     group: u64,
     /// 1 once somebody else was found in the group.
     others: u64,
+    /// 1 once the daemon was.
+    daemons: u64,
 }
 
 unsafe extern "C" fn visit(_step: u32, search: *mut Search) -> i64 {
-    // SAFETY: `search` is `may_be_joined`'s.
+    // SAFETY: `search` is `whose`'s.
     unsafe {
         let node = (*search).node;
         if node.is_null() {
@@ -139,7 +159,10 @@ unsafe extern "C" fn visit(_step: u32, search: *mut Search) -> i64 {
         let group = (*search).numbers.of(pid_of(task, GROUP));
         if u64::from(group) == (*search).group && LABELS.find(task) != (*search).label {
             (*search).others = 1;
-            return 1;
+            if daemon::owns(task) {
+                (*search).daemons = 1;
+                return 1;
+            }
         }
         (*search).node = node.follow();
     }

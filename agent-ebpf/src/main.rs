@@ -18,6 +18,7 @@
 
 mod address;
 mod automaton;
+mod daemon;
 mod decide;
 mod directory;
 mod event;

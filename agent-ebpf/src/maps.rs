@@ -5,6 +5,7 @@ use core::{ffi::c_void, marker::PhantomData};
 use agent_abi::{
     Event, Image, Label,
     census::{Census, Settling},
+    daemon::DaemonProcess,
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
     limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, NOTED_NUMBERS},
@@ -287,6 +288,9 @@ pub static SETTLING: Array<Settling, 1> = Array::new();
 pub static CENSUS: Array<Census, 1> = Array::new();
 
 #[btf_map]
+pub static DAEMON: Array<DaemonProcess, 1> = Array::new();
+
+#[btf_map]
 pub static SUPERBLOCKS: Array<Superblock, MAX_SUPERBLOCKS> = Array::new();
 
 #[btf_map]
@@ -327,6 +331,7 @@ pub fn is_own(map: u64) -> bool {
         || is((&raw const SOCKETS).cast())
         || is((&raw const SETTLING).cast())
         || is((&raw const CENSUS).cast())
+        || is((&raw const DAEMON).cast())
         || is((&raw const OWN).cast())
         || is((&raw const TERMINALS).cast())
         || is((&raw const UNLOCKED).cast())

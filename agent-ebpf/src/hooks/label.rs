@@ -24,6 +24,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    daemon,
     decide::{ENOMEM, EPERM, refuse},
     event::notify,
     kernel::{
@@ -204,6 +205,8 @@ fn census(ctx: *mut c_void) -> i32 {
         settle(census, task, leader)
     } else if act == Act::Clear as u32 {
         clear(census, task)
+    } else if act == Act::Claim as u32 {
+        daemon::claim()
     } else {
         // SAFETY: as above.
         let meta = unsafe { (*ctx).meta };

@@ -3,12 +3,13 @@
 //! accounting. The kernel asks no hook there but at the open, so opening one to write needs what
 //! `setpriority` of that process would.
 
-use agent_abi::{Surface, event::Detail};
+use agent_abi::{Reason, Surface, event::Detail};
 use agent_decide::needs::FMODE_WRITE;
 
 use super::process::refuse_control;
 use crate::{
     address::Address,
+    daemon,
     kernel::{
         DENTRY_SB, Dentry, FILE_INODE, File, Inode, PID_TASKS, PROC_INODE, PROC_PID, SB_MAGIC,
         SuperBlock, TASK_GROUP_LEADER, TASK_PID_LINKS, TASK_TGID, load,
@@ -36,7 +37,7 @@ pub(super) fn refuse_other_process(
         let superblock: *const SuperBlock = load(dentry, &DENTRY_SB);
         (load(superblock, &SB_MAGIC), load(file, &FILE_INODE))
     };
-    if magic != PROC_SUPER_MAGIC || subject.may(Surface::ControlAny) {
+    if magic != PROC_SUPER_MAGIC {
         return 0;
     }
     // Every inode of procfs is in a `proc_inode` (`proc_alloc_inode()`); who is no process's has no pid.
@@ -57,10 +58,15 @@ pub(super) fn refuse_other_process(
     if LABELS.find(leader) == subject.label.bits() {
         return 0;
     }
+    let reason = match (subject.may(Surface::ControlAny), daemon::owns(task)) {
+        (true, false) => return 0,
+        (true, true) => Reason::SelfProtection,
+        (false, _) => Reason::OutsideSession,
+    };
     let number = task.member(&TASK_TGID).read() & u64::from(u32::MAX);
     let detail = Detail {
         words: [number, 0],
         extra: 0,
     };
-    refuse_control(subject, detail)
+    refuse_control(subject, reason, detail)
 }

@@ -2,14 +2,15 @@
 //!
 //! | hook | right |
 //! |---|---|
-//! | `task_kill` | `process.signal` |
+//! | `task_kill`, `file_send_sigiotask` | `process.signal` |
 //! | `ptrace_access_check`, `ptrace_traceme` | `process.ptrace` |
 //! | `task_setnice`, `task_setioprio`, `task_setscheduler`, `task_movememory`, `task_setpgid`, `task_setrlimit` | `process.control` |
 //! | `capable` | `process.capability` |
 //! | `file_fcntl` with `F_SETOWN`, `F_SETSIG`, and `O_ASYNC` for a device (and the commands in [`super::ioctl`]) | `process.signal` |
 //! | the same with `F_SETLEASE`, `F_SETDELEG` | see [`super::locks`] |
 //!
-//! Within the session a process may do what the kernel allows; outside only what is granted.
+//! Within the session a process may do what the kernel allows; outside only what is granted, and to the
+//! daemon ([`daemon::owns`]) nothing.
 
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
@@ -17,8 +18,10 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 use super::call::used_for;
 use super::locks::{self, F_SETDELEG, F_SETLEASE};
 use crate::{
+    address::Address,
+    daemon,
     decide::{EPERM, refuse, refuse_silently},
-    groups,
+    groups::{self, Whose},
     kernel::{Credentials, File, TASK_GROUP_LEADER, TASK_TGID, Task, load},
     place::is_character_device,
     subject::{Subject, guard},
@@ -45,19 +48,50 @@ fn task_kill(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let task: *const Task = ctx.arg(0);
         let signal: u32 = ctx.arg(2);
-        if subject.shares_session_with(task) || subject.may(Surface::SignalAny) {
-            return 0;
-        }
+        let reason = match reach(subject, task, Surface::SignalAny) {
+            Ok(()) => return 0,
+            Err(reason) => reason,
+        };
         let detail = target(task, u64::from(signal));
         refuse(
             subject,
             Right::ProcessSignal,
-            Reason::OutsideSession,
+            reason,
             NO_RULE,
             detail,
             EPERM,
         )
     })
+}
+
+/// Why the grant lets the session do nothing to a task's process, where it is so. `any` opens the processes
+/// of others, but never the daemon's.
+#[inline(always)]
+fn reach(subject: &Subject, task: *const Task, any: Surface) -> Result<(), Reason> {
+    if subject.shares_session_with(task) {
+        return Ok(());
+    }
+    if !subject.may(any) {
+        return Err(Reason::OutsideSession);
+    }
+    if daemon::owns(Address::of(task)) {
+        return Err(Reason::SelfProtection);
+    }
+    Ok(())
+}
+
+/// `int file_send_sigiotask(struct task_struct *, struct fown_struct *, int sig)`: what a file tells its
+/// owner of, by any signal, from wherever the kernel noticed it. Who that is was a session's to say where it
+/// may signal any process ([`signals_owner`]), so here it is nobody's act any more: none of it reaches the
+/// daemon, which owns no file in this way.
+#[lsm(hook = "file_send_sigiotask")]
+fn file_send_sigiotask(ctx: LsmContext) -> i32 {
+    let task: *const Task = ctx.arg(0);
+    if daemon::owns(Address::of(task)) {
+        -EPERM
+    } else {
+        0
+    }
 }
 
 /// `int ptrace_access_check(struct task_struct *child, unsigned int mode)`: ptrace, and
@@ -117,20 +151,19 @@ fn control(ctx: &LsmContext) -> i32 {
 
 #[inline(always)]
 fn controls(subject: &Subject, task: *const Task) -> i32 {
-    if subject.shares_session_with(task) || subject.may(Surface::ControlAny) {
-        return 0;
+    match reach(subject, task, Surface::ControlAny) {
+        Ok(()) => 0,
+        Err(reason) => refuse_control(subject, reason, target(task, 0)),
     }
-    let detail = target(task, 0);
-    refuse_control(subject, detail)
 }
 
 /// Refuses to control what is not the session's.
 #[inline(always)]
-pub(super) fn refuse_control(subject: &Subject, detail: Detail) -> i32 {
+pub(super) fn refuse_control(subject: &Subject, reason: Reason, detail: Detail) -> i32 {
     refuse(
         subject,
         Right::ProcessControl,
-        Reason::OutsideSession,
+        reason,
         NO_RULE,
         detail,
         EPERM,
@@ -168,10 +201,14 @@ fn task_setpgid(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let (task, group): (*const Task, u32) = (ctx.arg(0), ctx.arg(1));
         let result = controls(subject, task);
-        if result != 0 || groups::may_be_joined(subject, task, group) {
+        if result != 0 {
             return result;
         }
-        control_group(subject, group)
+        match groups::whose(subject, task, group) {
+            Whose::Own => 0,
+            Whose::Others => control_group(subject, group),
+            Whose::Daemons => refuse_group(subject, Reason::SelfProtection, group),
+        }
     })
 }
 
@@ -181,11 +218,16 @@ pub(super) fn control_group(subject: &Subject, group: u32) -> i32 {
     if subject.may(Surface::ControlAny) {
         return 0;
     }
+    refuse_group(subject, Reason::OutsideSession, group)
+}
+
+#[inline(always)]
+fn refuse_group(subject: &Subject, reason: Reason, group: u32) -> i32 {
     let detail = Detail {
         words: [0, u64::from(group)],
         extra: 0,
     };
-    refuse_control(subject, detail)
+    refuse_control(subject, reason, detail)
 }
 
 /// `int task_setrlimit(struct task_struct *, unsigned int resource, struct rlimit *)`

@@ -63,6 +63,11 @@ impl Iterator {
         self.take(Act::Clear, label).map(|(outcome, _)| outcome)
     }
 
+    /// Makes this process the one that no session may do anything to.
+    pub(super) fn claim(&self) -> Result<(), KernelError> {
+        self.take(Act::Claim, Label::NONE).map(drop)
+    }
+
     /// Every thread that has a label, or is where it should have one, and is not about to end.
     pub(super) fn members(&self) -> Result<Vec<Member>, KernelError> {
         let (_, bytes) = self.take(Act::List, Label::NONE)?;

@@ -159,6 +159,7 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(NETWORK, "unix_stream_connect", &["_", "other", "newsk"]),
     lsm(NETWORK, "unix_may_send", &["_", "other"]),
     lsm(PROCESSES, "task_kill", &["p", "_", "sig"]),
+    lsm(PROCESSES, "file_send_sigiotask", &["tsk"]),
     lsm(PROCESSES, "ptrace_access_check", &["child", "mode"]),
     lsm(PROCESSES, "ptrace_traceme", &["parent"]),
     lsm(PROCESSES, "task_setnice", &["p"]),

@@ -34,6 +34,7 @@ pub(super) const MAPS: &[MapRow] = &[
     pinned(names::QUEUES),
     pinned(names::SETTLING),
     pinned(names::CENSUS),
+    pinned(names::DAEMON),
     pinned(names::SUPERBLOCKS),
     pinned(names::OWN),
     pinned(names::NET),

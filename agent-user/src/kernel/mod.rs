@@ -161,6 +161,8 @@ impl Kernel {
             events: Some(EventStream::open(names::EVENTS)?),
             notices: Some(EventStream::open(names::NOTICES)?),
         };
+        // Before any process of its own is there to be disturbed.
+        kernel.census.claim()?;
         self_check::run(&mut kernel)?;
         Ok(kernel)
     }

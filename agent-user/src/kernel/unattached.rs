@@ -88,8 +88,6 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("file_permission", Decided("file_open, file_receive")),
     ("file_post_open", Late),
     ("file_release", Keeps),
-    // Who gets the signals of a file was decided when the owner was set.
-    ("file_send_sigiotask", Decided("file_fcntl, file_ioctl")),
     ("file_set_fowner", Late),
     ("find_cgroup_shim", NoHook),
     ("fs_context_dup", Keeps),

@@ -7,6 +7,7 @@ pub(crate) mod callers;
 pub(crate) mod coverage;
 pub(crate) mod crash;
 pub(crate) mod crowd;
+pub(crate) mod daemon_kept;
 pub(crate) mod descriptors;
 pub(crate) mod device_memory;
 pub(crate) mod enforcement;
@@ -134,6 +135,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(takeover::scenarios());
     singles.extend(turmoil::scenarios());
     singles.extend(descriptors::scenarios());
+    singles.extend(daemon_kept::scenarios());
     singles.extend(supervised::scenarios());
     singles.extend(replaced::scenarios());
     singles.extend(notified::scenarios());
