@@ -1,6 +1,10 @@
 //! Puts the eBPF object where the crate embeds it, and compares it with the tables of its programs and
 //! maps. `cargo xtask build` says where it is; without it (in an editor, in `cargo test`) the object is
 //! empty, and the daemon says so at start.
+#![allow(
+    clippy::disallowed_macros,
+    reason = "a build script talks to Cargo by what it prints"
+)]
 
 use std::{env, fs, path::Path, process::ExitCode};
 

@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 use common::{Run, bailiff, finish};
 
@@ -33,6 +36,42 @@ fn without_a_daemon_every_command_says_how_to_start_it() {
         );
         assert_eq!(run.out, "");
     }
+}
+
+#[test]
+fn an_output_that_takes_nothing_ends_no_command_otherwise() {
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let ends = |args: &[&str], out: Stdio, err: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiff"));
+        command.args(args).stdout(out).stderr(err);
+        command.env("BAILIFF_SOCKET", "/nonexistent/bailiff.sock");
+        command.status().unwrap().code()
+    };
+    for (args, code) in [
+        (&["status"][..], 1),
+        (&["grant", "show", "no-such-grant"], 2),
+        (&["run", "--grant", "base", "--", "/bin/true"], 125),
+        (&["no-such-command"], 2),
+    ] {
+        assert_eq!(
+            ends(args, Stdio::null(), full().into()),
+            Some(code),
+            "{args:?}"
+        );
+        assert_eq!(
+            ends(args, Stdio::null(), closed().into()),
+            Some(code),
+            "{args:?}"
+        );
+    }
+    let show = &["grant", "show", "base"];
+    assert_eq!(ends(show, closed().into(), closed().into()), Some(0));
+    assert_eq!(ends(show, full().into(), full().into()), Some(1));
 }
 
 #[test]

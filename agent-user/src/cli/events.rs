@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    JsonArg,
+    JsonArg, failure,
     output::{block_on, print, print_json, print_json_line},
 };
 use crate::{
@@ -101,7 +101,7 @@ async fn show(
         return print_json(&page);
     }
     if page.items.is_empty() && !follow {
-        anstream::eprintln!("no event matches");
+        failure::tell("no event matches");
     }
     lines.fit(&page.items);
     for event in &page.items {

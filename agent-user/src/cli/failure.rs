@@ -1,6 +1,6 @@
 //! How a command ends that could not do its work.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use crate::{client::ClientError, grants::GrantError, render::style};
 
@@ -41,10 +41,22 @@ fn message(error: &anyhow::Error) -> String {
 
 /// Prints a message of this program's own to standard error.
 pub(super) fn say(message: &str) {
-    anstream::eprintln!("{} {message}", style::paint("bailiff:", style::BAD));
+    tell(&format!(
+        "{} {message}",
+        style::paint("bailiff:", style::BAD)
+    ));
 }
 
 /// Prints a remark.
 pub(super) fn note(message: &str) {
-    anstream::eprintln!("{} {message}", style::paint("bailiff:", style::WARN));
+    tell(&format!(
+        "{} {message}",
+        style::paint("bailiff:", style::WARN)
+    ));
+}
+
+/// Prints a line to standard error. Where that takes nothing (a full disk, a pipe that nobody reads) there
+/// is nobody left to tell, and the exit code says the rest.
+pub(super) fn tell(line: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
 }

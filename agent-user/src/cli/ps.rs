@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{
-    JsonArg,
+    JsonArg, failure,
     output::{block_on, print, print_json},
 };
 use crate::{
@@ -46,7 +46,7 @@ pub(super) fn ps(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
         } else {
             "no session runs; `bailiff ps --all` shows the past"
         };
-        anstream::eprintln!("{hint}");
+        failure::tell(hint);
     } else {
         print(&table(&page.items, Timestamp::now()).render())?;
     }

@@ -10,6 +10,7 @@ mod follow;
 mod images;
 mod labels;
 mod lifecycle;
+mod log;
 mod members;
 mod notices;
 mod numbers;

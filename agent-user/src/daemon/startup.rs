@@ -18,12 +18,11 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Mutex as AsyncMutex, mpsc},
 };
-use tracing_subscriber::EnvFilter;
 
 use super::{
     door,
     epochs::Epochs,
-    notices,
+    log, notices,
     pump::Pump,
     reach::Reaches,
     server::router,
@@ -60,13 +59,7 @@ pub fn main(settings: &Settings) -> anyhow::Result<()> {
                systemd unit (`systemctl start bailiff`)"
         );
     }
-    let filter = EnvFilter::try_from_env("BAILIFF_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_target(false)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .init();
+    log::start();
     provide_descriptors();
     let _lock = lock(&settings.socket)?;
     let hierarchy = Hierarchy::find()?;

@@ -45,6 +45,7 @@ pub(crate) mod systemd;
 pub(crate) mod takeover;
 pub(crate) mod terminals;
 pub(crate) mod turmoil;
+pub(crate) mod unwritable;
 pub(crate) mod who;
 
 use crate::harness::{Check, daemon::Daemon};
@@ -151,6 +152,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(enforcement::scenarios());
     singles.extend(crowd::scenarios());
     singles.extend(failures::scenarios());
+    singles.extend(unwritable::scenarios());
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());
     // These have sessions that could write everything, which leaves others less to trust.
