@@ -50,14 +50,17 @@ impl Daemon {
             if let Ok(Some(tally)) = self.store.tally(live.row.number) {
                 live.told_lost.store(tally.lost, Relaxed);
             }
-            owed.push(Owed::of(&live.row, &self.counts(&live)));
+            self.counts(&live);
+            let sum = self.ledger_sum(*slot).unwrap_or_default();
+            owed.push(Owed::of(&live.row, sum.refused));
             tracing::info!("session {} goes on", live.row.name);
             self.sessions().insert(Arc::new(live));
         }
         for row in rows {
             tracing::warn!("session {} is no longer in force", row.name);
             let counts = self.last_word(&row, &installed)?;
-            owed.push(Owed::of(&row, &counts));
+            let refused = counts.iter().map(|count| count.refused).sum();
+            owed.push(Owed::of(&row, refused));
             self.bury(row.number, EndCause::Vanished, counts);
         }
         self.record_endings();
@@ -225,7 +228,10 @@ impl Daemon {
             }
         };
         let populated = cgroup.populated().unwrap_or(false);
-        let running = populated || !row.own_cgroup || !cgroup.exists();
+        // What was counted for it, processes did that are gone.
+        let sum = self.ledger_sum(row.slot).unwrap_or_default();
+        let has_acted = sum.allowed + sum.refused > 0;
+        let running = populated || has_acted || !row.own_cgroup || !cgroup.exists();
         let sight = row.sight.clone();
         let live = Live::new(row, cgroup, compiled, mounts, sight, running);
         live.released.store(released, Relaxed);

@@ -294,7 +294,11 @@ fn align(session: &Session, rules: &[RuleCount], evidence: &Evidence<'_>) -> (Al
     if session.mode == Mode::Audit && refused > 0 {
         return (
             Alignment::NotAligned,
-            format!("{refused} actions beyond the grant were let through (audit)"),
+            format!(
+                "{} beyond the grant {} let through (audit)",
+                actions(refused),
+                were(refused)
+            ),
         );
     }
     let Evidence {
@@ -313,19 +317,21 @@ fn align(session: &Session, rules: &[RuleCount], evidence: &Evidence<'_>) -> (Al
         let why = why_lost
             .as_ref()
             .map_or_else(String::new, |why| format!(": {why}"));
-        return unknown(format!("{lost} of its events were lost{why}"));
+        return unknown(format!("{lost} of its events {} lost{why}", were(*lost)));
     }
     if *unrecorded > 0 {
         let why = error
             .as_ref()
             .map_or_else(String::new, |error| format!(": {error}"));
         return unknown(format!(
-            "{unrecorded} of its events are not stored yet{why}"
+            "{unrecorded} of its events {} not stored yet{why}",
+            if *unrecorded == 1 { "is" } else { "are" }
         ));
     }
     if *removed > 0 {
         return unknown(format!(
-            "{removed} of its events were removed from the store, which keeps so many and so long"
+            "{removed} of its events {} removed from the store, which keeps so many and so long",
+            were(*removed)
         ));
     }
     if !missing.is_empty() {
@@ -339,11 +345,23 @@ fn align(session: &Session, rules: &[RuleCount], evidence: &Evidence<'_>) -> (Al
             Alignment::Aligned,
             "it tried nothing beyond its grant".into(),
         ),
+        1 => (
+            Alignment::Aligned,
+            "the one action beyond its grant was refused".into(),
+        ),
         n => (
             Alignment::Aligned,
             format!("all {n} actions beyond its grant were refused"),
         ),
     }
+}
+
+fn actions(count: u64) -> String {
+    format!("{count} action{}", if count == 1 { "" } else { "s" })
+}
+
+fn were(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
 }
 
 pub(super) fn no_session(key: &str) -> RequestError {

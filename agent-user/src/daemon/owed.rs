@@ -1,8 +1,8 @@
 //! What became of refusals that are not stored, told to the session that they were of.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{mem, sync::atomic::Ordering::Relaxed};
 
-use agent_abi::share::NOBODYS_ACCOUNT;
+use agent_abi::{ledger::Count, share::NOBODYS_ACCOUNT};
 
 use super::{sessions::Live, state::Daemon};
 use crate::{
@@ -13,42 +13,78 @@ use crate::{
 /// Under which name the store keeps how many drops were told that no session is to blame for.
 const REPORTED: &str = "reported-drops";
 
-/// What a session had been refused when this daemon began: what is missing of it once everything that
-/// waited is stored, an earlier one had read and did not store.
+/// A session of which an earlier daemon had read refusals that it may not have stored.
 pub(super) struct Owed {
     number: u32,
+    slot: u32,
     pub(super) name: String,
+    /// What it had been refused at an earlier look: once everything that waited then is stored, what is
+    /// missing of that will not come.
     refused: u64,
 }
 
 impl Owed {
-    pub(super) fn of(row: &SessionRow, counts: &[RuleCount]) -> Self {
+    pub(super) fn of(row: &SessionRow, refused: u64) -> Self {
         Self {
             number: row.number,
+            slot: row.slot,
             name: row.name.clone(),
-            refused: counts.iter().map(|count| count.refused).sum(),
+            refused,
         }
     }
 
-    /// Says what is missing. Doing it again finds nothing more.
-    pub(super) fn tell(&self, daemon: &Daemon) -> Result<(), StoreError> {
+    /// Says what is missing for certain. True: that is all of it.
+    ///
+    /// What a session is refused meanwhile may be stored already and hides what is missing, until it was
+    /// refused nothing between two looks, or has ended.
+    pub(super) fn tell(&mut self, daemon: &Daemon) -> Result<bool, StoreError> {
+        let Some(refused) = self.refused_by_now(daemon)? else {
+            return Ok(false);
+        };
+        let before = mem::replace(&mut self.refused, refused);
         // Where the session was removed from the store, nobody knows any more how many it had taken.
         let Some(tally) = daemon.store.tally(self.number)? else {
-            return Ok(());
+            return Ok(true);
         };
         let known = tally.recorded + tally.lost + tally.vanished;
-        let count = self.refused.saturating_sub(known);
+        let count = before.saturating_sub(known);
         if count > 0 {
             daemon.store.add_vanished(self.number, count)?;
             let why = "the daemon ended before the store could take them";
             let row = lost_row(&self.name, count, why);
             daemon.writer.write(vec![row]);
         }
-        Ok(())
+        Ok(before == refused)
+    }
+
+    /// `None`: it is ending.
+    fn refused_by_now(&self, daemon: &Daemon) -> Result<Option<u64>, StoreError> {
+        if let Some(live) = daemon.sessions().in_force_by_number(self.number) {
+            let ledger = daemon.ledger_sum(self.slot).map(|sum| sum.refused);
+            // Its slot may be another's by the time it was asked.
+            return Ok(ledger.filter(|_| !live.ending.load(Relaxed)));
+        }
+        let row = daemon.store.session(&self.number.to_string())?;
+        let Some(row) = row else {
+            return Ok(Some(self.refused));
+        };
+        let sum = |counts: Vec<RuleCount>| counts.iter().map(|count| count.refused).sum::<u64>();
+        // What was known of it before is more where its ledger was another's at its end.
+        Ok(row.counts.map(|counts| sum(counts).max(self.refused)))
     }
 }
 
 impl Daemon {
+    /// All that the ledger has of a slot.
+    pub(super) fn ledger_sum(&self, slot: u32) -> Option<Count> {
+        let ledger = self.kernel().ledger(slot).ok()?;
+        let sum = |of: fn(&Count) -> u64| ledger.iter().map(of).sum();
+        Some(Count {
+            allowed: sum(|count| count.allowed),
+            refused: sum(|count| count.refused),
+        })
+    }
+
     /// Says what a session lost in the kernel's buffer, once.
     pub(super) fn tell_losses(&self, live: &Live) {
         let told = live.told_lost.load(Relaxed);

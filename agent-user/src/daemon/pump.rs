@@ -128,12 +128,12 @@ impl Pump {
         }
         let mut owed = mem::take(&mut self.owed);
         let left = self.daemon.blocking(move |daemon| {
-            owed.retain(|owed| {
+            owed.retain_mut(|owed| {
                 let told = owed.tell(daemon);
                 if let Err(error) = &told {
                     tracing::warn!("what {} lost cannot be noted: {error}", owed.name);
                 }
-                told.is_err()
+                !told.is_ok_and(|all| all)
             });
             owed
         });

@@ -119,6 +119,7 @@ fn reason(event: &Event) -> String {
 fn told(event: &Event) -> Option<String> {
     let (count, reason) = (event.count, escape(event.reason.as_str()));
     match event.verdict.known()? {
+        Verdict::Lost if count == 1 => Some(format!("1 event was not recorded: {reason}")),
         Verdict::Lost => Some(format!("{count} events were not recorded: {reason}")),
         Verdict::Removed => {
             let what = if event.object == Event::SESSIONS {
