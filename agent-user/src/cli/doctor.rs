@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     JsonArg,
+    failure::is_from_inside,
     output::{block_on, print, print_json},
     self_test::SelfTest,
 };
@@ -51,6 +52,11 @@ struct Findings {
 pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let mut checks = diagnose();
     let (daemon, hooks) = block_on(ask(client))?;
+    let daemon = match daemon {
+        // What is seen from inside of a session says nothing about the host.
+        Err(error) if is_from_inside(&error) => return Err(error.into()),
+        answer => answer,
+    };
     let unreachable = matches!(daemon, Err(ClientError::Unreachable { .. }));
     if let (Err(error), true) = (&daemon, args.self_test && unreachable) {
         anyhow::bail!("the self-test is a session, and {error}");

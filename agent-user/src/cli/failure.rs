@@ -2,7 +2,13 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use crate::{client::ClientError, grants::GrantError, render::style};
+use super::output::block_on;
+use crate::{
+    api::routes,
+    client::{Client, ClientError},
+    grants::GrantError,
+    render::style,
+};
 
 /// The command was used wrongly, or what it was given is wrong.
 pub(super) const USAGE: u8 = 2;
@@ -37,6 +43,20 @@ fn message(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// Whether the daemon would answer anybody but a process of a session, which this one is.
+pub(super) fn is_from_inside(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(failure) if failure.code == "labelled")
+}
+
+/// What keeps a command from its work that could not even read its grant: where it runs in a session, that
+/// comes first.
+pub(super) fn or_inside(client: &Client, error: anyhow::Error) -> anyhow::Error {
+    match block_on(client.get(&routes::STATUS.place())) {
+        Ok(Err(refused)) if is_from_inside(&refused) => refused.into(),
+        _ => error,
+    }
 }
 
 /// Prints a message of this program's own to standard error.

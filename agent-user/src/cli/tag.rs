@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     JsonArg,
-    failure::note,
+    failure::{note, or_inside},
     grant_args::GrantArgs,
     output::{block_on, print, print_json},
 };
@@ -37,7 +37,11 @@ pub(super) struct UntagArgs {
 pub(super) fn tag(args: &TagArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let start = StartSession {
         target: Target::Cgroup(args.cgroup.clone()),
-        grant: args.grant.load()?.0,
+        grant: args
+            .grant
+            .load()
+            .map_err(|error| or_inside(client, error))?
+            .0,
         inputs: args.grant.inputs(),
         command: Vec::new(),
     };

@@ -528,9 +528,12 @@ fn against_daemon(context: &mut Context) -> Check {
         "untag $BAILIFF_SESSION",
         "ps",
         "events",
+        "run --grant coder -- true",
+        "tag nothing --grant coder",
+        "doctor --self-test",
     ] {
         let (code, said) = shell.run(&format!("{BAILIFF} {command}"))?;
-        ensure(code != 0, || {
+        ensure(code != 0 && said.contains("from inside"), || {
             format!("expected `bailiff {command}` to be refused, saw {said}")
         })?;
     }

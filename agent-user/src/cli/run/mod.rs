@@ -24,7 +24,7 @@ use clap::Args;
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::{
-    failure::{NOT_EXECUTABLE, NOT_FOUND, RUN_FAILED, note, say},
+    failure::{NOT_EXECUTABLE, NOT_FOUND, RUN_FAILED, note, or_inside, say},
     grant_args::GrantArgs,
     output::block_on,
 };
@@ -64,7 +64,7 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let (grant, read) = match args.grant.load() {
         Ok(grant) => grant,
-        Err(error) => return Ok(failed(&error)),
+        Err(error) => return Ok(failed(&or_inside(client, error))),
     };
     let program = match program::find(&args.command[0]) {
         Ok(program) => program,
