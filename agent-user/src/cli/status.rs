@@ -207,10 +207,18 @@ fn store_warning(store: &StoreStatus, waiting: u64) -> String {
             "NOT RECORDING: {}\n\
              Sessions that run stay limited. Their events wait in the kernel ({} KiB now); what finds no \
              room there is counted, and told as lost. No session starts meanwhile.\n\
-             Free some space on the filesystem of {directory}{left}, or move what fills it: recording goes \
-             on by itself. `bailiff daemon --keep-days` and `--keep-megabytes` say how much is kept.\n",
+             {}\n",
             escape(error),
-            waiting.div_ceil(1024)
+            waiting.div_ceil(1024),
+            if error.contains("free some space") {
+                format!(
+                    "Free some space on the filesystem of {directory}{left}, or move what fills it: \
+                     recording goes on by itself. `bailiff daemon --keep-days` and `--keep-megabytes` say \
+                     how much is kept."
+                )
+            } else {
+                "Where that passes without a restart, recording goes on by itself.".into()
+            }
         ),
         (None, Some(_)) => format!(
             "THE DISK IS NEARLY FULL: {directory}{left}\n\
@@ -244,7 +252,10 @@ mod tests {
             nearly.contains("NEARLY FULL: /var/lib/bailiff (4 KiB"),
             "{nearly}"
         );
-        let full = told(Some("database or disk is full"), Some(0));
+        let full = told(
+            Some("database or disk is full (the disk is full: free some space)"),
+            Some(0),
+        );
         for words in [
             "NOT RECORDING: database",
             "2 KiB now",

@@ -233,6 +233,11 @@ impl Daemon {
             .await
             .unwrap_or_default();
         let room = self.blocking(|daemon| daemon.store.room()).await;
+        if self.writer.status().error.is_none()
+            && let Err(error) = self.blocking(|daemon| daemon.store.look()).await
+        {
+            self.writer.note_failure(&error);
+        }
         let writer = self.writer.status();
         Ok(Status {
             schema: SCHEMA,

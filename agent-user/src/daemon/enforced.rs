@@ -42,7 +42,12 @@ impl Daemon {
 
     /// # Errors
     /// Nothing that a session did now could be written down, nor that there is one.
-    pub(super) fn must_record(&self) -> Result<(), RequestError> {
+    pub(super) async fn must_record(self: &Arc<Self>) -> Result<(), RequestError> {
+        if self.writer.status().error.is_none()
+            && let Err(error) = self.blocking(|daemon| daemon.store.examine()).await
+        {
+            self.writer.note_failure(&error);
+        }
         match self.writer.status().error {
             None => Ok(()),
             Some(error) => Err(RequestError::NotRecorded(format!(

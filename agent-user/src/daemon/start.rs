@@ -37,7 +37,7 @@ impl Daemon {
         peer: &Peer,
     ) -> Result<Arc<Live>, RequestError> {
         self.must_enforce()?;
-        self.must_record()?;
+        self.must_record().await?;
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
         let place = self.place(&request.target, caller)?;
         let (view, sight) = {

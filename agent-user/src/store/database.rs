@@ -13,10 +13,14 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{StoreError, schema};
+use super::{
+    StoreError,
+    health::{Identity, log_of},
+    schema,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
     Shared,
     /// Nobody else can open it.
     Alone,
@@ -25,6 +29,15 @@ enum Access {
 pub(super) struct Database {
     path: PathBuf,
     held: Mutex<Held>,
+    files: Mutex<Files>,
+}
+
+/// Which files are written to.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Files {
+    pub(super) database: Option<Identity>,
+    /// Known once it is kept by others than the connection that is held.
+    pub(super) log: Option<Identity>,
 }
 
 struct Held {
@@ -65,7 +78,22 @@ impl Database {
         Ok(Self {
             path: path.into(),
             held: Mutex::new(held),
+            files: Mutex::new(Files {
+                database: Identity::of(path),
+                log: None,
+            }),
         })
+    }
+
+    pub(super) fn files(&self) -> Files {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn access(&self) -> Access {
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .access
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -78,6 +106,7 @@ impl Database {
 
     /// A connection of one's own, if the store can be written.
     pub(super) fn writable(&self) -> Result<Connection, StoreError> {
+        self.in_place()?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         probe(&held.connection)?;
         if held.access == Access::Alone {
@@ -99,12 +128,14 @@ impl Database {
         drop(held);
         let connection = connect(&self.path, Access::Shared)?;
         probe(&connection)?;
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.log = Identity::of(&log_of(&self.path));
         Ok(connection)
     }
 }
 
 /// Writes something that nobody reads.
-fn probe(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn probe(connection: &Connection) -> Result<(), StoreError> {
     connection.execute(
         "INSERT INTO counters (name, value) VALUES ('probe', 1)
          ON CONFLICT (name) DO UPDATE SET value = value + 1",
@@ -113,10 +144,10 @@ fn probe(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
-    let failed = |source| StoreError::Open {
+pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
+    let failed = |error| StoreError::Open {
         path: path.into(),
-        source,
+        error,
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -147,10 +178,10 @@ impl StoreError {
     /// Whether it can go away by itself, as with a disk that is full.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        let (Self::Open { source, .. } | Self::Database(source)) = self else {
+        let (Self::Open { error, .. } | Self::Database(error)) = self else {
             return false;
         };
-        let code = source.sqlite_error_code();
+        let code = error.sqlite_error_code();
         let passing = [
             ErrorCode::DiskFull,
             ErrorCode::SystemIoFailure,
@@ -175,6 +206,7 @@ mod tests {
         Store::of(Database {
             path,
             held: Mutex::new(held),
+            files: Mutex::default(),
         })
     }
 

@@ -3,6 +3,7 @@
 mod counters;
 mod database;
 mod events;
+mod health;
 mod reach;
 mod retention;
 mod schema;
@@ -33,11 +34,27 @@ pub use writer::{EventWriter, WriterStatus};
 pub enum StoreError {
     #[error("cannot use the store {}: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
-    #[error("cannot use the store {}: {}", path.display(), describe(source))]
+    #[error("cannot use the store {}: {}", path.display(), describe(error))]
     Open {
         path: PathBuf,
-        source: rusqlite::Error,
+        error: rusqlite::Error,
     },
+    #[error(
+        "the store {} is {kind}, not a file: move it away (`mv {0} {0}.away`) and start the daemon again, \
+         which makes a new store; sessions that are in force stay limited meanwhile", path.display()
+    )]
+    NotAFile { path: PathBuf, kind: &'static str },
+    #[error(
+        "the store {} is not the file any more that is written to (it was moved, removed or replaced): \
+         move it back with the files beside it, or restart the daemon, which uses what is there, or makes a \
+         new store", path.display()
+    )]
+    Moved { path: PathBuf },
+    #[error(
+        "what is written to the store {} does not reach the disk: {source} (the kernel's log may say \
+         why: `dmesg`)", path.display()
+    )]
+    Sync { path: PathBuf, source: io::Error },
     #[error(
         "the store {} was written by a newer bailiff (version {found}, this one knows {known}): \
          upgrade, or give another directory with `--state`",
@@ -78,7 +95,9 @@ impl Store {
         fs::create_dir_all(directory).map_err(failed)?;
         // Paths and commands of every session are in here.
         fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        Database::open(&directory.join("bailiff.db")).map(Self::of)
+        let path = directory.join("bailiff.db");
+        health::refuse_other_kinds(&path)?;
+        Database::open(&path).map(Self::of)
     }
 
     fn of(database: Database) -> Self {
@@ -90,6 +109,16 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.database.path()
+    }
+
+    /// Whether what is stored can be read from where it should be.
+    pub fn look(&self) -> Result<(), StoreError> {
+        self.database.look()
+    }
+
+    /// Whether what is written now is kept. Waits for the disk.
+    pub fn examine(&self) -> Result<(), StoreError> {
+        self.database.examine()
     }
 
     /// Bytes that the filesystem of the store has left; `None` where it does not say.
@@ -135,7 +164,11 @@ fn describe(error: &rusqlite::Error) -> String {
         }
         Some(ReadOnly) => "the filesystem or file is read-only",
         Some(CannotOpen) => "see whether the directory can be written",
-        Some(DatabaseCorrupt | NotADatabase) => "the file is damaged: move it away",
+        Some(SystemIoFailure) => "the disk fails: its kernel's log may say why, `dmesg`",
+        Some(DatabaseCorrupt | NotADatabase) => {
+            "the file is damaged: move it away with the files beside it whose names begin alike, and \
+             restart the daemon, which makes a new store; sessions that are in force stay limited"
+        }
         _ => return error.to_string(),
     };
     format!("{error} ({remedy})")

@@ -101,9 +101,9 @@ const STEPS: &[&str] = &[
 ];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Open {
+    let failed = |error| StoreError::Open {
         path: path.into(),
-        source,
+        error,
     };
     let found: u32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))

@@ -25,6 +25,8 @@ const QUEUED_EVENTS: u64 = 200_000;
 const ENOUGH: u64 = 4096;
 const RETRY: Duration = Duration::from_secs(1);
 const TIDY: Duration = Duration::from_secs(300);
+/// How often it is seen whether what was written is kept.
+const LOOK: Duration = Duration::from_secs(2);
 
 enum Job {
     Write(Vec<Event>),
@@ -80,11 +82,13 @@ impl EventWriter {
         let work = move || {
             let connection = first.unwrap_or_else(|| wait_for(&database, &thread_shared));
             let thread = Thread {
+                database,
                 connection,
                 retention,
                 boot_id,
                 shared: thread_shared,
                 tell,
+                wrote: false,
             };
             thread.run(&jobs);
         };
@@ -111,6 +115,11 @@ impl EventWriter {
             self.shared.queued.fetch_sub(count, Relaxed);
             self.shared.dropped.fetch_add(count, Relaxed);
         }
+    }
+
+    /// It was seen that nothing can be recorded. The thread finds out when it can be again.
+    pub fn note_failure(&self, error: &StoreError) {
+        self.shared.failed(error.to_string());
     }
 
     /// Whether events should be read from the kernel. If not, they are better kept there: its buffer
@@ -181,19 +190,23 @@ fn wait_for(database: &Database, shared: &Shared) -> Connection {
 }
 
 struct Thread {
+    database: Arc<Database>,
     connection: Connection,
     retention: Retention,
     boot_id: String,
     shared: Arc<Shared>,
     tell: watch::Sender<u64>,
+    /// Something was written since it was last seen that all is kept.
+    wrote: bool,
 }
 
 impl Thread {
     fn run(mut self, jobs: &Receiver<Job>) {
         let mut tidied = Instant::now();
+        let mut looked = Instant::now();
         let mut reported = 0;
         loop {
-            match jobs.recv_timeout(TIDY) {
+            match jobs.recv_timeout(LOOK) {
                 Ok(Job::Write(batch)) => {
                     self.write(&batch);
                     self.shared.queued.fetch_sub(batch.len() as u64, Relaxed);
@@ -201,6 +214,10 @@ impl Thread {
                 Ok(Job::Flush(done)) => drop(done.send(())),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if looked.elapsed() >= LOOK {
+                self.look();
+                looked = Instant::now();
             }
             let dropped = self.shared.dropped.load(Relaxed);
             if dropped > reported {
@@ -221,12 +238,38 @@ impl Thread {
         }
     }
 
+    /// Sees whether what was written is kept, and says so. Where nothing was written, and nothing was wrong,
+    /// the disk is left alone.
+    fn look(&mut self) -> bool {
+        let is_wrong = self.shared.error().is_some();
+        let found = if self.wrote || is_wrong {
+            self.database.examine()
+        } else {
+            self.database.in_place()
+        };
+        match found {
+            Ok(()) => {
+                self.wrote = false;
+                self.shared.succeeded();
+                true
+            }
+            Err(error) => {
+                self.shared.failed(error.to_string());
+                false
+            }
+        }
+    }
+
     /// Writes a batch, and tries again until it is written.
     fn write(&mut self, batch: &[Event]) {
         loop {
+            if self.shared.error().is_some() && !self.look() {
+                thread::sleep(RETRY);
+                continue;
+            }
             match events::insert(&mut self.connection, batch) {
                 Ok(()) => {
-                    self.shared.succeeded();
+                    self.wrote = true;
                     self.tell.send_modify(|count| *count += batch.len() as u64);
                     return;
                 }
