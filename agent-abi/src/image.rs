@@ -9,7 +9,7 @@ use crate::{
 
 /// First word of every image; a hook that finds another refuses. It changes with the layout, so that
 /// no program reads another build's image as its own.
-pub const IMAGE_MAGIC: u32 = u32::from_le_bytes(*b"BLF3");
+pub const IMAGE_MAGIC: u32 = u32::from_le_bytes(*b"BLF4");
 
 /// First word of the image of a session whose processes were set free: a label that names it is none.
 /// It stands in the slot from the moment of the release until no task has the label any more, so that

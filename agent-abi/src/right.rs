@@ -27,6 +27,8 @@ macro_rules! for_each_right {
                 FileIoctl = 7, "file.ioctl";
                 /// Connect or send to a Unix socket at this path.
                 FileConnect = 8, "file.connect";
+                /// Make a symbolic link, or give one this name.
+                FileSymlink = 9, "file.symlink";
             }
             other {
                 /// Connect or send to an Internet address.
@@ -175,6 +177,7 @@ impl FileRights {
     pub const ATTR: Self = Self::of(Right::FileAttr);
     pub const IOCTL: Self = Self::of(Right::FileIoctl);
     pub const CONNECT: Self = Self::of(Right::FileConnect);
+    pub const SYMLINK: Self = Self::of(Right::FileSymlink);
     /// Every file right: what `all` means in a grant.
     pub const ALL: Self = Self((1 << FILE_RIGHTS) - 1);
 

@@ -54,28 +54,34 @@ pub struct OfMove {
 }
 
 impl OfMove {
-    /// What a link takes.
-    pub const LINK: Self = Self {
-        leave: FileRights::NONE,
-        arrive: FileRights::CREATE,
-        exchange: false,
-    };
+    /// What a link takes. `is_symlink` is 1 where a symbolic link gets another name, else 0.
+    #[must_use]
+    #[inline(always)]
+    pub fn link(is_symlink: u64) -> Self {
+        let symlink = u64::from(FileRights::SYMLINK.0);
+        Self {
+            leave: FileRights::NONE,
+            arrive: FileRights((u64::from(FileRights::CREATE.0) | (symlink * is_symlink)) as u16),
+            exchange: false,
+        }
+    }
 
     /// What a rename takes, by the flags of `renameat2`. `is_taken` is 1 where something has the new name
-    /// already, else 0.
+    /// already, else 0; `old_is_symlink` and `new_is_symlink` are 1 where what has the name is a symbolic
+    /// link.
     ///
     /// Without branches, as [`of_open`].
     #[must_use]
     #[inline(always)]
-    pub fn rename(flags: u32, is_taken: u64) -> Self {
+    pub fn rename(flags: u32, is_taken: u64, old_is_symlink: u64, new_is_symlink: u64) -> Self {
         let exchange = bit(u64::from(flags), RENAME_EXCHANGE);
-        let (create, delete) = (
-            u64::from(FileRights::CREATE.0),
-            u64::from(FileRights::DELETE.0),
-        );
+        let [create, delete, symlink] =
+            [FileRights::CREATE, FileRights::DELETE, FileRights::SYMLINK]
+                .map(|right| u64::from(right.0));
+        let back = symlink * (new_is_symlink & exchange);
         Self {
-            leave: FileRights((delete | (create * exchange)) as u16),
-            arrive: FileRights((create | (delete * is_taken)) as u16),
+            leave: FileRights((delete | (create * exchange) | back) as u16),
+            arrive: FileRights((create | (delete * is_taken) | (symlink * old_is_symlink)) as u16),
             exchange: exchange == 1,
         }
     }
@@ -159,25 +165,29 @@ mod tests {
     #[test]
     fn a_rename_takes_what_it_does_to_both_names() {
         let both = CREATE.union(DELETE);
-        for (flags, is_taken, leave, arrive, exchange) in [
-            (0, 0, DELETE, CREATE, false),
-            (0, 1, DELETE, both, false),
+        let with_symlink = |rights: FileRights| rights.union(FileRights::SYMLINK);
+        for (flags, is_taken, symlinks, leave, arrive, exchange) in [
+            (0, 0, (0, 0), DELETE, CREATE, false),
+            (0, 1, (0, 0), DELETE, both, false),
+            (0, 0, (1, 0), DELETE, with_symlink(CREATE), false),
+            // What is replaced goes; it is given no name.
+            (0, 1, (0, 1), DELETE, both, false),
             // RENAME_NOREPLACE
-            (1, 0, DELETE, CREATE, false),
-            (RENAME_EXCHANGE, 1, both, both, true),
+            (1, 0, (0, 0), DELETE, CREATE, false),
+            (RENAME_EXCHANGE, 1, (0, 0), both, both, true),
+            (RENAME_EXCHANGE, 1, (1, 0), both, with_symlink(both), true),
+            (RENAME_EXCHANGE, 1, (0, 1), with_symlink(both), both, true),
         ] {
             let expected = OfMove {
                 leave,
                 arrive,
                 exchange,
             };
-            assert_eq!(
-                OfMove::rename(flags, is_taken),
-                expected,
-                "{flags} {is_taken}"
-            );
+            let found = OfMove::rename(flags, is_taken, symlinks.0, symlinks.1);
+            assert_eq!(found, expected, "{flags} {is_taken} {symlinks:?}");
         }
-        assert_eq!(OfMove::rename(0, 0).first(), DELETE);
-        assert_eq!(OfMove::LINK.first(), CREATE);
+        assert_eq!(OfMove::rename(0, 0, 0, 0).first(), DELETE);
+        assert_eq!(OfMove::link(0).first(), CREATE);
+        assert_eq!(OfMove::link(1).arrive, with_symlink(CREATE));
     }
 }

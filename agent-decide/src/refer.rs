@@ -21,8 +21,11 @@ pub struct New<T>(pub T);
 #[inline(always)]
 pub fn may_move(image: &Image, is_directory: bool, old: Old<u64>, new: New<u64>) -> bool {
     if !is_directory {
-        let before = Record::of(image, old.0).rights(image);
-        return before.contains(Record::of(image, new.0).rights(image));
+        return gained_by_file(
+            Old(Record::of(image, old.0).rights(image)),
+            New(Record::of(image, new.0).rights(image)),
+        )
+        .is_empty();
     }
     let header = &image.header;
     let classes = u64::from(header.refer_classes);
@@ -34,6 +37,16 @@ pub fn may_move(image: &Image, is_directory: bool, old: Old<u64>, new: New<u64>)
     }
     let bit = new.wrapping_mul(count).wrapping_add(old);
     word(image, u64::from(header.refer).wrapping_add(bit >> 4)) >> (bit & 15) & 1 == 1
+}
+
+/// The rights that what is no directory would gain by a path with rights `new` for one with rights `old`.
+///
+/// Not `symlink`: it is about what is made, and a symbolic link is asked for it by
+/// [`OfMove`](crate::needs::OfMove).
+#[must_use]
+#[inline(always)]
+pub const fn gained_by_file(old: Old<FileRights>, new: New<FileRights>) -> FileRights {
+    new.0.without(old.0.union(FileRights::SYMLINK))
 }
 
 /// What a refused move would have gained, for the event: for a directory it may be further down.

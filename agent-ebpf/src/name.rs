@@ -79,6 +79,12 @@ impl Name {
         self.length & (OWN_COMPARISON - 1)
     }
 
+    /// Whether these are its first bytes.
+    #[inline(always)]
+    pub fn begins_with(self, head: [u8; HEAD as usize]) -> bool {
+        self.head == u64::from_ne_bytes(head) && self.bytes() >= u64::from(HEAD)
+    }
+
     /// Whether other spellings may name the same object, such as `.ENV` for `.env`: then patterns
     /// cannot be held against it.
     #[inline(always)]

@@ -56,7 +56,7 @@ error: `raed` is no right of `[[file]]`
  --> g.toml:4:10
   |
 4 | allow = [\"raed\"]
-  |          ^^^^^^ expected `read`, `write`, `create`, `delete`, `list`, `exec`, `attr`, `ioctl`, `connect` or `all`
+  |          ^^^^^^ expected `read`, `write`, `create`, `delete`, `list`, `exec`, `attr`, `ioctl`, `connect`, `symlink` or `all`
   |
   = help: did you mean `read`?"
     );

@@ -5,7 +5,7 @@ mod common;
 use std::{cell::RefCell, collections::BTreeSet};
 
 use agent_abi::{FileRights, Right};
-use agent_decide::{New, Old};
+use agent_decide::{New, Old, refer::gained_by_file};
 use agent_grant::{
     Compiled, Effect, Interpreter, Manner, Move, MoveError, MoveExplanation,
     compile::{making_rights_lost, rights_permit_move},
@@ -47,7 +47,7 @@ fn forbids(grant: &Compiled, transfer: &Transfer, below: &[u8]) -> bool {
     if transfer.is_directory {
         !rights_permit_move(Old(old), New(new))
     } else {
-        below.is_empty() && !old.contains(new)
+        below.is_empty() && !gained_by_file(Old(old), New(new)).is_empty()
     }
 }
 
@@ -76,7 +76,12 @@ fn check_bar(grant: &Compiled, transfer: &Transfer) -> Result<(), TestCaseError>
         [transfer.new.as_slice(), below].concat(),
     );
     let (before, after) = (grant.rights(&old), grant.rights(&new));
-    prop_assert_eq!(*gained, after.without(before));
+    let more = if transfer.is_directory {
+        after.without(before)
+    } else {
+        gained_by_file(Old(before), New(after))
+    };
+    prop_assert_eq!(*gained, more);
     let making = making_rights_lost(Old(before), New(after));
     prop_assert_eq!(
         *lost,
@@ -249,7 +254,9 @@ fn bar(found: &MoveExplanation) -> (&str, FileRights, FileRights, Option<&str>) 
 
 #[test]
 fn a_directory_is_held_by_a_shortest_path_below_it() {
-    let making = FileRights::WRITE.union(FileRights::CREATE);
+    let making = FileRights::WRITE
+        .union(FileRights::CREATE)
+        .union(FileRights::SYMLINK);
     let away = explained("/w/.git", "/w/x", true, RENAME);
     assert!(!away.allowed);
     assert_eq!(

@@ -407,6 +407,7 @@ fn setting(event: &Event, right: Right, reason: Reason) -> Option<String> {
         Right::FileRead
         | Right::FileWrite
         | Right::FileCreate
+        | Right::FileSymlink
         | Right::FileDelete
         | Right::FileList
         | Right::FileExec

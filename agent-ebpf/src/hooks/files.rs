@@ -3,10 +3,11 @@
 //! | hook | right |
 //! |---|---|
 //! | `file_open` | `file.read`, `file.write`, `file.list` of a directory, `file.exec`; to write below /proc/PID of others `process.control` |
-//! | `path_mknod`, `path_mkdir`, `path_symlink` | `file.create` |
+//! | `path_mknod`, `path_mkdir` | `file.create` |
+//! | `path_symlink` | `file.create`, `file.symlink` |
 //! | `path_unlink`, `path_rmdir` | `file.delete` |
-//! | `path_link` | `file.create` and the refer rule |
-//! | `path_rename` | `file.delete`, `file.create` and the refer rule |
+//! | `path_link` | `file.create`, of a symbolic link `file.symlink`, and the refer rule |
+//! | `path_rename` | `file.delete`, `file.create`, of a symbolic link `file.symlink`, and the refer rule |
 //! | `path_truncate`, `file_truncate` (6.2+) | `file.write` |
 //! | `path_chmod`, `path_chown` | `file.attr`; the other attributes are in [`super::attributes`] |
 //!
@@ -29,7 +30,7 @@ use crate::{
         DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, PATH_MOUNT,
         Path, VfsMount, load, member, number_at,
     },
-    place::{Place, is_directory, mode_of, other_than_directory, place, place_of},
+    place::{Place, is_directory, is_symlink, mode_of, other_than_directory, place, place_of},
     refer::{Move, moved, permits_move, refuse_move},
     subject::{Subject, guard},
     terminal,
@@ -124,7 +125,7 @@ fn path_mkdir(ctx: LsmContext) -> i32 {
 /// `int path_symlink(const struct path *dir, struct dentry *, const char *old_name)`
 #[lsm(hook = "path_symlink")]
 fn path_symlink(ctx: LsmContext) -> i32 {
-    child(&ctx, FileRights::CREATE)
+    child(&ctx, FileRights::CREATE.union(FileRights::SYMLINK))
 }
 
 /// `int path_unlink(const struct path *dir, struct dentry *)`
@@ -148,7 +149,7 @@ fn path_link(ctx: LsmContext) -> i32 {
         let wanted = Move {
             old,
             new,
-            needs: OfMove::LINK,
+            needs: OfMove::link(is_symlink(old)),
         };
         moved(subject, &wanted)
     })
@@ -177,7 +178,7 @@ fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32)
     let wanted = Move {
         old,
         new,
-        needs: OfMove::rename(flags, is_taken),
+        needs: OfMove::rename(flags, is_taken, is_symlink(old), is_symlink(new)),
     };
     if permits_move(subject, &wanted) {
         return 0;

@@ -15,6 +15,7 @@ use crate::{
         SuperBlock, TASK_GROUP_LEADER, TASK_PID_LINKS, TASK_TGID, load,
     },
     maps::LABELS,
+    name::Name,
     subject::Subject,
 };
 
@@ -55,7 +56,10 @@ pub(super) fn refuse_other_process(
     }
     let task = first.container(&TASK_PID_LINKS);
     let leader = task.member(&TASK_GROUP_LEADER).follow();
-    if LABELS.find(leader) == subject.label.bits() {
+    // An autogroup is not one process's: whoever is in the same POSIX session shares it.
+    // SAFETY: the hook's dentry.
+    let is_shared = unsafe { Name::of(dentry) }.begins_with(*b"autogrou");
+    if LABELS.find(leader) == subject.label.bits() && !is_shared {
         return 0;
     }
     let reason = match (subject.may(Surface::ControlAny), daemon::owns(task)) {

@@ -14,9 +14,11 @@ use crate::{
 /// Begins the ids of these rules; no rule of a grant may begin so.
 pub const RESERVED: &str = "bailiff:";
 
-const CHANGE: FileRights = FileRights(
-    FileRights::WRITE.0 | FileRights::CREATE.0 | FileRights::DELETE.0 | FileRights::ATTR.0,
-);
+const CHANGE: FileRights = FileRights::WRITE
+    .union(FileRights::CREATE)
+    .union(FileRights::DELETE)
+    .union(FileRights::ATTR)
+    .union(FileRights::SYMLINK);
 
 /// Where Bailiff keeps what it stores, on a host like any other.
 const STATE: &[u8] = b"/var/lib/bailiff";

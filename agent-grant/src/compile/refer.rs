@@ -18,8 +18,10 @@ use crate::automaton::{Dfa, partition};
 const MAX_QUOTIENT: usize = 3072;
 
 /// Rights by which an object becomes what it is: a move must keep them as they are.
-const MAKING: FileRights =
-    FileRights(FileRights::WRITE.0 | FileRights::CREATE.0 | FileRights::ATTR.0);
+const MAKING: FileRights = FileRights::WRITE
+    .union(FileRights::CREATE)
+    .union(FileRights::ATTR)
+    .union(FileRights::SYMLINK);
 
 /// The rights by which an object becomes what it is that it would lose, if it got a path with rights
 /// `new` for one with rights `old`.

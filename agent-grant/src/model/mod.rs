@@ -14,7 +14,7 @@ pub use variables::Inputs;
 pub use crate::syntax::{
     Mode,
     limits::{Budget, Limits, Refusals, Then},
-    rules::{Effect, right_name, right_names},
+    rules::{Effect, right_name, right_names, right_words},
 };
 use crate::{
     diagnostic::{Diagnostic, Errors, Location},

@@ -1,7 +1,7 @@
 //! Why a move is allowed or refused.
 
 use agent_abi::{FileRights, Right};
-use agent_decide::{New, Old};
+use agent_decide::{New, Old, refer::gained_by_file};
 
 use super::{Move, Passage};
 use crate::{
@@ -108,7 +108,11 @@ fn bar(grant: &Compiled, passage: Passage<'_>) -> Option<Bar> {
             old: grant.rights(old.0),
         }
     };
-    let gained = witness.new.without(witness.old);
+    let gained = if is_directory {
+        witness.new.without(witness.old)
+    } else {
+        gained_by_file(Old(witness.old), New(witness.new))
+    };
     let lost = if is_directory {
         making_rights_lost(Old(witness.old), New(witness.new))
     } else {

@@ -144,13 +144,13 @@ impl Move {
         self.manner
     }
 
-    /// The rights that are needed at the old path and at the new one.
+    /// The rights that are needed at the old path and at the new one, by what is no symbolic link.
     #[must_use]
     pub fn needs(&self) -> [(&[u8], FileRights); 2] {
         let OfMove { leave, arrive, .. } = match self.manner {
-            Manner::Link => OfMove::LINK,
-            Manner::Rename { replaces } => OfMove::rename(0, replaces.into()),
-            Manner::Exchange { .. } => OfMove::rename(RENAME_EXCHANGE, 1),
+            Manner::Link => OfMove::link(0),
+            Manner::Rename { replaces } => OfMove::rename(0, replaces.into(), 0, 0),
+            Manner::Exchange { .. } => OfMove::rename(RENAME_EXCHANGE, 1, 0, 0),
         };
         [(&self.old, leave), (&self.new, arrive)]
     }

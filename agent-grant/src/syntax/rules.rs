@@ -49,6 +49,16 @@ pub fn file_right_names() -> impl Iterator<Item = (&'static str, FileRights)> {
     single.into_iter().chain([(ALL, FileRights::ALL)])
 }
 
+/// What the words of a rule stand for: `create` is for symbolic links too.
+fn in_rules() -> Vec<(&'static str, FileRights)> {
+    let meant = |rights: FileRights| match rights {
+        FileRights::CREATE => rights.union(FileRights::SYMLINK),
+        other => other,
+    };
+    let words = file_right_names();
+    words.map(|(word, rights)| (word, meant(rights))).collect()
+}
+
 /// Names of the rights in a set, in the order of their bits.
 #[must_use]
 pub fn right_names(rights: FileRights) -> Vec<&'static str> {
@@ -57,6 +67,17 @@ pub fn right_names(rights: FileRights) -> Vec<&'static str> {
         .filter(|right| rights.contains(FileRights::only(*right)))
         .map(right_name)
         .collect()
+}
+
+/// The rights in a set as a rule says them, where `create` is for symbolic links too.
+#[must_use]
+pub fn right_words(rights: FileRights) -> Vec<&'static str> {
+    let said = FileRights::CREATE.union(FileRights::SYMLINK);
+    right_names(if rights.contains(said) {
+        rights.without(FileRights::SYMLINK)
+    } else {
+        rights
+    })
 }
 
 /// The name of a file right as grants write it: `read` for [`Right::FileRead`].
@@ -82,7 +103,7 @@ pub(crate) const FILE: Kind = Kind {
     object_key: "path",
     object_words: "an array of absolute path patterns",
     keys: &["id", "allow", "deny", "path", "except", "reason"],
-    rights: || file_right_names().collect(),
+    rights: in_rules,
 };
 
 /// What may be done with a destination or a socket: one thing.

@@ -80,7 +80,7 @@ pub fn grant_text(rules: &[NaiveRule]) -> String {
     let mut text = "version = 1\nname = \"random\"\n".to_owned();
     for rule in rules {
         let effect = if rule.allow { "allow" } else { "deny" };
-        let rights: Vec<_> = agent_grant::model::right_names(rule.rights)
+        let rights: Vec<_> = agent_grant::model::right_words(rule.rights)
             .iter()
             .map(|r| format!("'{r}'"))
             .collect();
@@ -128,9 +128,19 @@ pub fn arb_pattern() -> impl Strategy<Value = String> {
     ]
 }
 
+/// As a rule can say it: whoever may create may create symbolic links.
+fn in_words(bits: u16) -> FileRights {
+    let rights = FileRights(bits);
+    if rights.contains(FileRights::CREATE) {
+        rights.union(FileRights::SYMLINK)
+    } else {
+        rights
+    }
+}
+
 pub fn arb_rules(most: usize) -> impl Strategy<Value = Vec<NaiveRule>> {
     let rights = prop_oneof![
-        3 => (1_u16..512).prop_map(FileRights),
+        3 => (1..=FileRights::ALL.0).prop_map(in_words),
         2 => Just(FileRights::ALL),
         2 => Just(FileRights::READ),
         2 => Just(FileRights(FileRights::READ.0 | FileRights::WRITE.0)),

@@ -41,6 +41,7 @@ pub(crate) mod stress;
 pub(crate) mod supervised;
 pub(crate) mod surface;
 pub(crate) mod switches;
+pub(crate) mod symlinks;
 pub(crate) mod systemd;
 pub(crate) mod takeover;
 pub(crate) mod terminals;
@@ -148,6 +149,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(set_id::scenarios());
     singles.extend(sockets::scenarios());
     singles.extend(switches::scenarios());
+    singles.extend(symlinks::scenarios());
     singles.extend(terminals::scenarios());
     singles.extend(enforcement::scenarios());
     singles.extend(crowd::scenarios());

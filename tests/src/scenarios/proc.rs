@@ -62,7 +62,12 @@ fn changes(_: &mut Context) -> Check {
                 .transpose()
                 .doing("read")?;
             let write = |path: &str| format!("echo {value} > {path}");
-            session.may(&soon(&write(&ours)))?;
+            // Whoever is in the same POSIX session shares the autogroup.
+            if *name == "autogroup" && !opens {
+                session.may_not(&write(&ours))?;
+            } else {
+                session.may(&soon(&write(&ours)))?;
+            }
             if opens {
                 session.may(&soon(&write(&theirs)))?;
                 continue;

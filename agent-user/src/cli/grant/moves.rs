@@ -3,7 +3,7 @@
 use agent_abi::{FileRights, Right};
 use agent_grant::{
     Manner, MoveExplanation, RuleInfo,
-    model::{right_name, right_names},
+    model::{right_name, right_words},
     moves::{Bar, Need, Transfer},
 };
 use serde::Serialize;
@@ -181,7 +181,7 @@ pub(super) fn bar_in_words(transfer: &Transfer) -> Option<(String, String)> {
     } else {
         ("gain", gained, "under its old name")
     };
-    let rights = right_names(*rights).join(", ");
+    let rights = right_words(*rights).join(", ");
     Some((
         format!("{subject} would {verb} {rights} as {new}"),
         format!("{by} {because}"),

@@ -6,7 +6,7 @@ use agent_abi::{FileRights, Right};
 use agent_grant::{
     Effect, Grant, Mode, Rule,
     environment::Environment,
-    model::{FilePattern, Object, right_names},
+    model::{FilePattern, Object, right_words},
     opens::opens,
     syntax::settings::settings,
 };
@@ -238,7 +238,7 @@ fn rule(rule: &Rule) -> ShownRule {
             let rights = if all {
                 vec!["all"]
             } else {
-                right_names(*rights)
+                right_words(*rights)
             };
             (
                 rights,
