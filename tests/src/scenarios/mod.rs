@@ -137,7 +137,6 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(takeover::scenarios());
     singles.extend(turmoil::scenarios());
     singles.extend(descriptors::scenarios());
-    singles.extend(daemon_kept::scenarios());
     singles.extend(supervised::scenarios());
     singles.extend(replaced::scenarios());
     singles.extend(notified::scenarios());
@@ -159,6 +158,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(stress::scenarios());
     // These have sessions that could write everything, which leaves others less to trust.
     singles.extend(interference::scenarios());
+    singles.extend(daemon_kept::scenarios());
     singles.extend(mounts::scenarios());
     singles
 }
