@@ -51,7 +51,7 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::ControlAny => (
             true,
-            "It can starve others: limits, priorities and processors of any process that its user may change.",
+            "It can starve others: limits, priorities and processors of any process that its user may change, but the daemon's.",
         ),
         Surface::Jit => (
             false,
