@@ -259,26 +259,31 @@ pub fn refuse_file(
     returned(verdict, errno)
 }
 
-/// Refuses a terminal of others, whatever its path.
+/// Refuses a terminal of others.
 #[inline(always)]
 pub fn refuse_terminal(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
+    refuse_whatever_rules(subject, dentry, wanted, Reason::OutsideSession, EACCES)
+}
+
+/// Refuses a file whatever the rules say of its path.
+#[inline(always)]
+pub fn refuse_whatever_rules(
+    subject: &Subject,
+    dentry: *const Dentry,
+    wanted: FileRights,
+    reason: Reason,
+    errno: i32,
+) -> i32 {
     let Some(scratch) = SCRATCH.get_or_create(subject.task) else {
         return out_of_memory(subject);
     };
     let reason = if subject.image.is_none() {
         Reason::SessionEnded
     } else {
-        Reason::OutsideSession
+        reason
     };
-    refuse_file(
-        subject,
-        scratch,
-        Object::unwalked(dentry),
-        wanted,
-        reason,
-        NO_RULE,
-        EACCES,
-    )
+    let object = Object::unwalked(dentry);
+    refuse_file(subject, scratch, object, wanted, reason, NO_RULE, errno)
 }
 
 /// Without memory there is no walk and no event; the refusal is counted as lost.

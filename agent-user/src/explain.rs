@@ -177,6 +177,12 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
         Some(Reason::OutsideSession) => {
             "The target process is outside the session, and the grant reaches no further.".into()
         }
+        Some(Reason::SelfProtection) if event.right == Right::FileIoctl => {
+            "The command types into a terminal, or reaches further than the object that it is given \
+             to: it takes blocks from one file to another, gives a tree other names, or changes the whole \
+             filesystem. No grant can allow it."
+                .into()
+        }
         Some(Reason::SelfProtection) => {
             "It would let the session change its own limits, which no grant can allow.".into()
         }

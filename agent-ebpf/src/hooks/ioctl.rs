@@ -16,12 +16,13 @@
 //! | changes of inode flags | what has a path | `file.attr` |
 //! | every other | devices | `file.ioctl` |
 //! | of terminals (which files do not have), or only asking | files and directories | none |
+//! | of a filesystem, and not about this object alone | files and directories | never |
 //! | every other | files and directories | `file.ioctl` |
 //! | every other | pipes, sockets, and what has no path | none |
 //!
 //! A command of 32-bit programs has the size of its argument in its number and so a number of its own.
 
-use agent_abi::{FileRights, Reason, Right, event::Detail, ledger::NO_RULE};
+use agent_abi::{FileRights, Reason};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use super::{
@@ -30,9 +31,9 @@ use super::{
 };
 use crate::{
     address::Address,
-    decide::{EPERM, refuse},
+    decide::{EPERM, refuse_whatever_rules},
     groups,
-    kernel::{File, RING_COMMAND_FILE, RingCommand, load},
+    kernel::{Dentry, FILE_DENTRY, File, RING_COMMAND_FILE, RingCommand, load},
     place::{S_IFCHR, S_IFDIR, S_IFMT, mode_of},
     subject::{Subject, guard, guard_unless},
     terminal,
@@ -98,10 +99,20 @@ const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
 const FS_IOC_GETVERSION: u32 = 0x8008_7601;
 const FS_IOC32_GETVERSION: u32 = 0x8004_7601;
 const FS_IOC_GETFSLABEL: u32 = 0x8100_9431;
+const EXT4_IOC_GETFSUUID: u32 = 0x8008_662c;
 const FAT_IOCTL_GET_ATTRIBUTES: u32 = 0x8004_7210;
 
 /// Type of the terminals' commands, in the second byte.
 const TERMINAL: u32 = 0x54;
+
+// Types of the filesystems' commands. fscrypt and fs-verity are of ext4's, freezing and trimming of XFS's.
+const EXT4: u32 = 0x66;
+const XFS: u32 = 0x58;
+const BTRFS: u32 = 0x94;
+const F2FS: u32 = 0xf5;
+const BCACHEFS: u32 = 0xbc;
+const NILFS: u32 = 0x6e;
+const OCFS2: u32 = 0x6f;
 
 const S_IFBLK: u16 = 0o060_000;
 const S_IFREG: u16 = 0o100_000;
@@ -146,7 +157,7 @@ fn control(ctx: &LsmContext) -> i32 {
 #[inline(always)]
 fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
     if matches!(command, TIOCSTI | TIOCLINUX) {
-        return refuse_typing(subject, command);
+        return never(subject, file);
     }
     if matches!(command, FIOSETOWN | SIOCSPGRP) {
         return signals_owner(subject);
@@ -177,6 +188,9 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
     let wanted = if changes_flags(command) {
         FileRights::ATTR
     } else if needs_control(file, command) {
+        if !is_device(file) && reaches_further(command) {
+            return never(subject, file);
+        }
         FileRights::IOCTL
     } else {
         return 0;
@@ -241,6 +255,11 @@ fn changes_flags(command: u32) -> bool {
     )
 }
 
+#[inline(always)]
+fn is_device(file: *const File) -> bool {
+    matches!(mode_of(file) & S_IFMT, S_IFCHR | S_IFBLK)
+}
+
 /// Whether a command that changes no flags needs `file.ioctl` on this kind of object.
 #[inline(always)]
 fn needs_control(file: *const File, command: u32) -> bool {
@@ -264,23 +283,40 @@ fn only_asks(command: u32) -> bool {
             | FS_IOC_GETVERSION
             | FS_IOC32_GETVERSION
             | FS_IOC_GETFSLABEL
+            | EXT4_IOC_GETFSUUID
             | FAT_IOCTL_GET_ATTRIBUTES
     );
     is_terminals || reads
 }
 
+/// Whether a command names other objects besides the one that it is given to, or changes the filesystem as a
+/// whole: taking blocks from one file to another (`EXT4_IOC_MOVE_EXT` leaves set-user-id bits), a snapshot that has
+/// everything under new names, another identifier for a disk, freezing it.
+///
+/// Of what is not known it is assumed: a command of tomorrow is refused.
 #[inline(always)]
-fn refuse_typing(subject: &Subject, command: u32) -> i32 {
-    let detail = Detail {
-        words: [u64::from(command), 0],
-        extra: 0,
-    };
-    refuse(
+fn reaches_further(command: u32) -> bool {
+    let number = command & 0xff;
+    match command >> 8 & 0xff {
+        EXT4 => !matches!(number, 1..=6 | 9 | 12 | 18..=22 | 26 | 27 | 40..=42 | 133..=135),
+        XFS => !matches!(number, 30..=32 | 38 | 40..=45 | 56 | 57 | 100 | 124 | 126),
+        BTRFS => !matches!(number, 2 | 16 | 25 | 30 | 31 | 49 | 60),
+        F2FS => !matches!(number, 1..=5 | 8 | 12..=15 | 17..=26),
+        BCACHEFS | NILFS | OCFS2 => true,
+        _ => false,
+    }
+}
+
+/// Refuses what no grant can allow.
+#[inline(always)]
+fn never(subject: &Subject, file: *const File) -> i32 {
+    // SAFETY: the hook's file.
+    let dentry: *const Dentry = unsafe { load(file, &FILE_DENTRY) };
+    refuse_whatever_rules(
         subject,
-        Right::FileIoctl,
+        dentry,
+        FileRights::IOCTL,
         Reason::SelfProtection,
-        NO_RULE,
-        detail,
         EPERM,
     )
 }

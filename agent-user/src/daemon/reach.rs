@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::{error::RequestError, sessions::Live, start::reach_of, state::Daemon};
 use crate::{
     api::{GrantSource, PathText},
-    grants::{Backing, Disk, GrantFile, Ground, Host, Reach, Spot, named_by_operators},
+    grants::{Backing, Disk, GrantFile, Ground, Host, Named, Reach, Spot, named_by_operators},
     mounts::{MountNamespace, MountView},
     render::escape::escape_bytes,
     store::{KeptReach, SessionRow, Store, StoreError},
@@ -186,7 +186,14 @@ impl Witness<'_> {
         let making = FileRights::CREATE.union(FileRights::WRITE);
         self.host.backing(spot).into_iter().find_map(|backing| {
             let (file, why) = match backing {
-                Backing::Untold(file) => (file, "cannot be seen there any more".to_owned()),
+                Backing::Untold(_) if self.is_mounted_where_named(spot) => return None,
+                Backing::Untold(file) => (
+                    file,
+                    format!(
+                        "cannot be seen there any more (where you know that no session wrote it, write its \
+                         mount point into {FILESYSTEMS})"
+                    ),
+                ),
                 Backing::At { path, file, links } => {
                     let mut links = links.iter();
                     let doubt = self.doubt_at(reaches, making, &file, here).or_else(|| {
@@ -211,12 +218,23 @@ impl Witness<'_> {
 
     /// Whether operators answer for the filesystem.
     fn is_named(&self, spot: &Spot) -> bool {
-        let named = named_by_operators(Path::new(FILESYSTEMS)).unwrap_or_else(|error| {
-            tracing::warn!("{FILESYSTEMS} is not taken into account: {error}");
-            Vec::new()
-        });
+        self.host.is_named(spot, &named())
+    }
+
+    /// Whether they answer for whatever is mounted there: an identifier can be copied into an image.
+    fn is_mounted_where_named(&self, spot: &Spot) -> bool {
+        let mut named = named();
+        named.retain(|named| matches!(named, Named::MountedAt(_)));
         self.host.is_named(spot, &named)
     }
+}
+
+/// What operators answer for.
+fn named() -> Vec<Named> {
+    named_by_operators(Path::new(FILESYSTEMS)).unwrap_or_else(|error| {
+        tracing::warn!("{FILESYSTEMS} is not taken into account: {error}");
+        Vec::new()
+    })
 }
 
 impl Daemon {

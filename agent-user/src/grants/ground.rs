@@ -7,7 +7,7 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -19,6 +19,7 @@ use nix::{
 };
 
 use super::{
+    load::text_of,
     own_files::OwnFiles,
     reach::Spot,
     trail::{Past, Trail, follow, past_of},
@@ -339,7 +340,7 @@ pub enum Named {
 ///
 /// Where there is no file there are none.
 pub fn named_by_operators(file: &Path) -> io::Result<Vec<Named>> {
-    let text = match File::open(file).and_then(io::read_to_string) {
+    let text = match open_regular(file).and_then(text_of) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -358,6 +359,17 @@ pub fn named_by_operators(file: &Path) -> io::Result<Vec<Named>> {
             ))),
         })
         .collect()
+}
+
+/// Never one that waits for a writer or does not end.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(flags.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -397,5 +409,6 @@ mod tests {
         assert_eq!(named, [disk, Named::MountedAt(b"/home".into())]);
         fs::write(&file, format!("{uuid}\nsdb1\n")).unwrap();
         assert!(named_by_operators(&file).is_err());
+        assert!(named_by_operators(Path::new("/dev/zero")).is_err());
     }
 }

@@ -3,7 +3,8 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -78,7 +79,7 @@ pub fn load_for_tests(
     set: &BTreeMap<String, String>,
 ) -> Result<Grant, GrantError> {
     let tests = tests.map(|path| {
-        let text = fs::read_to_string(path).map_err(|source| GrantError::Tests {
+        let text = text_file(path).map_err(|source| GrantError::Tests {
             path: path.into(),
             source,
         })?;
@@ -156,12 +157,29 @@ fn find_main(name: &str) -> Result<SourceFile, GrantError> {
     })
 }
 
+/// Bytes of what somebody wrote by hand, at most.
+const MAX_TEXT: u64 = 1 << 20;
+
+/// Reads a file that somebody wrote; not more than such files have.
+fn text_file(path: &Path) -> io::Result<String> {
+    text_of(File::open(path)?)
+}
+
+pub(super) fn text_of(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(MAX_TEXT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_TEXT {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
+}
+
 /// A file at a path that somebody wrote down.
 fn read_file(path: &str) -> io::Result<SourceFile> {
     Ok(SourceFile {
         name: path.into(),
         origin: path.into(),
-        text: fs::read_to_string(path)?,
+        text: text_file(Path::new(path))?,
         file: absolute(Path::new(path)),
     })
 }
@@ -215,7 +233,7 @@ fn find_in(directory: &Path, name: &str) -> Result<SourceFile, NotFound> {
         return Err(not_found(None));
     }
     let path = directory.join(format!("{name}.toml"));
-    match fs::read_to_string(&path) {
+    match text_file(&path) {
         Ok(text) => {
             return Ok(SourceFile {
                 name: name.into(),

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fmt::Display,
     fs::{self, File},
     os::{
         fd::AsRawFd,
@@ -31,6 +32,14 @@ impl Behind {
             identity: None,
         }
     }
+
+    /// The number of the block device that it is.
+    fn as_device(&self) -> Option<(u32, u32)> {
+        let found = fs::metadata(&self.path).ok()?;
+        let is_it = self.identity == Some((found.dev(), found.ino()));
+        (is_it && found.file_type().is_block_device())
+            .then(|| (libc::major(found.rdev()), libc::minor(found.rdev())))
+    }
 }
 
 /// Devices on devices.
@@ -53,16 +62,13 @@ pub fn behind(dev: u32, fstype: &str, source: &str) -> Vec<Behind> {
             let (major, minor) = (libc::major(found.rdev()), libc::minor(found.rdev()));
             device(&by_number(major, minor), &mut files, 0);
         }
-        Ok(found) if found.is_file() => files.push(Behind {
-            path: source.into(),
-            identity: Some((found.dev(), found.ino())),
-        }),
+        // What has that name now need not be what was mounted, and nothing tells that (EROFS in a file).
         _ => files.push(Behind::untold(source)),
     }
     files
 }
 
-fn by_number(major: u32, minor: u32) -> PathBuf {
+fn by_number(major: impl Display, minor: impl Display) -> PathBuf {
     PathBuf::from(format!("/sys/dev/block/{major}:{minor}"))
 }
 
@@ -78,10 +84,17 @@ fn device(directory: &Path, files: &mut Vec<Behind>, depth: usize) {
     }
     if let Ok(name) = fs::read(directory.join("loop/backing_file")) {
         let name = name.strip_suffix(b"\n").unwrap_or(&name);
-        files.push(Behind {
+        let file = Behind {
             path: OsString::from_vec(name.into()).into(),
             identity: of_loop(&directory),
-        });
+        };
+        match file.as_device() {
+            Some((major, minor)) => device(&by_number(major, minor), files, depth + 1),
+            None => files.push(file),
+        }
+    }
+    if is_served(&directory) {
+        files.push(Behind::untold(&directory));
     }
     if directory.join("partition").exists()
         && let Some(whole) = directory.parent()
@@ -92,6 +105,12 @@ fn device(directory: &Path, files: &mut Vec<Behind>, depth: usize) {
     for below in below.into_iter().flatten().flatten() {
         device(&below.path(), files, depth + 1);
     }
+}
+
+/// A process says what is on it (`nbd`, `ublk`), from whatever file.
+fn is_served(directory: &Path) -> bool {
+    let name = directory.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("nbd") || name.starts_with("ublkb"))
 }
 
 /// `struct loop_info64`
@@ -135,14 +154,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_in_no_file_and_an_image_in_its_own() {
+    fn a_disk_is_in_no_file() {
         assert_eq!(behind(8 << 20 | 0xf_0000, "ext4", "/dev/sda1"), []);
         assert_eq!(behind(40, "zfs", "tank/home"), []);
+    }
+
+    #[test]
+    fn a_file_that_has_the_name_of_what_was_mounted_need_not_be_it() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap();
-        let found = behind(40, "erofs", path);
-        assert_eq!(found[0].path, file.path());
-        assert!(found[0].identity.is_some());
+        assert_eq!(behind(40, "erofs", path), [Behind::untold(path)]);
+    }
+
+    #[test]
+    fn what_a_process_serves_as_a_disk_is_any_file() {
+        for (name, served) in [
+            ("nbd0", true),
+            ("ublkb3", true),
+            ("sda", false),
+            ("loop0", false),
+        ] {
+            let directory = Path::new("/sys/devices/virtual/block").join(name);
+            assert_eq!(is_served(&directory), served, "{name}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
         giver::{self, Gift},
         ground::Ground,
         matrix::{Case, fixture_grant},
+        process::shell,
         session::Shell,
         world::{Place, World},
     },
@@ -333,6 +334,11 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "programs ask terminals and files and are refused nothing",
             ask,
         ),
+        Single::new(
+            "descriptors",
+            "no blocks go from file to file, whatever may be done to both",
+            exchange,
+        ),
     ]
 }
 
@@ -362,6 +368,54 @@ fn receive_nameless(_: &mut Context) -> Check {
     let ended = world.launch("fixture", &fixture_grant())?.run(&words)?;
     ensure(ended.code == 0, || {
         format!("expected every descriptor to come, saw {}", ended.tail())
+    })
+}
+
+/// `FS_IOC_ZERO_RANGE` of a third file, then `EXT4_IOC_MOVE_EXT` of the first block.
+const EXCHANGE: &str = "import fcntl, os, struct, sys
+one, two, three = (os.open(path, os.O_RDWR) for path in sys.argv[1:])
+fcntl.ioctl(three, 0x40305839, struct.pack('hhqqiI16x', 0, 0, 0, 4096, 0, 0))
+fcntl.ioctl(one, 0xc028660f, bytearray(struct.pack('IIQQQQ', 0, two, 0, 0, 1, 0)))
+";
+
+fn exchange(_: &mut Context) -> Check {
+    let world = World::make(Place::Plain)?;
+    let at = |name: &str| format!("{}/{name}", world.workspace);
+    let files = ["one", "two", "three"].map(at);
+    let program = at("exchange.py");
+    fs::write(&program, EXCHANGE).doing("write")?;
+    let fill = || -> Check {
+        for (file, byte) in files.iter().zip(["1", "2", "3"]) {
+            fs::write(file, byte.repeat(4096)).doing("write")?;
+        }
+        shell("sync").map(drop)
+    };
+    let first = |file: &String| fs::read(file).map(|bytes| bytes.first().copied());
+    let told = || -> Check<[Option<u8>; 3]> {
+        shell("sync; echo 3 >/proc/sys/vm/drop_caches")?;
+        let [one, two, three] = files.each_ref().map(first);
+        Ok([one, two, three].map(|byte| byte.ok().flatten()))
+    };
+    let command = format!("python3 {program} {}", files.join(" "));
+    fill()?;
+    let mut session = Shell::start(&world.launch("fixture", &fixture_grant())?)?;
+    session.may_not(&command)?;
+    let seen = told()?;
+    ensure(seen == [Some(b'1'), Some(b'2'), Some(0)], || {
+        format!("expected the third file alone to be changed, saw {seen:?}")
+    })?;
+    let events = events::of(&session.session)?;
+    let told_why = events
+        .iter()
+        .any(|event| event.right == IOCTL && event.reason == "self-protection");
+    ensure(told_why, || format!("no event tells it: {events:?}"))?;
+    // Who is not confined exchanges them.
+    fill()?;
+    shell(&command)?;
+    let seen = told()?;
+    // The first keeps its content, on the blocks of the second, which loses its own.
+    ensure(seen[0] == Some(b'1') && seen[1] != Some(b'2'), || {
+        format!("expected the second to have lost its blocks, saw {seen:?}")
     })
 }
 

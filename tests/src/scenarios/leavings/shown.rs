@@ -31,6 +31,10 @@ pub(super) fn scenarios() -> Vec<Single> {
             images,
         ),
         new(
+            "a session gives no disk the identifier of another",
+            identifier,
+        ),
+        new(
             "what a server shows is taken from before sessions only",
             served,
         )
@@ -257,6 +261,13 @@ fn images(context: &mut Context) -> Check {
     mount(&format!("{agent}/img"))?;
     place.is_doubted(&at, "lies in the image")?;
     unmount()?;
+    // On a loop device on a loop device.
+    shell(&format!(
+        "lower=$(losetup -f --show {agent}/img); upper=$(losetup -f --show $lower); mount $upper {at}
+         losetup -d $upper; losetup -d $lower"
+    ))?;
+    place.is_doubted(&at, "lies in the image")?;
+    unmount()?;
     // A copy of it, until somebody answers for it.
     shell(&format!("cp {agent}/img {top}/copy.img"))?;
     mount(&format!("{top}/copy.img"))?;
@@ -287,6 +298,50 @@ fn images(context: &mut Context) -> Check {
          mount -o loop {image} {disk}"
     ))?;
     place.is_doubted(&inside, "was not mounted before the session")?;
+    done(context, place)
+}
+
+/// `EXT4_IOC_SETFSUUID` (6.0+), which would make an unknown disk a known one.
+const SET_UUID: &str = "import fcntl, os, struct, sys
+at = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.ioctl(at, 0x4008662c, struct.pack('II16s', 16, 0, bytes.fromhex(sys.argv[2].replace('-', ''))))
+";
+
+fn identifier(context: &mut Context) -> Check {
+    let place = Place::new(context, "identifier")?;
+    let top = place.top.clone();
+    let (agent, disk, image) = (
+        format!("{top}/agent"),
+        format!("{top}/disk"),
+        format!("{top}/disk.img"),
+    );
+    fs::write(format!("{agent}/set.py"), SET_UUID).doing("write a program")?;
+    // The daemon knows no disk like it.
+    place.session(&agent, "true")?;
+    shell(&format!(
+        "mkdir {disk}; truncate -s 16M {image}; mkfs.ext4 -q {image}; mount -o loop {image} {disk}"
+    ))?;
+    let known = shell("findmnt -no UUID /")?.stdout.trim().to_owned();
+    let set = |uuid: &str| format!("python3 {agent}/set.py {disk} {uuid}");
+    let told = || shell(&format!("sync; {UUID} {image}")).map(|told| told.stdout.trim().to_owned());
+    let before = told()?;
+    let everything = [&agent, &disk].map(|path| all(path)).join("");
+    let rules = everything.replacen("id = \"agent\"", "id = \"set\"", 1)
+        + "[process]\ncapabilities = [\"sys_admin\", \"dac_override\"]\n";
+    let mut session = Shell::start(&launch(place.name, &rules)?)?;
+    session.may(&format!("echo x >{disk}/x; rm {disk}/x"))?;
+    session.may_not(&set(&known))?;
+    ensure(told()? == before, || "the identifier was changed".into())?;
+    let why = process::must(&[BAILIFF, "why", "--session", &session.session])?;
+    let says = why.stdout.contains("changes the whole filesystem");
+    ensure(says, || why.tail())?;
+    end(session)?;
+    // Who is not confined may.
+    let random = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+    shell(&set(random))?;
+    ensure(told()? == random, || {
+        format!("expected {random}, saw {:?}", told())
+    })?;
     done(context, place)
 }
 
