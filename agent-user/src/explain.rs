@@ -7,11 +7,7 @@ use agent_grant::{glob::MAX_PATTERN, syntax::capabilities};
 
 use crate::{
     api::{Event, Inputs, RuleRef, SCHEMA, Verdict, Why, Word},
-    render::{
-        escape,
-        escape::{escape_bytes, is_harmless},
-        shell,
-    },
+    render::{escape::is_harmless, shell},
 };
 
 /// What the session of a refusal was started with.
@@ -89,7 +85,7 @@ pub fn why_crashed(event: Event, before: Option<Event>, terms: Option<Terms<'_>>
 }
 
 fn what(event: &Event) -> String {
-    let process = format!("{}[{}]", escape(&event.process.comm), event.process.pid);
+    let process = format!("{}[{}]", event.process.comm, event.process.pid);
     let verb = if event.verdict == Verdict::Deny {
         "was refused"
     } else {
@@ -102,25 +98,24 @@ fn what(event: &Event) -> String {
     };
     format!(
         "{process} in session {} {verb} {}{on}.",
-        escape(&event.session),
-        escape(event.right.as_str())
+        event.session, event.right
     )
 }
 
 fn object(event: &Event) -> String {
-    event.path.as_ref().map_or_else(
-        || escape(&event.object).into_owned(),
-        |path| escape_bytes(&path.bytes()),
-    )
+    event
+        .path
+        .as_ref()
+        .map_or_else(|| event.object.clone(), |path| path.text.clone())
 }
 
 fn because(event: &Event, reason: Option<Reason>) -> String {
     let rule = event.rule.as_ref();
-    let id = rule.map_or_else(|| "?".into(), |rule| escape(&rule.id).into_owned());
+    let id = rule.map_or("?", |rule| &rule.id);
     match reason {
         Some(Reason::Rule) => {
             let reason = rule.and_then(|rule| rule.reason.as_deref());
-            let reason = reason.map_or_else(|| ".".into(), |text| format!(": {}", escape(text)));
+            let reason = reason.map_or_else(|| ".".into(), |text| format!(": {text}"));
             let built_in = rule.is_some_and(is_built_in);
             let note = if built_in {
                 " It holds in every session, and no grant can lift it."
@@ -209,7 +204,7 @@ fn because(event: &Event, reason: Option<Reason>) -> String {
              no privileges."
                 .into()
         }
-        None => format!("Reason: {}.", escape(event.reason.as_str())),
+        None => format!("Reason: {}.", event.reason),
     }
 }
 
@@ -238,7 +233,7 @@ fn ask(event: &Event, reason: Option<Reason>, terms: Option<Terms<'_>>) -> Optio
     match reason? {
         Reason::Rule => {
             let rule = event.rule.as_ref().filter(|rule| !is_built_in(rule))?;
-            let id = escape(&rule.id);
+            let id = &rule.id;
             Some(match exception(event, right?) {
                 Ok(object) => format!(
                     "A deny wins over every allow. Ask the operator for an `except` in rule `{id}`:\n\

@@ -1,4 +1,7 @@
 //! What daemon and command line say to each other, and what `--json` prints: one schema.
+//!
+//! Names, paths and what a session chose are as they are, also within sentences: who shows them to people
+//! escapes them. Errors and remarks are messages of this program, and name things as people are shown them.
 
 mod event;
 mod member;

@@ -7,7 +7,7 @@ use crate::{
     api::routes,
     client::{Client, ClientError},
     grants::GrantError,
-    render::style,
+    render::{escape::settle, style},
 };
 
 /// The command was used wrongly, or what it was given is wrong.
@@ -78,5 +78,5 @@ pub(super) fn note(message: &str) {
 /// Prints a line to standard error. Where that takes nothing (a full disk, a pipe that nobody reads) there
 /// is nobody left to tell, and the exit code says the rest.
 pub(super) fn tell(line: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", settle(line));
 }

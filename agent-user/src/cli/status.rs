@@ -130,7 +130,7 @@ fn session_lines(session: &Session) -> String {
         ("refused", session.refused.to_string()),
     ]);
     for remark in &session.remarks {
-        text += &format!("{} {}\n", paint("note:", WARN), escape(remark));
+        text += &format!("{} {}\n", paint("note:", WARN), remark);
     }
     text
 }
@@ -164,7 +164,7 @@ fn daemon_lines(status: &Status) -> String {
     );
     if !status.missing_hooks.is_empty() {
         hooks += &paint(
-            &format!(", missing: {}", status.missing_hooks.join(", ")),
+            &format!(", missing: {}", escape(&status.missing_hooks.join(", "))),
             WARN,
         );
     }
@@ -176,7 +176,7 @@ fn daemon_lines(status: &Status) -> String {
     fields(&[
         (
             "daemon",
-            format!("bailiff {}, pid {}", status.version, status.pid),
+            format!("bailiff {}, pid {}", escape(&status.version), status.pid),
         ),
         (
             "running for",

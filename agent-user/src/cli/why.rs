@@ -1,6 +1,6 @@
 //! `bailiff why`
 
-use std::process::ExitCode;
+use std::{borrow::Cow, process::ExitCode};
 
 use clap::Args;
 
@@ -11,7 +11,11 @@ use super::{
 use crate::{
     api::{Why, WhyQuery, routes},
     client::Client,
-    render::style::{BAD, STRONG, paint},
+    render::{
+        escape,
+        escape::is_harmless,
+        style::{BAD, STRONG, paint},
+    },
 };
 
 #[derive(Debug, Args)]
@@ -46,7 +50,11 @@ pub(super) fn why(args: &WhyArgs, client: &Client) -> anyhow::Result<ExitCode> {
 }
 
 fn told(why: &Why) -> String {
-    let mut text = format!("{}\n{}\n", paint(&why.what, BAD), why.because);
+    let mut text = format!(
+        "{}\n{}\n",
+        paint(&escape(&why.what), BAD),
+        escape(&why.because)
+    );
     if let Some(before) = &why.before {
         let whose = if before.event.process.pid == why.event.process.pid {
             "What the same process was refused last before may be why it crashed"
@@ -59,10 +67,22 @@ fn told(why: &Why) -> String {
     text += &format!("{}\n", why.retry);
     if let Some(ask) = &why.ask {
         let (first, rest) = ask.split_once('\n').unwrap_or((ask, ""));
-        text += &format!("{}\n", paint(first, STRONG));
-        text.extend(rest.lines().map(|line| format!("    {line}\n")));
+        text += &format!("{}\n", paint(&as_written(first), STRONG));
+        text.extend(
+            rest.lines()
+                .map(|line| format!("    {}\n", as_written(line))),
+        );
     }
     text
+}
+
+/// A line that is meant to be copied, where it is what it seems to be.
+fn as_written(line: &str) -> Cow<'_, str> {
+    if is_harmless(line) {
+        line.into()
+    } else {
+        escape(line)
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +118,25 @@ mod tests {
         let (jit, core) = (same.find("jit = true"), same.find("core = true"));
         assert!(jit.is_some() && jit < core, "{same}");
         assert!(before(10).contains("of its session"));
+    }
+
+    #[test]
+    fn what_the_agent_chose_is_told_on_its_line_and_moves_no_cursor() {
+        let event = event("file.read", b"/w/a\n\x1b[2J\xe2\x80\xae\\", "deny");
+        let why = why_crashed(event, None, None);
+        assert!(why.what.contains("/w/a\n\u{1b}[2J"), "{}", why.what);
+        let told = anstream::adapter::strip_str(&told(&why)).to_string();
+        let first = told.lines().next().unwrap();
+        assert!(
+            first.ends_with(r"file.read on /w/a\n\u{1b}[2J\u{202e}\\."),
+            "{first}"
+        );
+    }
+
+    #[test]
+    fn what_is_proposed_is_told_as_it_is_to_be_pasted() {
+        let event = event("file.read", br"/w/a*b", "deny");
+        let told = told(&why_crashed(event, None, None));
+        assert!(told.contains(r#"except = ["/w/a\\*b"]"#), "{told}");
     }
 }

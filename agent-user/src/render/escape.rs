@@ -41,6 +41,54 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     out
 }
 
+/// What goes to a terminal: lines of text and this program's own colours. Every part was escaped where it was
+/// put in; whatever was not is written out here.
+#[must_use]
+pub fn settle(text: &str) -> Cow<'_, str> {
+    if is_harmless(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (kept, after) = rest.split_at(style_length(rest).unwrap_or(c.len_utf8()));
+        if acts(c) && !matches!(c, '\n' | '\t') && style_length(rest).is_none() {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push_str(kept);
+        }
+        rest = after;
+    }
+    Cow::Owned(out)
+}
+
+/// Bytes of the sequence at the start of `text` that sets colours and weights (SGR), and can do nothing else.
+fn style_length(text: &str) -> Option<usize> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let length = parameters.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    parameters[length..].starts_with('m').then_some(length + 3)
+}
+
+/// [`settle`] for a JSON document, whose own escapes say the same.
+#[must_use]
+pub fn settle_json(text: &str) -> Cow<'_, str> {
+    if is_harmless(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if acts(c) && c != '\n' {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Controls, and what is invisible or turns the direction of text.
 fn acts(c: char) -> bool {
     c.is_control()
@@ -69,6 +117,37 @@ mod tests {
             escape("a\u{200b}b\u{2066}c\u{feff}"),
             "a\\u{200b}b\\u{2066}c\\u{feff}"
         );
+    }
+
+    #[test]
+    fn a_terminal_is_sent_lines_and_colours_alone() {
+        let styled = "\u{1b}[1m\u{1b}[31mDENIED\u{1b}[0m\ta\n";
+        assert_eq!(settle(styled), styled);
+        for (sent, shown) in [
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\u{1b}]0;title\u{7}", "\\u{1b}]0;title\\u{7}"),
+            ("\u{1b}[1", "\\u{1b}[1"),
+            ("\u{1b}", "\\u{1b}"),
+            ("a\r\u{202e}\\", "a\\u{d}\\u{202e}\\"),
+        ] {
+            assert_eq!(settle(sent), shown);
+        }
+    }
+
+    #[test]
+    fn a_json_document_says_the_same_and_holds_nothing_that_acts() {
+        let value = serde_json::json!({ "path": "/w/\u{202e}\u{e0041}\u{9b}2J\u{1b}\\" });
+        for text in [
+            serde_json::to_string(&value).unwrap(),
+            serde_json::to_string_pretty(&value).unwrap(),
+        ] {
+            let sent = settle_json(&text);
+            assert!(is_harmless(&sent.replace('\n', "")), "{sent}");
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&sent).unwrap(),
+                value
+            );
+        }
     }
 
     #[test]
