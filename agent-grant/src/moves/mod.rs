@@ -1,7 +1,7 @@
 //! Moves: renames, links and exchanges, decided as the kernel side decides them
 //! (`agent-ebpf/src/refer.rs`).
 
-mod explain;
+mod answer;
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use agent_decide::{
     needs::{OfMove, RENAME_EXCHANGE},
 };
 
-pub use explain::{Bar, MoveExplanation, Need, Transfer, explain_move};
+pub use answer::{Bar, MoveExplanation, Need, Transfer, explain_move};
 
 use crate::{compile::Compiled, glob};
 

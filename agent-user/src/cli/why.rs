@@ -88,7 +88,7 @@ fn as_written(line: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{explain::why_crashed, store::events_for_tests as event};
+    use crate::{store::events_for_tests as event, why::why_crashed};
 
     #[test]
     fn a_crash_is_told_with_the_refusal_before_it() {

@@ -12,10 +12,10 @@ use crate::{
         Status, StoreStatus, Summary, Why, WhyQuery,
     },
     cgroup::Cgroup,
-    explain,
     kernel::Enforcement,
     process,
     store::{SessionRow, StoreError},
+    why,
 };
 
 /// Refusals that a summary holds.
@@ -200,7 +200,7 @@ impl Daemon {
             )));
         }
         // A crash says nothing of its cause, which may be what was refused before.
-        let before = if explain::is_crash(&event) {
+        let before = if why::is_crash(&event) {
             let crash = event.clone();
             self.blocking(move |daemon| daemon.store.refused_before(&crash))
                 .await?
@@ -209,11 +209,11 @@ impl Daemon {
         };
         // Its session may be older than what the store keeps.
         let row = self.row(&event.session).await.ok();
-        let terms = row.as_ref().map(|row| explain::Terms {
+        let terms = row.as_ref().map(|row| why::Terms {
             grant: &row.source.main.name,
             inputs: &row.inputs,
         });
-        Ok(explain::why_crashed(event, before, terms))
+        Ok(why::why_crashed(event, before, terms))
     }
 
     pub(super) async fn status(self: &Arc<Self>) -> Result<Status, RequestError> {

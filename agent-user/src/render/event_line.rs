@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{Event, Verdict},
-    explain,
+    why,
 };
 
 /// Columns before the last that line up, and how wide each may get for it: one long path does
@@ -111,7 +111,7 @@ fn reason(event: &Event) -> String {
     match (event.reason == Reason::Rule, written) {
         (true, Some(written)) => escape(written).into_owned(),
         (true, None) => "denied by this rule".into(),
-        (false, _) => explain::short(event).into(),
+        (false, _) => why::short(event).into(),
     }
 }
 
