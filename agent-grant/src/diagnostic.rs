@@ -1,8 +1,6 @@
-//! Mistakes in a grant, shown with file, line and caret.
+//! Mistakes in a grant, with their place.
 
 use std::{fmt, ops::Range, sync::Arc};
-
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 /// A grant's text, and the name it is shown under.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +66,16 @@ pub enum Severity {
     Error,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
 /// One mistake or remark.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
@@ -118,60 +126,22 @@ impl Diagnostic {
         self.help = help;
         self
     }
-
-    /// The diagnostic with its source line and a caret, without a trailing newline.
-    #[must_use]
-    pub fn render(&self, colour: bool) -> String {
-        let level = match self.severity {
-            Severity::Note => Level::NOTE,
-            Severity::Warning => Level::WARNING,
-            Severity::Error => Level::ERROR,
-        };
-        let mut group = level
-            .primary_title(self.message.as_str())
-            .elements(Vec::<annotate_snippets::Element<'_>>::new());
-        if let Some(location) = &self.location {
-            let text = location.source.text.as_str();
-            let mut annotation = AnnotationKind::Primary.span(caret(text, &location.span));
-            if !self.label.is_empty() {
-                annotation = annotation.label(self.label.as_str());
-            }
-            group = group.element(
-                Snippet::source(text)
-                    .path(location.source.name.as_str())
-                    .annotation(annotation),
-            );
-        }
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
-        }
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
-        renderer.render(&[group])
-    }
 }
 
-/// A span that the renderer accepts: inside the text, on character boundaries, of one line.
-fn caret(text: &str, span: &Range<usize>) -> Range<usize> {
-    let floor = |mut at: usize| {
-        at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let start = floor(span.start);
-    let end = floor(span.end).max(start);
-    let line_end = text[start..].find('\n').map_or(text.len(), |i| start + i);
-    start..end.min(line_end.max(start))
-}
-
+/// Everything but the source's own text.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
+        write!(f, "{}: {}", self.severity, self.message)?;
+        if let Some(location) = &self.location {
+            write!(f, "\n --> {location}")?;
+        }
+        if !self.label.is_empty() {
+            write!(f, "\n  | {}", self.label)?;
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n  = help: {help}")?;
+        }
+        Ok(())
     }
 }
 
@@ -179,18 +149,14 @@ impl fmt::Display for Diagnostic {
 #[derive(Clone, Debug)]
 pub struct Errors(pub Vec<Diagnostic>);
 
-impl Errors {
-    /// Every diagnostic, an empty line between two.
-    #[must_use]
-    pub fn render(&self, colour: bool) -> String {
-        let rendered: Vec<_> = self.0.iter().map(|d| d.render(colour)).collect();
-        rendered.join("\n\n")
-    }
-}
-
+/// Every diagnostic, an empty line between two.
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
+        for (i, diagnostic) in self.0.iter().enumerate() {
+            let between = if i == 0 { "" } else { "\n\n" };
+            write!(f, "{between}{diagnostic}")?;
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use agent_abi::{FileRights, Right, limits::MAX_DEPTH};
 
 use crate::{
-    compile::{Compiled, RuleInfo},
+    compile::{Compiled, RuleInfo, shown},
     glob::{Component, Glob},
     model::{Alternative, Effect, FilePattern, Object, right_name},
     net::Endpoint,
@@ -278,11 +278,7 @@ fn change(
     matches: &[Match],
     nearest: Option<&Near>,
 ) -> String {
-    let shown = if path.is_empty() {
-        "/".to_owned()
-    } else {
-        path.escape_ascii().to_string()
-    };
+    let shown = shown(path);
     let right = right_name(right);
     let live = |effect: Effect| {
         matches

@@ -50,25 +50,12 @@ fn the_picture_is_what_the_tool_draws() {
 #[test]
 fn every_remark_right_and_key_is_in_the_reference() {
     let text = include_str!("../../docs/grants.md");
-    let remarks = [
-        LintKind::WritableAndExecutable,
-        LintKind::NeverDecides,
-        LintKind::DenialCanBeMovedAway,
-        LintKind::InterpreterRunsWritable,
-        LintKind::MatchesNothing,
-        LintKind::OpensMore,
-        LintKind::CoarseMoves,
-        LintKind::KeepsSecret,
-        LintKind::KeepsLoader,
-        LintKind::MountIsPrivate,
-        LintKind::NamesALink,
-        LintKind::WritesOfOthers,
-    ];
+    let remarks = LintKind::ALL.iter().map(|(_, name)| *name);
     let rights = Right::ALL
         .iter()
         .filter_map(|(_, name)| name.strip_prefix("file."));
     let limits = Limits::default();
-    let words = remarks.iter().map(|remark| remark.name()).chain(rights);
+    let words = remarks.chain(rights);
     let words = words.chain(settings().map(|setting| setting.key));
     let words = words.chain(["environment", "keep", "set", "default"]);
     for word in words {

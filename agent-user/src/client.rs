@@ -22,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
 use crate::api::{
-    Failure,
+    Failure, FailureCode,
     routes::{Get, Place, Post},
 };
 
@@ -128,7 +128,7 @@ impl Client {
         loop {
             let answer = self.ask(method.clone(), path, body.clone()).await;
             match answer {
-                Err(ClientError::Refused(failure)) if failure.code == "busy" => {
+                Err(ClientError::Refused(failure)) if failure.code == FailureCode::Busy => {
                     if waits.next().is_none() {
                         return Err(ClientError::Refused(failure));
                     }

@@ -98,8 +98,8 @@ fn a_grant_explains_itself() {
     let json: serde_json::Value = serde_json::from_str(&run.out).unwrap();
     assert_eq!(json["schema"], 1);
     assert_eq!(json["rights"][0]["allowed"], false);
-    assert_eq!(json["rights"][0]["rule"], "no");
-    assert_eq!(json["rights"][0]["reason"], "Secrets.");
+    assert_eq!(json["rights"][0]["rule"]["id"], "no");
+    assert_eq!(json["rights"][0]["rule"]["reason"], "Secrets.");
     let run = explain(&["/etc/hostname"]);
     assert!(
         run.out.contains("file.read") && run.out.contains("etc"),
@@ -156,11 +156,12 @@ fn diff_shows_where_and_by_which_rules() {
     assert_eq!(json["schema"], 1);
     assert_eq!(json["relation"], "narrower");
     let difference = &json["differences"][0];
-    assert_eq!(difference["object"], "/etc/shadow");
+    assert_eq!(difference["object"]["text"], "/etc/shadow");
     assert_eq!(difference["wider"], "second");
     assert_eq!(difference["rights"], serde_json::json!(["read", "list"]));
-    assert_eq!(difference["first"]["rule"], "no");
-    assert_eq!(difference["second"]["rule"], "etc");
+    assert_eq!(difference["first"]["rule"]["id"], "no");
+    assert_eq!(difference["second"]["rule"]["id"], "etc");
+    assert_eq!(difference["second"]["rule"]["place"], "b.toml:3:1");
 }
 
 #[test]
@@ -563,6 +564,45 @@ fn check_tells_every_mistake_at_once_with_its_place() {
         );
     }
     assert_eq!(run.err.matches("error:").count(), 6, "{}", run.err);
+}
+
+#[test]
+fn mistakes_are_data_for_programs() {
+    let text = format!("{HEAD}[[file]]\nallow = [\"raed\"]\npath = [\"/x\"]\n");
+    let run = grant_among(
+        &[("mine.toml", &text)],
+        &["check", "mine.toml", "base", "--json"],
+    );
+    assert_eq!(run.code, 2, "{}", run.err);
+    let json = json(&run);
+    let mistake = &json[0]["mistakes"][0];
+    assert_eq!(mistake["message"], "`raed` is no right of `[[file]]`");
+    assert_eq!(mistake["place"], "mine.toml:4:10");
+    assert_eq!(mistake["help"], "did you mean `read`?");
+    let error = json[0]["error"].as_str().unwrap();
+    assert!(
+        error.contains("4 | allow = [\"raed\"]") && !error.contains('\x1b'),
+        "{error}"
+    );
+    assert_eq!(
+        (&json[0]["ok"], &json[1]["ok"]),
+        (&false.into(), &true.into())
+    );
+    assert_eq!(json[1]["mistakes"].as_array().map(Vec::len), Some(0));
+}
+
+/// Programs are told what a file is called, people what that looks like.
+#[test]
+fn a_path_is_as_it_is_in_json_and_escaped_in_lines() {
+    let text = format!("{HEAD}{ETC}");
+    let explain = |more: &[&str]| {
+        let args = [&["explain", "mine.toml", "/etc/a\x1b\\b"][..], more].concat();
+        grant_among(&[("mine.toml", &text)], &args)
+    };
+    let json = json(&explain(&["--json"]));
+    assert_eq!(json["object"]["text"], "/etc/a\x1b\\b");
+    let out = explain(&[]).out;
+    assert!(out.starts_with("/etc/a\\u{1b}\\\\b\n"), "{out}");
 }
 
 #[test]

@@ -54,9 +54,9 @@ fn a_failed_test_of_a_move_says_what_forbids_it() {
         (&moved["move"], &moved["directory"]),
         (&"rename".into(), &true.into())
     );
-    assert_eq!(moved["bars"][0]["old"], "/w/.git/hooks/a");
+    assert_eq!(moved["bars"][0]["old"]["text"], "/w/.git/hooks/a");
     assert_eq!(moved["bars"][0]["gained"][0], "file.write");
-    assert_eq!(moved["bars"][0]["rule"], "hooks");
+    assert_eq!(moved["bars"][0]["rule"]["id"], "hooks");
     for (keys, part) in [
         (
             "rename = \"/w/x\"\nto = \"/w/.git\"\ndirectory = true\nexpect = \"allow\"",
@@ -127,9 +127,9 @@ fn a_move_is_explained_by_what_forbids_it() {
     );
     assert_eq!(json["move"], "rename");
     assert_eq!(json["needs"][1]["right"], "file.create");
-    assert_eq!(json["needs"][1]["rule"], "work");
+    assert_eq!(json["needs"][1]["rule"]["id"], "work");
     assert_eq!(
-        json["bars"][0]["new"].as_str(),
+        json["bars"][0]["new"]["text"].as_str(),
         Some(&at("w/x/hooks/a")[..])
     );
     // What is there tells what is moved, and whether something is replaced; links in the way are

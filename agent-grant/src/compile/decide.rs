@@ -15,7 +15,7 @@ use crate::{
     diagnostic::Location,
     environment::Fate,
     interpret::Interpreter,
-    model::{Question, Test, right_name},
+    model::{Effect, Question, Test, right_name},
     moves::{MoveExplanation, explain_move},
     net::Endpoint,
 };
@@ -30,6 +30,24 @@ pub struct TestOutcome {
     pub expected_allow: bool,
     pub answer: TestAnswer,
     pub location: Location,
+}
+
+impl TestOutcome {
+    /// What the test expects.
+    #[must_use]
+    pub fn expected(&self) -> Effect {
+        effect(self.expected_allow)
+    }
+
+    /// What the grant decided.
+    #[must_use]
+    pub fn decided(&self) -> Effect {
+        effect(self.expected_allow == self.passed)
+    }
+}
+
+fn effect(allows: bool) -> Effect {
+    if allows { Effect::Allow } else { Effect::Deny }
 }
 
 /// What the grant says to a test's question.
@@ -221,7 +239,8 @@ impl fmt::Debug for Asked {
     }
 }
 
-fn shown(path: &[u8]) -> String {
+/// A path for people: what is no UTF-8 is replaced, and the root is `/`.
+pub(crate) fn shown(path: &[u8]) -> String {
     let path = if path.is_empty() { &b"/"[..] } else { path };
     String::from_utf8_lossy(path).into_owned()
 }

@@ -9,7 +9,7 @@ mod roots;
 
 use agent_abi::limits::MAX_RULES;
 
-pub(crate) use decide::Asked;
+pub(crate) use decide::{Asked, shown};
 pub use decide::{TestAnswer, TestOutcome};
 pub use image::{ImageError, ImageParams, MountView, SuperblockView};
 pub use implicit::Protected;

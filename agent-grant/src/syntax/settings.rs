@@ -1,5 +1,7 @@
 //! `[process]` and `[kernel]` tables.
 
+use std::fmt;
+
 use agent_abi::Surface;
 use toml::de::DeTable;
 
@@ -60,12 +62,29 @@ const SCOPES: [Scope; 4] = [
     },
 ];
 
+/// The table that a switch stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingTable {
+    /// `[process]`
+    Process,
+    /// `[kernel]`
+    Kernel,
+}
+
+impl fmt::Display for SettingTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Process => "process",
+            Self::Kernel => "kernel",
+        })
+    }
+}
+
 /// A switch as a grant writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
     pub switch: Surface,
-    /// `[process]` or `[kernel]`, without the brackets.
-    pub table: &'static str,
+    pub table: SettingTable,
     pub key: &'static str,
     /// The words for off, which is the default, and for on.
     pub words: [&'static str; 2],
@@ -89,7 +108,7 @@ impl Setting {
 pub fn settings() -> impl Iterator<Item = Setting> {
     let scopes = SCOPES.map(|scope| Setting {
         switch: scope.switch,
-        table: "process",
+        table: SettingTable::Process,
         key: scope.key,
         words: scope.words,
     });
@@ -99,8 +118,8 @@ pub fn settings() -> impl Iterator<Item = Setting> {
         key,
         words: ["false", "true"],
     };
-    let process = PROCESS_SWITCHES.map(|(key, switch)| plain("process", key, switch));
-    let kernel = KERNEL_SWITCHES.map(|(key, switch)| plain("kernel", key, switch));
+    let process = PROCESS_SWITCHES.map(|(key, switch)| plain(SettingTable::Process, key, switch));
+    let kernel = KERNEL_SWITCHES.map(|(key, switch)| plain(SettingTable::Kernel, key, switch));
     scopes.into_iter().chain(process).chain(kernel)
 }
 

@@ -1,6 +1,7 @@
 //! One thing that a session did, or was refused.
 
 use agent_abi::{Reason, Right};
+use agent_grant::RuleInfo;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +10,11 @@ use super::{PathText, Verdict, Word};
 /// A row of `bailiff events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
+    /// Version of the document.
     pub schema: u32,
     /// Grows with every event that this host recorded.
     pub id: i64,
+    /// When it was done.
     pub time: Timestamp,
     /// Name of the session.
     pub session: String,
@@ -35,9 +38,11 @@ pub struct Event {
     /// The object was renamed while it was judged: the rule may have decided about another path.
     #[serde(default)]
     pub moved: bool,
-    /// Device (`8:1`) and inode of the object, where it has them.
+    /// Device of the object (`8:1`), where it has one.
     pub device: Option<String>,
+    /// Inode of the object, where it has one.
     pub inode: Option<u64>,
+    /// Who did it.
     pub process: EventProcess,
     /// How many alike this row stands for.
     pub count: u64,
@@ -46,22 +51,43 @@ pub struct Event {
 /// Who did it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventProcess {
+    /// Its process.
     pub pid: u32,
+    /// Its thread.
     pub tid: u32,
+    /// The process's parent.
     pub parent: u32,
+    /// Its user.
     pub uid: u32,
+    /// What it calls itself, in at most 15 bytes.
     pub comm: String,
     /// cgroup v2 id.
     pub cgroup: u64,
 }
 
-/// A rule of the session's grant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A rule of a grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleRef {
+    /// Its place among the grant's rules, from 0 on.
     pub number: u16,
+    /// Its name, unique within the grant.
     pub id: String,
     /// What the grant's author wrote.
     pub reason: Option<String>,
+    /// Where it is written (`file:line:column`), for who has the grant; the daemon does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+impl From<&RuleInfo> for RuleRef {
+    fn from(rule: &RuleInfo) -> Self {
+        Self {
+            number: rule.number,
+            id: rule.id.clone(),
+            reason: rule.reason.clone(),
+            place: rule.place.clone(),
+        }
+    }
 }
 
 impl Event {

@@ -2,24 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Word, word::vocabulary};
+
 /// A row of `bailiff ps --tasks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// The session by whose grant the thread is judged; `None` where it is in none.
     pub session: Option<String>,
+    /// Its process.
     pub pid: u32,
+    /// The thread.
     pub tid: u32,
+    /// What it calls itself, in at most 15 bytes.
     pub command: String,
     /// cgroup v2 id.
     pub cgroup: u64,
     /// The session of the cgroup that it is in.
     pub place: Option<String>,
-    pub standing: Standing,
+    /// How its label and its cgroup agree.
+    pub standing: Word<Standing>,
 }
 
 /// How a thread's label and its cgroup agree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It is in a cgroup of its session.
     Inside,
@@ -35,19 +40,16 @@ pub enum Standing {
     Torn,
 }
 
-impl Standing {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Inside => "inside",
-            Self::Moved => "moved",
-            Self::Ended => "ended",
-            Self::Leaving => "leaving",
-            Self::Free => "FREE",
-            Self::Torn => "TORN",
-        }
-    }
+vocabulary! { Standing:
+    Inside = "inside",
+    Moved = "moved",
+    Ended = "ended",
+    Leaving = "leaving",
+    Free = "free",
+    Torn = "torn",
+}
 
+impl Standing {
     /// Whether this must never be.
     #[must_use]
     pub fn is_fault(self) -> bool {

@@ -3,7 +3,12 @@
 //! Names, paths and what a session chose are as they are, also within sentences: who shows them to people
 //! escapes them. Errors and remarks are messages of this program, and name things as people are shown them.
 
+#![warn(missing_docs)]
+
+pub mod doctor;
 mod event;
+mod failure;
+pub mod grant;
 mod member;
 mod path;
 mod requests;
@@ -13,6 +18,7 @@ mod status;
 mod word;
 
 pub use event::{Event, EventProcess, RuleRef};
+pub use failure::{Failure, FailureCode};
 pub use member::{Member, Standing};
 pub use path::PathText;
 pub use requests::{
@@ -22,7 +28,7 @@ pub use requests::{
 pub use session::{
     EndCause, EnvironmentState, RuleCount, Session, SessionReport, SessionState, Summary, Why,
 };
-pub use status::{Status, StoreStatus};
+pub use status::{Enforcement, EnforcementState, Status, StoreStatus};
 pub use word::{Alignment, Mode, Verdict, Vocabulary, Word};
 
 use serde::{Deserialize, Serialize};
@@ -37,11 +43,14 @@ pub const DEFAULT_SOCKET: &str = "/run/bailiff/bailiff.sock";
 /// A list of things.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Page<T> {
+    /// Version of the document.
     pub schema: u32,
+    /// The things.
     pub items: Vec<T>,
 }
 
 impl<T> Page<T> {
+    /// Of these.
     #[must_use]
     pub fn new(items: Vec<T>) -> Self {
         Self {
@@ -49,14 +58,4 @@ impl<T> Page<T> {
             items,
         }
     }
-}
-
-/// Why a request was not done.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Failure {
-    pub schema: u32,
-    /// One word to tell cases apart by: `denied`, `not-found`, `bad-grant`, …
-    pub code: String,
-    /// What is wrong and what to do.
-    pub error: String,
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A path as text for people and, where the text does not tell all, as hexadecimal bytes.
+/// A path, or another name of bytes, as text and, where the text does not tell all, as hexadecimal bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathText {
+    /// The path; what is no UTF-8 is replaced.
     pub text: String,
     /// The exact bytes, where `text` has replacement characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -12,6 +13,7 @@ pub struct PathText {
 }
 
 impl PathText {
+    /// Of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {

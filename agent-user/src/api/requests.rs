@@ -9,7 +9,9 @@ use super::{PathText, Verdict, Word};
 /// A grant with everything that it includes, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantSource {
+    /// The file that was named.
     pub main: SourceFile,
+    /// What it includes, and what that includes.
     pub includes: Vec<SourceFile>,
 }
 
@@ -20,6 +22,7 @@ pub struct SourceFile {
     pub name: String,
     /// Where it was read, for messages.
     pub origin: String,
+    /// What is in it.
     pub text: String,
     /// Its absolute path, links not followed; `None`: it ships.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,8 +32,11 @@ pub struct SourceFile {
 /// Puts a grant in force.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StartSession {
+    /// For which processes.
     pub target: Target,
+    /// The grant.
     pub grant: GrantSource,
+    /// What fills in its variables.
     pub inputs: Inputs,
     /// For `bailiff ps`.
     pub command: Vec<String>,
@@ -40,8 +46,11 @@ pub struct StartSession {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Inputs {
+    /// The working directory.
     pub cwd: Option<String>,
+    /// The home directory.
     pub home: Option<String>,
+    /// The name of the user.
     pub user: Option<String>,
     /// From `--set`.
     pub set: BTreeMap<String, String>,
@@ -85,15 +94,19 @@ pub enum Target {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventFilter {
+    /// Not older.
     pub since: Option<jiff::Timestamp>,
+    /// Not newer.
     pub until: Option<jiff::Timestamp>,
     /// Name or number.
     pub session: Option<String>,
     /// A right (`file.write`), or a family of rights (`file`).
     pub right: Option<String>,
+    /// What became of the act.
     pub verdict: Option<Word<Verdict>>,
     /// A glob over the whole path or object.
     pub path: Option<String>,
+    /// The id of the rule that decided.
     pub rule: Option<String>,
     /// Only events with a greater id.
     pub after: Option<i64>,
@@ -105,7 +118,9 @@ pub struct EventFilter {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WhyQuery {
+    /// This one, by its number.
     pub event: Option<i64>,
+    /// The latest of this session, by its name or number.
     pub session: Option<String>,
 }
 

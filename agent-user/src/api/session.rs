@@ -5,69 +5,77 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Alignment, Event, Mode, RuleRef, Word};
+use super::{Alignment, Event, Mode, RuleRef, Word, word::vocabulary};
 
+/// A session; a row of `bailiff ps`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
+    /// Version of the document.
     pub schema: u32,
     /// Grant and number: `coder-17`.
     pub name: String,
     /// Unique on this host, ever.
     pub number: u32,
-    pub state: SessionState,
+    /// What it is doing.
+    pub state: Word<SessionState>,
     /// Name of the grant.
     pub grant: String,
-    /// `enforce` or `audit`.
+    /// Whether its grant is carried out.
     pub mode: Word<Mode>,
+    /// The cgroup that its processes are in.
     pub cgroup: String,
+    /// The cgroup's cgroup v2 id.
     pub cgroup_id: u64,
     /// Whether the daemon made the cgroup (`run`) or found it (`tag`).
     pub own_cgroup: bool,
     /// Whether the grant's `[environment]` holds, or the processes have theirs from before.
     #[serde(default)]
-    pub environment: EnvironmentState,
+    pub environment: Word<EnvironmentState>,
+    /// The command that it was started with.
     pub command: Vec<String>,
+    /// What the grant's variables are filled in with.
     pub variables: BTreeMap<String, String>,
     /// What its grant does not give on this host although it is written there, and why.
     #[serde(default)]
     pub remarks: Vec<String>,
     /// Who started it.
     pub uid: u32,
+    /// When it was started.
     pub started: Timestamp,
+    /// When it ended, if it did.
     pub ended: Option<Timestamp>,
-    pub end_cause: Option<EndCause>,
+    /// What ended it.
+    pub end_cause: Option<Word<EndCause>>,
     /// Live processes.
     pub processes: u32,
-    /// Actions that the grant allowed and refused, counted in the kernel.
+    /// Actions that the grant allowed, counted in the kernel.
     pub allowed: u64,
+    /// Actions that it refused, counted in the kernel.
     pub refused: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What a session is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {
     /// The grant is in force; no process has come yet.
     Starting,
+    /// Its processes run.
     Running,
+    /// They are halted (`bailiff freeze`).
     Frozen,
+    /// It has none any more.
     Ended,
 }
 
-impl SessionState {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Frozen => "frozen",
-            Self::Ended => "ended",
-        }
-    }
+vocabulary! { SessionState:
+    Starting = "starting",
+    Running = "running",
+    Frozen = "frozen",
+    Ended = "ended",
 }
 
 /// Where the environment of a session's processes comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EnvironmentState {
     /// `bailiff run` handed over what the grant keeps.
     Granted,
@@ -76,9 +84,13 @@ pub enum EnvironmentState {
     AsItWas,
 }
 
+vocabulary! { EnvironmentState:
+    Granted = "granted",
+    AsItWas = "as-it-was",
+}
+
 /// What ended a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndCause {
     /// Its last process ended.
     Finished,
@@ -96,25 +108,22 @@ pub enum EndCause {
     Vanished,
 }
 
-impl EndCause {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::Stopped => "stopped",
-            Self::Untagged => "untagged",
-            Self::CgroupRemoved => "cgroup-removed",
-            Self::NeverStarted => "never-started",
-            Self::Reboot => "reboot",
-            Self::Vanished => "vanished",
-        }
-    }
+vocabulary! { EndCause:
+    Finished = "finished",
+    Stopped = "stopped",
+    Untagged = "untagged",
+    CgroupRemoved = "cgroup-removed",
+    NeverStarted = "never-started",
+    Reboot = "reboot",
+    Vanished = "vanished",
 }
 
 /// What `bailiff run` says at the end.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
+    /// Version of the document.
     pub schema: u32,
+    /// The session.
     pub session: Session,
     /// The first refusals, oldest first.
     pub refusals: Vec<Event>,
@@ -129,15 +138,20 @@ pub struct Summary {
 pub struct RuleCount {
     /// `None` counts what no rule decided.
     pub rule: Option<RuleRef>,
+    /// How often it allowed.
     pub allowed: u64,
+    /// How often it refused.
     pub refused: u64,
 }
 
 /// `bailiff report`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SessionReport {
+    /// Version of the document.
     pub schema: u32,
+    /// The session.
     pub session: Session,
+    /// How often each rule of its grant decided.
     pub rules: Vec<RuleCount>,
     /// Its refusals of which no event is stored, because there was no room.
     pub lost: u64,
@@ -149,7 +163,7 @@ pub struct SessionReport {
     pub removed: u64,
     /// Hooks of this kernel that are not attached.
     pub missing_hooks: Vec<String>,
-    /// `aligned`, `not aligned` or `unknown`.
+    /// How what it did compares with what it was granted.
     pub alignment: Word<Alignment>,
     /// Why.
     pub because: String,
@@ -158,7 +172,9 @@ pub struct SessionReport {
 /// `bailiff why`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Why {
+    /// Version of the document.
     pub schema: u32,
+    /// The refusal.
     pub event: Event,
     /// The refusal in a sentence.
     pub what: String,
@@ -166,6 +182,7 @@ pub struct Why {
     pub because: String,
     /// Whether the same act can succeed if tried again under this grant.
     pub retry_helps: bool,
+    /// The same in a sentence.
     pub retry: String,
     /// What to ask the operator for; `None` where nobody can grant it.
     pub ask: Option<String>,

@@ -2,32 +2,85 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::Enforcement;
+use super::{Word, word::vocabulary};
+use crate::kernel;
 
 /// `bailiff status` without a session, and a part of `bailiff doctor`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
+    /// Version of the document.
     pub schema: u32,
+    /// Of the daemon.
     pub version: String,
+    /// The daemon's process.
     pub pid: u32,
+    /// The kernel's release.
     pub kernel: String,
+    /// When the daemon was started.
     pub started: jiff::Timestamp,
+    /// How many sessions there are.
     pub sessions: u32,
-    /// Hooks attached and known.
+    /// How many hooks a program is attached to.
     pub hooks_attached: u32,
+    /// How many hooks this version has programs for.
     pub hooks_known: u32,
+    /// Hooks of this kernel that should be attached and are not.
     pub missing_hooks: Vec<String>,
     /// Whether what sessions are limited by is attached and will last.
     pub enforcement: Enforcement,
     /// Bytes of events that wait in the kernel's buffer.
     pub waiting_in_kernel: u64,
+    /// How recording goes.
     pub store: StoreStatus,
+}
+
+/// Whether what sessions are limited by is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforcement {
+    /// In one word.
+    pub state: Word<EnforcementState>,
+    /// Why it is not as it should be, as text for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// Whether sessions are limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnforcementState {
+    /// Attached, and pinned: it outlasts the daemon.
+    InForce,
+    /// Attached, and gone with this daemon.
+    NotLasting,
+    /// Sessions are not limited, or not wholly.
+    Off,
+}
+
+vocabulary! { EnforcementState:
+    InForce = "in-force",
+    NotLasting = "not-lasting",
+    Off = "off",
+}
+
+impl From<kernel::Enforcement> for Enforcement {
+    fn from(found: kernel::Enforcement) -> Self {
+        let (state, because) = match found {
+            kernel::Enforcement::InForce => (EnforcementState::InForce, None),
+            kernel::Enforcement::NotLasting(why) => (EnforcementState::NotLasting, Some(why)),
+            kernel::Enforcement::Off(why) => (EnforcementState::Off, Some(why)),
+        };
+        Self {
+            state: state.into(),
+            because,
+        }
+    }
 }
 
 /// How recording goes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct StoreStatus {
+    /// Its file.
     pub path: String,
+    /// Events in it.
     pub recorded: u64,
     /// Events that rows say were lost.
     #[serde(default)]

@@ -23,7 +23,9 @@ pub trait Vocabulary: Copy + PartialEq + 'static {
 /// what is new in one place makes nothing else unreadable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word<T> {
+    /// One that this version knows.
     Known(T),
+    /// Anything else, as it came.
     Other(String),
 }
 
@@ -44,6 +46,28 @@ impl<T: Vocabulary> Word<T> {
             Self::Known(value) => value.word(),
             Self::Other(text) => text,
         }
+    }
+}
+
+/// Gives each value of a type its word; the compiler sees that none is left out.
+macro_rules! vocabulary {
+    ($type:ident: $($value:ident = $word:literal),+ $(,)?) => {
+        impl $crate::api::Vocabulary for $type {
+            const WORDS: &'static [(Self, &'static str)] = &[$((Self::$value, $word)),+];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word,)+
+                }
+            }
+        }
+    };
+}
+pub(super) use vocabulary;
+
+impl<T: Default> Default for Word<T> {
+    fn default() -> Self {
+        Self::Known(T::default())
     }
 }
 
@@ -101,7 +125,9 @@ impl Vocabulary for agent_abi::Reason {
 /// What became of an act, or what a row says that stands for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// It was allowed.
     Allow,
+    /// It was refused.
     Deny,
     /// The session is in audit mode: it was recorded and let through.
     WouldDeny,
@@ -124,15 +150,13 @@ impl Verdict {
     }
 }
 
-impl Vocabulary for Verdict {
-    const WORDS: &'static [(Self, &'static str)] = &[
-        (Self::Allow, "allow"),
-        (Self::Deny, "deny"),
-        (Self::WouldDeny, "would-deny"),
-        (Self::Lost, "lost"),
-        (Self::Removed, "removed"),
-        (Self::Ended, "ended"),
-    ];
+vocabulary! { Verdict:
+    Allow = "allow",
+    Deny = "deny",
+    WouldDeny = "would-deny",
+    Lost = "lost",
+    Removed = "removed",
+    Ended = "ended",
 }
 
 impl From<agent_abi::Verdict> for Verdict {
@@ -154,9 +178,9 @@ pub enum Mode {
     Audit,
 }
 
-impl Vocabulary for Mode {
-    const WORDS: &'static [(Self, &'static str)] =
-        &[(Self::Enforce, "enforce"), (Self::Audit, "audit")];
+vocabulary! { Mode:
+    Enforce = "enforce",
+    Audit = "audit",
 }
 
 impl From<agent_grant::Mode> for Mode {
@@ -173,17 +197,16 @@ impl From<agent_grant::Mode> for Mode {
 pub enum Alignment {
     /// It did nothing beyond its grant.
     Aligned,
+    /// It did something beyond its grant, or tried to.
     NotAligned,
     /// The evidence is not whole.
     Unknown,
 }
 
-impl Vocabulary for Alignment {
-    const WORDS: &'static [(Self, &'static str)] = &[
-        (Self::Aligned, "aligned"),
-        (Self::NotAligned, "not aligned"),
-        (Self::Unknown, "unknown"),
-    ];
+vocabulary! { Alignment:
+    Aligned = "aligned",
+    NotAligned = "not aligned",
+    Unknown = "unknown",
 }
 
 #[cfg(test)]
@@ -196,8 +219,17 @@ impl<T: Vocabulary> From<&str> for Word<T> {
 #[cfg(test)]
 mod tests {
     use agent_abi::{Reason, Right};
+    use agent_grant::{
+        Effect, LintKind, Relation, Severity, algebra::Side, syntax::settings::SettingTable,
+    };
 
     use super::*;
+    use crate::api::{
+        EndCause, Enforcement, EnforcementState, EnvironmentState, FailureCode, Member,
+        SessionState, Standing,
+        doctor::ActResult,
+        grant::{DifferenceKind, MoveKind, RuleKind},
+    };
 
     fn every_value_is_its_word<T: Vocabulary + fmt::Debug>() {
         for (value, word) in T::WORDS {
@@ -216,6 +248,46 @@ mod tests {
         every_value_is_its_word::<Verdict>();
         every_value_is_its_word::<Mode>();
         every_value_is_its_word::<Alignment>();
+        every_value_is_its_word::<ActResult>();
+        every_value_is_its_word::<FailureCode>();
+        every_value_is_its_word::<SessionState>();
+        every_value_is_its_word::<EndCause>();
+        every_value_is_its_word::<EnvironmentState>();
+        every_value_is_its_word::<EnforcementState>();
+        every_value_is_its_word::<Standing>();
+        every_value_is_its_word::<LintKind>();
+        every_value_is_its_word::<Severity>();
+        every_value_is_its_word::<Effect>();
+        every_value_is_its_word::<Relation>();
+        every_value_is_its_word::<Side>();
+        every_value_is_its_word::<RuleKind>();
+        every_value_is_its_word::<DifferenceKind>();
+        every_value_is_its_word::<MoveKind>();
+        every_value_is_its_word::<SettingTable>();
+    }
+
+    #[test]
+    fn the_language_has_the_same_words() {
+        for effect in [Effect::Allow, Effect::Deny] {
+            assert_eq!(effect.word(), effect.name());
+        }
+        for severity in [Severity::Note, Severity::Warning, Severity::Error] {
+            assert_eq!(severity.word(), severity.to_string());
+        }
+        for table in [SettingTable::Process, SettingTable::Kernel] {
+            assert_eq!(table.word(), table.to_string());
+        }
+    }
+
+    #[test]
+    fn new_words_make_no_document_unreadable() {
+        let enforcement = r#"{ "state": "dreamt", "because": "x" }"#;
+        let read: Enforcement = serde_json::from_str(enforcement).unwrap();
+        assert_eq!((read.state.known(), read.state.as_str()), (None, "dreamt"));
+        let member = r#"{ "session": null, "pid": 1, "tid": 1, "command": "x", "cgroup": 1,
+            "place": null, "standing": "levitating" }"#;
+        let read: Member = serde_json::from_str(member).unwrap();
+        assert_eq!(read.standing.as_str(), "levitating");
     }
 
     #[test]

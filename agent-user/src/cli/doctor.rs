@@ -3,18 +3,21 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::{
     JsonArg,
     failure::is_from_inside,
     output::{block_on, print, print_json},
-    self_test::SelfTest,
+    self_test,
 };
 use crate::{
-    api::{SCHEMA, Status, routes},
+    api::{
+        Enforcement, EnforcementState, SCHEMA, Status,
+        doctor::{HookCoverage, HostCheck, HostReport, OtherHooks},
+        routes,
+    },
     client::{Client, ClientError},
-    kernel::{Check, Enforcement, HookCoverage, OtherHooks, diagnose, other_hooks, rehearse},
+    kernel::{Found, diagnose, other_hooks, rehearse},
     render::{
         Table, escape,
         style::{BAD, FAINT, GOOD, STRONG, WARN, paint},
@@ -31,24 +34,6 @@ pub(super) struct DoctorArgs {
     json: JsonArg,
 }
 
-#[derive(Serialize)]
-struct Findings {
-    schema: u32,
-    /// Whether this host can enforce grants.
-    ok: bool,
-    checks: Vec<Check>,
-    /// `None` where no daemon answers; `daemon_error` says why.
-    daemon: Option<Status>,
-    daemon_error: Option<String>,
-    /// With `--self-test`.
-    self_test: Option<SelfTest>,
-    /// As the daemon attached them.
-    hooks: Vec<HookCoverage>,
-    /// Hooks of the running kernel that are not attached, and why; `None` where its type information
-    /// cannot be read.
-    other_hooks: Option<OtherHooks>,
-}
-
 pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let mut checks = diagnose();
     let (daemon, hooks) = block_on(ask(client))?;
@@ -62,15 +47,18 @@ pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitC
         anyhow::bail!("the self-test is a session, and {error}");
     }
     match &daemon {
-        Ok(status) => checks.push(Check::new("enforcement", enforcement(&status.enforcement))),
+        Ok(status) => checks.push(HostCheck::new(
+            "enforcement",
+            enforcement(&status.enforcement),
+        )),
         // Whatever keeps it from starting is found as it would find it.
         Err(_) if unreachable && checks.iter().all(|check| check.ok) => {
-            checks.push(Check::new("programs", programs()));
+            checks.push(HostCheck::new("programs", programs()));
         }
         Err(_) => {}
     }
     let self_test = match args.self_test {
-        true => Some(block_on(SelfTest::run(client))?),
+        true => Some(block_on(self_test::run(client))?),
         false => None,
     };
     if !unreachable {
@@ -79,7 +67,7 @@ pub(super) fn doctor(args: &DoctorArgs, client: &Client) -> anyhow::Result<ExitC
     }
     // What is wrong comes first.
     checks.sort_by_key(|check| check.ok);
-    let findings = Findings {
+    let findings = HostReport {
         schema: SCHEMA,
         ok: checks.iter().all(|check| check.ok)
             && self_test.as_ref().is_none_or(|self_test| self_test.ok),
@@ -108,16 +96,22 @@ async fn ask(client: &Client) -> (Result<Status, ClientError>, Vec<HookCoverage>
     (status, hooks.map_or_else(|_| Vec::new(), |page| page.items))
 }
 
-type Found = Result<String, (String, String)>;
-
 fn enforcement(enforcement: &Enforcement) -> Found {
     let remedy = "no session starts until then; `bailiff status` tells when it is in force again";
-    match enforcement {
-        Enforcement::InForce => Ok("attached and pinned".into()),
-        Enforcement::NotLasting(why) => Err((format!("NOT LASTING: {why}"), remedy.into())),
-        Enforcement::Off(why) => Err((
+    let why = enforcement.because.as_deref().unwrap_or("");
+    match enforcement.state.known() {
+        Some(EnforcementState::InForce) => Ok("attached and pinned".into()),
+        Some(EnforcementState::NotLasting) => Err((format!("NOT LASTING: {why}"), remedy.into())),
+        Some(EnforcementState::Off) => Err((
             format!("NOT ENFORCED: {why}"),
             "end the sessions, and restart the daemon".into(),
+        )),
+        None => Err((
+            format!(
+                "`{}`, which this version does not know: {why}",
+                enforcement.state
+            ),
+            "use the `bailiff` of the daemon's version".into(),
         )),
     }
 }
@@ -130,7 +124,7 @@ fn programs() -> Found {
     Ok(format!("the kernel takes all {number}"))
 }
 
-fn lines(findings: &Findings) -> String {
+fn lines(findings: &HostReport) -> String {
     let mut checks = Table::new(&["", "CHECK", "FOUND"]);
     for check in &findings.checks {
         checks.row([
@@ -139,7 +133,7 @@ fn lines(findings: &Findings) -> String {
             } else {
                 Cell::styled("BAD", BAD)
             },
-            check.name.into(),
+            check.name.as_str().into(),
             escape(&check.found).into(),
         ]);
         if let Some(remedy) = check.remedy.as_ref().filter(|_| !check.ok) {
@@ -188,7 +182,7 @@ fn lines(findings: &Findings) -> String {
         text += &other_lines(others);
     }
     if let Some(self_test) = &findings.self_test {
-        text += &self_test.lines();
+        text += &self_test::lines(self_test);
     }
     text + if findings.ok {
         "\nThis host can enforce grants.\n"

@@ -1,13 +1,13 @@
 //! How a command ends that could not do its work.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{error::Error, io::Write as _, process::ExitCode};
 
 use super::output::block_on;
 use crate::{
-    api::routes,
+    api::{FailureCode, routes},
     client::{Client, ClientError},
     grants::GrantError,
-    render::{escape::settle, style},
+    render::{diagnostic::Colours, escape::settle, style},
 };
 
 /// The command was used wrongly, or what it was given is wrong.
@@ -24,20 +24,19 @@ pub(super) const RUN_FAILED: u8 = 125;
 /// Prints the error and what caused it, in one message.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     say(&message(error));
-    let refused = error
-        .downcast_ref::<ClientError>()
-        .and_then(|error| match error {
-            ClientError::Refused(failure) => Some(failure.code.as_str()),
-            _ => None,
-        });
-    let wrong_grant = error.downcast_ref::<GrantError>().is_some() || refused == Some("bad-grant");
+    let wrong_grant = error.downcast_ref::<GrantError>().is_some()
+        || matches!(
+            error.downcast_ref::<ClientError>(),
+            Some(ClientError::Refused(failure)) if failure.code == FailureCode::BadGrant
+        );
     ExitCode::from(if wrong_grant { USAGE } else { FAILED })
 }
 
 /// An error and its causes; messages that tell their cause already are not told it again.
 fn message(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
+    let mut chain = error.chain().map(shown);
+    let mut text = chain.next().unwrap_or_default();
+    for cause in chain {
         if !text.contains(&cause) {
             text = format!("{text}: {cause}");
         }
@@ -45,9 +44,16 @@ fn message(error: &anyhow::Error) -> String {
     text
 }
 
+/// One error of a chain; mistakes in a grant in colours.
+fn shown(error: &(dyn Error + 'static)) -> String {
+    error
+        .downcast_ref::<GrantError>()
+        .map_or_else(|| error.to_string(), |error| error.shown(Colours::Styled))
+}
+
 /// Whether the daemon would answer anybody but a process of a session, which this one is.
 pub(super) fn is_from_inside(error: &ClientError) -> bool {
-    matches!(error, ClientError::Refused(failure) if failure.code == "labelled")
+    matches!(error, ClientError::Refused(failure) if failure.code == FailureCode::Labelled)
 }
 
 /// What keeps a command from its work that could not even read its grant: where it runs in a session, that

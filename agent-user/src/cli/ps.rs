@@ -10,7 +10,7 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::{Session, SessionState, SessionsQuery, routes},
+    api::{Session, SessionState, SessionsQuery, Word, routes},
     client::Client,
     clock::short_duration,
     render::{
@@ -61,10 +61,10 @@ fn tasks(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
     }
     let mut table = Table::new(&["SESSION", "PID", "TID", "COMMAND", "CGROUP OF", "STANDING"]);
     for member in &page.items {
-        let style = if member.standing.is_fault() {
-            WARN
-        } else {
-            PLAIN
+        let standing = escape(member.standing.as_str());
+        let standing = match member.standing.known() {
+            Some(fault) if fault.is_fault() => Cell::styled(standing.to_uppercase(), WARN),
+            _ => Cell::styled(standing, PLAIN),
         };
         let name = |session: &Option<String>| {
             session
@@ -77,7 +77,7 @@ fn tasks(args: &PsArgs, client: &Client) -> anyhow::Result<ExitCode> {
             member.tid.to_string().into(),
             escape(&member.command).into(),
             name(&member.place).into(),
-            Cell::styled(member.standing.name(), style),
+            standing,
         ]);
     }
     print(&table.render())?;
@@ -92,7 +92,7 @@ fn table(sessions: &[Session], now: Timestamp) -> Table {
         let refused = if session.refused > 0 { WARN } else { PLAIN };
         table.row([
             Cell::styled(escape(&session.name), NAME),
-            Cell::styled(session.state.name(), state_style(session.state)),
+            Cell::styled(escape(session.state.as_str()), state_style(&session.state)),
             escape(&session.grant).into(),
             escape(session.mode.as_str()).into(),
             short_duration(session.started, session.ended.unwrap_or(now)).into(),
@@ -105,11 +105,11 @@ fn table(sessions: &[Session], now: Timestamp) -> Table {
     table
 }
 
-pub(super) fn state_style(state: SessionState) -> anstyle::Style {
-    match state {
-        SessionState::Running => GOOD,
-        SessionState::Starting | SessionState::Frozen => WARN,
-        SessionState::Ended => FAINT,
+fn state_style(state: &Word<SessionState>) -> anstyle::Style {
+    match state.known() {
+        Some(SessionState::Running) => GOOD,
+        Some(SessionState::Starting | SessionState::Frozen) | None => WARN,
+        Some(SessionState::Ended) => FAINT,
     }
 }
 

@@ -4,98 +4,90 @@ use std::path::PathBuf;
 
 use agent_abi::Right;
 use anyhow::Context as _;
-use serde::Serialize;
 
 use crate::{
-    api::{EventFilter, Word, routes},
+    api::{
+        EventFilter, Word,
+        doctor::{ActResult, SelfTest, TriedAct},
+        routes,
+    },
     client::Client,
     render::{
         Table, escape,
         style::{BAD, GOOD, STRONG, WARN, paint},
         table::Cell,
     },
-    self_test::{Outcome, Place, Verdict},
+    self_test::Place,
 };
 
-/// What came of it.
-#[derive(Serialize)]
-pub(super) struct SelfTest {
-    pub(super) ok: bool,
-    acts: Vec<Outcome>,
-    /// Why nothing could be tried.
-    error: Option<String>,
+/// Tries it in a session of its own.
+pub(super) async fn run(client: &Client) -> SelfTest {
+    match attempt(client).await {
+        Ok(acts) => SelfTest {
+            ok: is_sound(&acts),
+            acts,
+            error: None,
+        },
+        Err(error) => SelfTest {
+            ok: false,
+            acts: Vec::new(),
+            error: Some(format!("{error:#}")),
+        },
+    }
 }
 
-impl SelfTest {
-    /// Tries it in a session of its own.
-    pub(super) async fn run(client: &Client) -> Self {
-        match attempt(client).await {
-            Ok(acts) => Self {
-                ok: is_sound(&acts),
-                acts,
-                error: None,
-            },
-            Err(error) => Self {
-                ok: false,
-                acts: Vec::new(),
-                error: Some(format!("{error:#}")),
-            },
-        }
-    }
-
-    pub(super) fn lines(&self) -> String {
-        if let Some(error) = &self.error {
-            return format!(
-                "\n{} {} it was not done: {}\n",
-                paint("self-test", STRONG),
-                paint("BAD", BAD),
-                escape(error)
-            );
-        }
-        let mut table = Table::new(&["", "FAMILY", "TRIED", "FOUND"]);
-        for outcome in &self.acts {
-            table.row([
-                match outcome.result {
-                    Verdict::Good => Cell::styled("ok", GOOD),
-                    Verdict::Untried => Cell::styled("-", WARN),
-                    Verdict::Bad => Cell::styled("BAD", BAD),
-                },
-                outcome.family.into(),
-                outcome.what.into(),
-                found(outcome).into(),
-            ]);
-        }
-        let count = |result| {
-            let acts = self.acts.iter();
-            acts.filter(|outcome| outcome.result == result).count()
-        };
-        format!(
-            "\n{} {} of {} acts beyond a grant were refused and recorded, and their twins within it \
-             worked; {} not tried\n{}",
+pub(super) fn lines(found: &SelfTest) -> String {
+    if let Some(error) = &found.error {
+        return format!(
+            "\n{} {} it was not done: {}\n",
             paint("self-test", STRONG),
-            count(Verdict::Good),
-            self.acts.len() - count(Verdict::Untried),
-            count(Verdict::Untried),
-            table.render()
-        )
+            paint("BAD", BAD),
+            escape(error)
+        );
     }
+    let mut table = Table::new(&["", "FAMILY", "TRIED", "FOUND"]);
+    for act in &found.acts {
+        table.row([
+            match act.result.known() {
+                Some(ActResult::Good) => Cell::styled("ok", GOOD),
+                Some(ActResult::Bad) => Cell::styled("BAD", BAD),
+                Some(ActResult::Untried) | None => Cell::styled("-", WARN),
+            },
+            act.family.as_str().into(),
+            act.what.as_str().into(),
+            said(act).into(),
+        ]);
+    }
+    let count = |result| {
+        let acts = found.acts.iter();
+        acts.filter(|act| act.result == result).count()
+    };
+    format!(
+        "\n{} {} of {} acts beyond a grant were refused and recorded, and their twins within it \
+         worked; {} not tried\n{}",
+        paint("self-test", STRONG),
+        count(ActResult::Good),
+        found.acts.len() - count(ActResult::Untried),
+        count(ActResult::Untried),
+        table.render()
+    )
 }
 
 /// Nothing is bad, and something was tried.
-fn is_sound(acts: &[Outcome]) -> bool {
-    acts.iter().all(|outcome| outcome.result != Verdict::Bad)
-        && acts.iter().any(|outcome| outcome.result == Verdict::Good)
+fn is_sound(acts: &[TriedAct]) -> bool {
+    acts.iter().all(|act| act.result != ActResult::Bad)
+        && acts.iter().any(|act| act.result == ActResult::Good)
 }
 
-fn found(outcome: &Outcome) -> String {
-    match (&outcome.note, &outcome.right) {
+fn said(act: &TriedAct) -> String {
+    match (&act.note, &act.right) {
         (Some(note), _) => escape(note).into_owned(),
         (None, Some(right)) => format!("refused as {right}"),
         (None, None) => "refused by the filter of system calls, which records nothing".into(),
     }
 }
 
-async fn attempt(client: &Client) -> anyhow::Result<Vec<Outcome>> {
+async fn attempt(client: &Client) -> anyhow::Result<Vec<TriedAct>> {
     let place = if nix::unistd::geteuid().is_root() {
         Place::private().context("cannot make a place that only the self-test sees")?
     } else {
@@ -113,8 +105,8 @@ async fn attempt(client: &Client) -> anyhow::Result<Vec<Outcome>> {
             let mut events = events.items.iter();
             events.any(|event| event.right == *right && event.refused())
         };
-        if outcome.result == Verdict::Good && !outcome.right.as_ref().is_none_or(recorded) {
-            outcome.result = Verdict::Bad;
+        if outcome.result == ActResult::Good && !outcome.right.as_ref().is_none_or(recorded) {
+            outcome.result = ActResult::Bad.into();
             outcome.note = Some("it was refused, and the refusal was not recorded".into());
         }
     }

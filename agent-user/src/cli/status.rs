@@ -12,12 +12,11 @@ use super::{
 };
 use crate::{
     api::{
-        EnvironmentState, Session, Status, StoreStatus,
+        EnforcementState, EnvironmentState, FailureCode, Session, Status, StoreStatus,
         routes::{self, OWN_SESSION},
     },
     client::{Client, ClientError},
     clock::short_duration,
-    kernel::Enforcement,
     render::{
         escape, local_time,
         style::{BAD, GOOD, STRONG, WARN, paint},
@@ -40,7 +39,7 @@ pub(super) fn status(args: &StatusArgs, client: &Client) -> anyhow::Result<ExitC
     match block_on(client.get(&routes::STATUS.place()))? {
         Ok(status) if args.json.json => print_json(&status)?,
         Ok(status) => print(&daemon_lines(&status))?,
-        Err(ClientError::Refused(failure)) if failure.code == "labelled" => {
+        Err(ClientError::Refused(failure)) if failure.code == FailureCode::Labelled => {
             let session = block_on(client.get(&routes::SESSION.of(OWN_SESSION)))??;
             return show_session(&session, args.json);
         }
@@ -84,9 +83,9 @@ fn system_calls(session: &Session) -> &'static str {
 fn session_lines(session: &Session) -> String {
     let now = Timestamp::now();
     let time = |at| local_time(at, now, &TimeZone::system());
-    let state = match (session.ended, session.end_cause) {
-        (Some(at), Some(cause)) => format!("ended {} ({})", time(at), cause.name()),
-        _ => session.state.name().into(),
+    let state = match (session.ended, &session.end_cause) {
+        (Some(at), Some(cause)) => format!("ended {} ({})", time(at), escape(cause.as_str())),
+        _ => escape(session.state.as_str()).into_owned(),
     };
     let variables = session
         .variables
@@ -117,11 +116,12 @@ fn session_lines(session: &Session) -> String {
         ),
         (
             "environment",
-            match session.environment {
-                EnvironmentState::Granted => "what its grant keeps".into(),
-                EnvironmentState::AsItWas => {
+            match session.environment.known() {
+                Some(EnvironmentState::Granted) => "what its grant keeps".into(),
+                Some(EnvironmentState::AsItWas) => {
                     "as it was: processes that ran before have theirs whole".into()
                 }
+                None => escape(session.environment.as_str()).into_owned(),
             },
         ),
         ("system calls", system_calls(session).into()),
@@ -168,10 +168,16 @@ fn daemon_lines(status: &Status) -> String {
             WARN,
         );
     }
-    let enforcement = match &status.enforcement {
-        Enforcement::InForce => paint("in force", GOOD),
-        Enforcement::NotLasting(why) => paint(&format!("NOT LASTING: {}", escape(why)), BAD),
-        Enforcement::Off(why) => paint(&format!("NOT ENFORCED: {}", escape(why)), BAD),
+    let enforcement = &status.enforcement;
+    let why = escape(enforcement.because.as_deref().unwrap_or(""));
+    let enforcement = match enforcement.state.known() {
+        Some(EnforcementState::InForce) => paint("in force", GOOD),
+        Some(EnforcementState::NotLasting) => paint(&format!("NOT LASTING: {why}"), BAD),
+        Some(EnforcementState::Off) => paint(&format!("NOT ENFORCED: {why}"), BAD),
+        None => paint(
+            &format!("{}: {why}", escape(enforcement.state.as_str())),
+            WARN,
+        ),
     };
     fields(&[
         (

@@ -9,7 +9,7 @@ use super::{error::RequestError, sessions::Live, state::Daemon};
 use crate::{
     api::{
         Alignment, EnvironmentState, Mode, RuleCount, SCHEMA, Session, SessionReport, SessionState,
-        Status, StoreStatus, Summary, Why, WhyQuery,
+        Status, StoreStatus, Summary, Why, WhyQuery, Word,
     },
     cgroup::Cgroup,
     kernel::Enforcement,
@@ -41,7 +41,7 @@ impl Daemon {
         };
         let processes = populations.get(&live.row.number).copied().unwrap_or(0);
         Session {
-            state,
+            state: state.into(),
             processes,
             allowed: live.allowed.load(Relaxed),
             refused: live.refused.load(Relaxed),
@@ -252,7 +252,7 @@ impl Daemon {
             hooks_attached,
             hooks_known,
             missing_hooks: self.missing_hooks(),
-            enforcement,
+            enforcement: enforcement.into(),
             waiting_in_kernel,
             store: StoreStatus {
                 path: self.store.path().display().to_string(),
@@ -394,24 +394,24 @@ pub(super) fn of_row(row: &SessionRow) -> Session {
         schema: SCHEMA,
         name: row.name.clone(),
         number: row.number,
-        state: SessionState::Ended,
+        state: SessionState::Ended.into(),
         grant: row.grant.clone(),
         mode: row.mode.clone(),
         cgroup: row.cgroup.display().to_string(),
         cgroup_id: row.cgroup_id,
         own_cgroup: row.own_cgroup,
-        environment: if row.own_cgroup {
+        environment: Word::from(if row.own_cgroup {
             EnvironmentState::Granted
         } else {
             EnvironmentState::AsItWas
-        },
+        }),
         command: row.command.clone(),
         variables: row.inputs.all(),
         remarks: row.resolutions.remarks(),
         uid: row.uid,
         started: row.started,
         ended: row.ended,
-        end_cause: row.end_cause,
+        end_cause: row.end_cause.clone(),
         processes: 0,
         allowed: sum(|count| count.allowed),
         refused: sum(|count| count.refused),

@@ -7,7 +7,7 @@ use axum::{
 };
 
 use crate::{
-    api::{Failure, SCHEMA},
+    api::{Failure, FailureCode, SCHEMA},
     kernel::KernelError,
     store::StoreError,
 };
@@ -42,19 +42,19 @@ pub(super) enum RequestError {
 }
 
 impl RequestError {
-    fn kind(&self) -> (StatusCode, &'static str) {
+    fn kind(&self) -> (StatusCode, FailureCode) {
         match self {
-            Self::Denied(_) => (StatusCode::FORBIDDEN, "denied"),
-            Self::Labelled(_) => (StatusCode::FORBIDDEN, "labelled"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found"),
-            Self::BadGrant(_) => (StatusCode::UNPROCESSABLE_ENTITY, "bad-grant"),
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request"),
-            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
-            Self::NotEnforced(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-enforced"),
-            Self::NotRecorded(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-recorded"),
-            Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
-            Self::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
-            Self::Kernel(_) => (StatusCode::INTERNAL_SERVER_ERROR, "kernel"),
+            Self::Denied(_) => (StatusCode::FORBIDDEN, FailureCode::Denied),
+            Self::Labelled(_) => (StatusCode::FORBIDDEN, FailureCode::Labelled),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, FailureCode::NotFound),
+            Self::BadGrant(_) => (StatusCode::UNPROCESSABLE_ENTITY, FailureCode::BadGrant),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, FailureCode::BadRequest),
+            Self::Conflict(_) => (StatusCode::CONFLICT, FailureCode::Conflict),
+            Self::NotEnforced(_) => (StatusCode::SERVICE_UNAVAILABLE, FailureCode::NotEnforced),
+            Self::NotRecorded(_) => (StatusCode::SERVICE_UNAVAILABLE, FailureCode::NotRecorded),
+            Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, FailureCode::Failed),
+            Self::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, FailureCode::Store),
+            Self::Kernel(_) => (StatusCode::INTERNAL_SERVER_ERROR, FailureCode::Kernel),
         }
     }
 
@@ -70,12 +70,10 @@ impl IntoResponse for RequestError {
         if status.is_server_error() {
             tracing::error!("a request failed: {self}");
         }
-        // Messages about grants are coloured for a terminal; this is no terminal.
-        let error = anstream::adapter::strip_str(&self.to_string()).to_string();
         let failure = Failure {
             schema: SCHEMA,
             code: code.into(),
-            error,
+            error: self.to_string(),
         };
         (status, Json(failure)).into_response()
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
 use crate::{
-    api::{EndCause, Enrol, RuleCount},
+    api::{EndCause, Enrol, RuleCount, Vocabulary as _},
     cgroup::gone,
     process::ProcessHandle,
     store::{SessionRow, ended_row},
@@ -240,7 +240,7 @@ impl Daemon {
         self.sessions().retire(number);
         self.blocking(|_| give_memory_back()).await;
         live.ended.send_replace(true);
-        tracing::info!("session {} ended ({})", live.row.name, cause.name());
+        tracing::info!("session {} ended ({})", live.row.name, cause.word());
         if matches!(cause, EndCause::CgroupRemoved) {
             self.report_end(&live.row.name, cause, live.cgroup.path());
         }
@@ -265,7 +265,7 @@ impl Daemon {
         let cgroup = cgroup.display().to_string();
         tracing::warn!(
             "session {session} ended ({}): a cgroup that is made at {cgroup} now is in no session",
-            cause.name()
+            cause.word()
         );
         self.writer.write(vec![ended_row(session, cause, &cgroup)]);
     }

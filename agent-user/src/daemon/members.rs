@@ -34,7 +34,7 @@ impl Daemon {
             command: process::comm(record.tid).unwrap_or_else(|| "?".into()),
             cgroup: record.cgroup,
             place: name(record.place),
-            standing: standing(&record, magic),
+            standing: standing(&record, magic).into(),
         });
         Ok(members.collect())
     }

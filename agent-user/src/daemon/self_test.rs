@@ -6,11 +6,12 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::state::Daemon;
 use crate::{
+    api::doctor::{ActResult, TriedAct},
     grants::{Prepared, Resolver},
     kernel::SELF_CHECK,
     mounts::MountNamespace,
     process::ProcessHandle,
-    self_test::{Outcome, Place, SYSTEM_CALLS, Scratch, Verdict},
+    self_test::{Place, SYSTEM_CALLS, Scratch},
 };
 
 impl Daemon {
@@ -27,16 +28,15 @@ impl Daemon {
             }
         };
         for outcome in &outcomes {
-            let Outcome { family, what, .. } = outcome;
+            let TriedAct { family, what, .. } = outcome;
             let note = outcome.note.as_deref().unwrap_or("refused");
-            match outcome.result {
-                Verdict::Bad | Verdict::Untried => {
-                    tracing::warn!("self-test: {family}: {what}: {note}");
-                }
-                Verdict::Good => tracing::debug!("self-test: {family}: {what}: {note}"),
+            if outcome.result == ActResult::Good {
+                tracing::debug!("self-test: {family}: {what}: {note}");
+            } else {
+                tracing::warn!("self-test: {family}: {what}: {note}");
             }
         }
-        let good = outcomes.iter().filter(|o| o.result == Verdict::Good);
+        let good = outcomes.iter().filter(|o| o.result == ActResult::Good);
         tracing::info!(
             "self-test: {} of {} acts were refused and their twins were not, in {} ms",
             good.count(),
@@ -55,7 +55,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn try_acts(self: &Arc<Self>) -> anyhow::Result<Vec<Outcome>> {
+    async fn try_acts(self: &Arc<Self>) -> anyhow::Result<Vec<TriedAct>> {
         let (place, mut scratch) = self.blocking(|_| start()).await?;
         let mounts = MountNamespace::of_process(scratch.pid())?;
         let (source, inputs) = place.grant();

@@ -19,13 +19,11 @@ use super::{
     sessions::Live,
     state::Daemon,
 };
-use crate::{
-    api::{
-        Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery,
-        StartSession, Status, Summary, Untag, Why, WhyQuery,
-        routes::{self, OWN_SESSION},
-    },
-    kernel::HookCoverage,
+use crate::api::{
+    Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery, StartSession,
+    Status, Summary, Untag, Why, WhyQuery,
+    doctor::HookCoverage,
+    routes::{self, OWN_SESSION},
 };
 
 type App = State<Arc<Daemon>>;

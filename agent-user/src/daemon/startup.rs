@@ -32,10 +32,11 @@ use super::{
     superblocks::Superblocks,
 };
 use crate::{
+    api::doctor::HostCheck,
     cgroup::Hierarchy,
     clock::boot_id,
     grants::OwnFiles,
-    kernel::{Check, Kernel, Labels, diagnose},
+    kernel::{Kernel, Labels, diagnose},
     store::{Counter, Retention, Store},
 };
 
@@ -112,7 +113,7 @@ fn lock(socket: &Path) -> anyhow::Result<Flock<fs::File>> {
 }
 
 /// Refuses to start where the kernel cannot do what enforcement needs.
-fn refuse(checks: &[Check]) -> anyhow::Result<()> {
+fn refuse(checks: &[HostCheck]) -> anyhow::Result<()> {
     let bad = checks.iter().filter(|check| !check.ok);
     let lines = bad
         .map(|check| {
@@ -233,8 +234,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_with_its_remedy() {
-        let check = |ok| Check {
-            name: "LSM list",
+        let check = |ok| HostCheck {
+            name: "LSM list".into(),
             ok,
             found: "bpf is not in it".into(),
             remedy: Some("boot with lsm=…,bpf".into()),

@@ -102,6 +102,7 @@ fn rule(number: u16, rules: &[RuleRef]) -> RuleRef {
         number,
         id: format!("rule {number}"),
         reason: None,
+        place: None,
     })
 }
 
@@ -345,6 +346,7 @@ mod tests {
             number: 4,
             id: "secrets".into(),
             reason: Some("Ask.".into()),
+            place: None,
         }];
         let mut owned = OwnedEvent {
             event: event(Right::FileRead),

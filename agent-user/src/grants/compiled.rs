@@ -88,7 +88,7 @@ impl Compiled {
     ) -> Result<Self, GrantError> {
         let mistakes = unusable(grant, resolver);
         if !mistakes.is_empty() {
-            return Err(GrantError::mistakes(&Errors(mistakes)));
+            return Err(Errors(mistakes).into());
         }
         let protected = protected(resolver, own, names)?;
         Self::protecting(grant, protected)
@@ -126,9 +126,7 @@ impl Compiled {
 
     fn protecting(grant: &Grant, protected: Protected) -> Result<Self, GrantError> {
         let compiled = agent_grant::compile(grant, &CompileOptions { protected });
-        compiled
-            .map(Self)
-            .map_err(|errors| GrantError::mistakes(&errors))
+        Ok(compiled.map(Self)?)
     }
 
     #[must_use]
@@ -141,9 +139,9 @@ impl Compiled {
         let rules = self.0.rules().iter();
         rules
             .map(|rule| RuleRef {
-                number: rule.number,
-                id: rule.id.clone(),
-                reason: rule.reason.clone(),
+                // Whoever is in the session is told the rule, and not where the grant is.
+                place: None,
+                ..rule.into()
             })
             .collect()
     }

@@ -9,11 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use agent_grant::{Diagnostic, Grant, IncludeError, Source, shipped, shipped_names};
+use agent_grant::{Diagnostic, Errors, Grant, IncludeError, Source, shipped, shipped_names};
 
 use crate::{
     api::{GrantSource, Inputs, PathText, SourceFile},
-    render::escape,
+    render::{
+        diagnostic::{self, Colours},
+        escape,
+    },
     working_directory::working_directory,
 };
 
@@ -32,15 +35,30 @@ pub enum GrantError {
     Unknown { name: String, known: String },
     #[error("Bailiff's own files cannot be found, so they could not be kept from the session: {0}")]
     OwnFiles(io::Error),
-    /// Mistakes in the text, shown at their place.
-    #[error("the grant cannot be used\n{0}")]
-    Mistakes(String),
+    /// Mistakes in the text: at least one.
+    #[error("{}", mistaken(.0, Colours::Plain))]
+    Mistakes(Vec<Diagnostic>),
 }
 
 impl GrantError {
-    /// With mistakes rendered for the terminal of this process.
-    pub(crate) fn mistakes(errors: &agent_grant::Errors) -> Self {
-        Self::Mistakes(errors.render(true))
+    /// The message, with colours where it has some.
+    #[must_use]
+    pub fn shown(&self, colours: Colours) -> String {
+        match self {
+            Self::Mistakes(mistakes) => mistaken(mistakes, colours),
+            other => other.to_string(),
+        }
+    }
+}
+
+fn mistaken(mistakes: &[Diagnostic], colours: Colours) -> String {
+    let mistakes = diagnostic::render_all(mistakes, colours);
+    format!("the grant cannot be used\n{mistakes}")
+}
+
+impl From<Errors> for GrantError {
+    fn from(Errors(mistakes): Errors) -> Self {
+        Self::Mistakes(mistakes)
     }
 }
 
@@ -56,8 +74,7 @@ pub fn load(name: &str, inputs: &Inputs) -> Result<(GrantSource, Grant), GrantEr
         Ok(source)
     };
     let source = Source::new(&main.origin, &main.text);
-    let grant = agent_grant::load(source, &convert(inputs), &find)
-        .map_err(|errors| GrantError::mistakes(&errors))?;
+    let grant = agent_grant::load(source, &convert(inputs), &find).map_err(GrantError::from)?;
     let mut includes = includes.into_inner();
     includes.dedup();
     Ok((GrantSource { main, includes }, grant))
@@ -83,21 +100,20 @@ pub fn load_for_tests(
             path: path.into(),
             source,
         })?;
-        Ok(Source::new(path.to_string_lossy(), text))
+        Ok::<_, GrantError>(Source::new(path.to_string_lossy(), text))
     });
     let tests = tests.transpose()?;
     let main = find_main(name)?;
     let find = |name: &str| find_include(name).map(|file| Source::new(file.origin, file.text));
     let main = Source::new(main.origin, main.text);
-    agent_grant::load_for_tests(main, tests, set.clone(), &find)
-        .map_err(|errors| GrantError::mistakes(&errors))
+    agent_grant::load_for_tests(main, tests, set.clone(), &find).map_err(GrantError::from)
 }
 
 /// Reads a grant from texts that were loaded elsewhere.
 pub fn read(source: &GrantSource, inputs: &Inputs) -> Result<Grant, GrantError> {
     let main = Source::new(&source.main.origin, &source.main.text);
     agent_grant::load(main, &convert(inputs), &|name| include_of(source, name))
-        .map_err(|errors| GrantError::mistakes(&errors))
+        .map_err(GrantError::from)
 }
 
 /// The same for the grant's own tests.
@@ -107,8 +123,7 @@ pub fn read_for_tests(
 ) -> Result<Grant, GrantError> {
     let main = Source::new(&source.main.origin, &source.main.text);
     let find = |name: &str| include_of(source, name);
-    agent_grant::load_for_tests(main, None, set.clone(), &find)
-        .map_err(|errors| GrantError::mistakes(&errors))
+    agent_grant::load_for_tests(main, None, set.clone(), &find).map_err(GrantError::from)
 }
 
 /// One that travels with the grant, or, by its name, one of this host.

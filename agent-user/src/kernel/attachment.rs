@@ -21,8 +21,7 @@ use super::{
 };
 
 /// Whether what sessions are limited by is there.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "state", content = "because")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enforcement {
     /// Attached, and pinned: it outlasts the daemon.
     InForce,

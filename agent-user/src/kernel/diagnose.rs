@@ -2,51 +2,39 @@
 
 use std::{fs, path::Path};
 
-/// One thing that `bailiff doctor` looks at.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Check {
-    pub name: &'static str,
-    pub ok: bool,
-    /// What was found.
-    pub found: String,
-    /// What to do about it, where `ok` is false.
-    pub remedy: Option<String>,
-}
-
-impl Check {
-    pub(crate) fn new(name: &'static str, result: Result<String, (String, String)>) -> Self {
-        match result {
-            Ok(found) => Self {
-                name,
-                ok: true,
-                found,
-                remedy: None,
-            },
-            Err((found, remedy)) => Self {
-                name,
-                ok: false,
-                found,
-                remedy: Some(remedy),
-            },
-        }
-    }
-}
+use crate::api::doctor::HostCheck;
 
 /// Looks at this host without changing it: privileges, kernel, lockdown, LSM list, BTF, cgroup v2, bpffs.
 #[must_use]
-pub fn diagnose() -> Vec<Check> {
+pub fn diagnose() -> Vec<HostCheck> {
     vec![
-        Check::new("privileges", privileges()),
-        Check::new("kernel", kernel()),
-        Check::new("lockdown", lockdown()),
-        Check::new("BPF LSM", bpf_lsm()),
-        Check::new("type information", type_information()),
-        Check::new("cgroup v2", cgroup2()),
-        Check::new("bpffs", bpffs()),
+        HostCheck::new("privileges", privileges()),
+        HostCheck::new("kernel", kernel()),
+        HostCheck::new("lockdown", lockdown()),
+        HostCheck::new("BPF LSM", bpf_lsm()),
+        HostCheck::new("type information", type_information()),
+        HostCheck::new("cgroup v2", cgroup2()),
+        HostCheck::new("bpffs", bpffs()),
     ]
 }
 
-type Found = Result<String, (String, String)>;
+/// What is as it must be; or what is not, and what to do about it.
+pub type Found = Result<String, (String, String)>;
+
+impl HostCheck {
+    pub(crate) fn new(name: &str, found: Found) -> Self {
+        let (ok, found, remedy) = match found {
+            Ok(found) => (true, found, None),
+            Err((found, remedy)) => (false, found, Some(remedy)),
+        };
+        Self {
+            name: name.into(),
+            ok,
+            found,
+            remedy,
+        }
+    }
+}
 
 fn privileges() -> Found {
     if nix::unistd::geteuid().is_root() {

@@ -19,7 +19,6 @@ use aya::{
 };
 
 use super::{
-    HookCoverage,
     btf::{Btf, LSM_HOOK},
     detach::detach_all,
     error::KernelError,
@@ -29,6 +28,7 @@ use super::{
     relocate::{Values, relocate},
     symbols, sys,
 };
+use crate::api::doctor::HookCoverage;
 
 /// The eBPF object, embedded when the binary was built.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bailiff-ebpf.o"));

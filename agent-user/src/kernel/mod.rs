@@ -42,10 +42,12 @@ use agent_abi::{
 };
 use aya::maps::MapData;
 
+use crate::api::doctor::{HookCoverage, OtherHooks};
+
 use attachment::Attachment;
 pub use attachment::Enforcement;
 pub use census::Outcome;
-pub use diagnose::{Check, diagnose};
+pub use diagnose::{Found, diagnose};
 pub use error::KernelError;
 pub use events::{EventStream, OwnedEvent};
 pub use labels::Labels;
@@ -53,7 +55,6 @@ pub use load::rehearse;
 use load::{census_pin, map_pin};
 pub use self_check::LABEL as SELF_CHECK;
 use sys::{Map, PrefixKey, array_of_one};
-pub use unattached::{OtherHooks, UnattachedHook};
 
 /// The LSM hooks of the running kernel that no program of Bailiff attaches to.
 ///
@@ -61,23 +62,6 @@ pub use unattached::{OtherHooks, UnattachedHook};
 /// The kernel's type information cannot be read.
 pub fn other_hooks() -> Result<OtherHooks, KernelError> {
     Ok(unattached::of_kernel(&btf::Btf::of_running_kernel()?))
-}
-
-/// One hook of the kernel side on this kernel.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct HookCoverage {
-    /// Kind and name of the hook, as in `lsm/file_open`.
-    pub hook: String,
-    /// `files`, `exec`, `network`, `processes`, `locks`, `ipc`, `kernel surface`, `labels`.
-    pub family: String,
-    pub attached: bool,
-    /// Whether something goes unseen where it is not attached. Not so where this kernel has another
-    /// hook for the same.
-    pub needed: bool,
-    /// Why it is not attached, or what it cannot see on this kernel.
-    pub note: Option<String>,
-    /// Instructions that the verifier walked, where the kernel tells (5.16+).
-    pub verified_instructions: Option<u32>,
 }
 
 /// A filesystem's kernel device, its instance, and its number, the index into `Image::roots`.

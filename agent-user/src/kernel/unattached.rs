@@ -8,6 +8,7 @@ use super::{
     btf::Btf,
     hooks::{Attach, HOOKS},
 };
+use crate::api::doctor::{OtherHooks, UnattachedHook};
 
 /// Why a hook need not be attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,24 +337,6 @@ impl Because {
     }
 }
 
-/// What is known of the hooks of a kernel that no program attaches to.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct OtherHooks {
-    /// In neither table: added by a kernel that this version has not seen.
-    pub unknown: Vec<String>,
-    /// The others, with the reason why they need not be attached.
-    pub unattached: Vec<UnattachedHook>,
-}
-
-/// A hook that need not be attached.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct UnattachedHook {
-    pub hook: &'static str,
-    pub because: String,
-    /// Whether something goes unjudged for want of it.
-    pub open: bool,
-}
-
 /// Looks through the running kernel's hooks.
 pub(super) fn of_kernel(btf: &Btf) -> OtherHooks {
     let mut others = OtherHooks::default();
@@ -366,7 +349,7 @@ pub(super) fn of_kernel(btf: &Btf) -> OtherHooks {
         match UNATTACHED.iter().find(|(name, _)| *name == hook) {
             Some((_, NoHook)) => {}
             Some((hook, because)) => others.unattached.push(UnattachedHook {
-                hook,
+                hook: (*hook).into(),
                 because: because.text(),
                 open: matches!(because, Open(_)),
             }),

@@ -186,6 +186,7 @@ mod tests {
             number: 0,
             id: "r\n".into(),
             reason: Some("\u{202e}".into()),
+            place: None,
         });
         event.path = Some(PathText::new(b"/w/\x1b]0;x\x07\n/\xff"));
         let line = &lines(&[event])[0];

@@ -55,7 +55,7 @@ type Try = fn(&Ground<'_>) -> io::Result<()>;
 
 /// Two acts of one family.
 pub struct Act {
-    /// As in [`crate::kernel::HookCoverage::family`], or [`SYSTEM_CALLS`].
+    /// As in [`crate::api::doctor::HookCoverage::family`], or [`SYSTEM_CALLS`].
     pub family: &'static str,
     /// What is tried.
     pub what: &'static str,

@@ -14,13 +14,12 @@ use std::{
     process::{Child, ChildStdout, Command, ExitCode, Stdio},
 };
 
-use agent_abi::Right;
 use nix::poll::{PollFd, PollFlags, poll};
 
 pub use acts::{ACTS, Act, SYSTEM_CALLS};
 pub use place::{Others, Place};
 
-use crate::api::Word;
+use crate::api::doctor::{ActResult, TriedAct};
 
 /// The word that makes this program do the acts.
 pub const COMMAND: &str = "self-test-acts";
@@ -88,7 +87,7 @@ impl Scratch {
     ///
     /// # Errors
     /// It ended before it had done all.
-    pub fn go(&mut self) -> io::Result<Vec<Outcome>> {
+    pub fn go(&mut self) -> io::Result<Vec<TriedAct>> {
         let mut input = self.child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         input.write_all(b"\n")?;
         drop(input);
@@ -105,7 +104,7 @@ impl Scratch {
                     act.what
                 )));
             };
-            outcomes.push(Outcome::of(act, refused, twin));
+            outcomes.push(TriedAct::of(act, refused, twin));
         }
         // It has nothing more to do.
         self.child.wait()?;
@@ -125,49 +124,27 @@ const LET_THROUGH: &str = "it was not refused";
 /// Instead of an error's number.
 const NEEDS_ROOT: i32 = -2;
 
-/// What came of a family's acts.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Outcome {
-    pub family: &'static str,
-    pub what: &'static str,
-    pub right: Option<Word<Right>>,
-    pub result: Verdict,
-    /// What went wrong, for people.
-    pub note: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Refused, and the twin was not.
-    Good,
-    /// Something else kept the act from being tried.
-    Untried,
-    /// Not refused, or its twin was.
-    Bad,
-}
-
-impl Outcome {
+impl TriedAct {
     fn of(act: &Act, refused: i32, twin: i32) -> Self {
         let name = |number| io::Error::from_raw_os_error(number).to_string();
         let (result, note) = match (refused, twin) {
-            (NEEDS_ROOT, _) => (Verdict::Untried, Some("not tried: it needs root".into())),
-            (0, _) => (Verdict::Bad, Some(LET_THROUGH.into())),
+            (NEEDS_ROOT, _) => (ActResult::Untried, Some("not tried: it needs root".into())),
+            (0, _) => (ActResult::Bad, Some(LET_THROUGH.into())),
             (_, libc::EACCES | libc::EPERM) => {
                 let note = format!("its twin, which is granted, was refused: {}", name(twin));
-                (Verdict::Bad, Some(note))
+                (ActResult::Bad, Some(note))
             }
-            (libc::EACCES | libc::EPERM, _) => (Verdict::Good, None),
+            (libc::EACCES | libc::EPERM, _) => (ActResult::Good, None),
             (other, _) => (
-                Verdict::Untried,
+                ActResult::Untried,
                 Some(format!("not tried: {}", name(other))),
             ),
         };
         Self {
-            family: act.family,
-            what: act.what,
+            family: act.family.into(),
+            what: act.what.into(),
             right: act.right.map(Into::into),
-            result,
+            result: result.into(),
             note,
         }
     }
@@ -175,7 +152,7 @@ impl Outcome {
     /// Whether an act that must be refused was not.
     #[must_use]
     pub fn is_hole(&self) -> bool {
-        self.result == Verdict::Bad && self.note.as_deref() == Some(LET_THROUGH)
+        self.result == ActResult::Bad && self.note.as_deref() == Some(LET_THROUGH)
     }
 }
 
@@ -203,14 +180,14 @@ mod tests {
 
     #[test]
     fn outcomes_are_told_apart() {
-        let verdict = |refused, twin| Outcome::of(&ACTS[0], refused, twin).result;
-        assert_eq!(verdict(libc::EACCES, 0), Verdict::Good);
-        assert_eq!(verdict(libc::EPERM, libc::ENOSYS), Verdict::Good);
-        assert_eq!(verdict(0, 0), Verdict::Bad);
-        assert_eq!(verdict(libc::EACCES, libc::EACCES), Verdict::Bad);
-        assert_eq!(verdict(libc::EAFNOSUPPORT, 0), Verdict::Untried);
-        assert_eq!(verdict(NEEDS_ROOT, NEEDS_ROOT), Verdict::Untried);
-        assert!(Outcome::of(&ACTS[0], 0, 0).is_hole());
+        let verdict = |refused, twin| TriedAct::of(&ACTS[0], refused, twin).result;
+        assert_eq!(verdict(libc::EACCES, 0), ActResult::Good);
+        assert_eq!(verdict(libc::EPERM, libc::ENOSYS), ActResult::Good);
+        assert_eq!(verdict(0, 0), ActResult::Bad);
+        assert_eq!(verdict(libc::EACCES, libc::EACCES), ActResult::Bad);
+        assert_eq!(verdict(libc::EAFNOSUPPORT, 0), ActResult::Untried);
+        assert_eq!(verdict(NEEDS_ROOT, NEEDS_ROOT), ActResult::Untried);
+        assert!(TriedAct::of(&ACTS[0], 0, 0).is_hole());
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub fn ended_row(session: &str, cause: EndCause, cgroup: &str) -> Event {
     Event {
         session: session.into(),
         verdict: Verdict::Ended.into(),
-        reason: Word::Other(cause.name().into()),
+        reason: Word::Other(cause.word().into()),
         object: cgroup.into(),
         count: 1,
         ..lost_row("-", 1, "")
@@ -314,6 +314,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
                 number,
                 id,
                 reason: row.get("rule_reason")?,
+                place: None,
             })
         }
         None => None,
@@ -364,6 +365,7 @@ pub(crate) mod tests {
                 number: 2,
                 id: "secrets".into(),
                 reason: Some("Ask.".into()),
+                place: None,
             }),
             object: String::from_utf8_lossy(path).into(),
             path: Some(PathText::new(path)),

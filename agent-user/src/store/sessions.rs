@@ -36,7 +36,7 @@ pub struct SessionRow {
     pub boot_id: String,
     pub started: Timestamp,
     pub ended: Option<Timestamp>,
-    pub end_cause: Option<EndCause>,
+    pub end_cause: Option<Word<EndCause>>,
     /// The ledger, once the session has ended.
     pub counts: Option<Vec<RuleCount>>,
 }
@@ -157,7 +157,7 @@ impl Store {
             params![
                 number,
                 at.as_microsecond(),
-                cause.name(),
+                Word::from(cause),
                 serde_json::to_string(counts)?
             ],
         )?;
@@ -172,7 +172,7 @@ impl Store {
             params![
                 boot_id,
                 Timestamp::now().as_microsecond(),
-                EndCause::Reboot.name()
+                Word::from(EndCause::Reboot)
             ],
         )?)
     }
@@ -236,7 +236,6 @@ impl Store {
 
 fn read(row: &Row<'_>) -> Result<SessionRow, StoreError> {
     let json = |column: &str| row.get::<_, String>(column);
-    let cause = row.get::<_, Option<String>>("end_cause")?;
     let counts = row.get::<_, Option<String>>("counts")?;
     Ok(SessionRow {
         number: row.get("number")?,
@@ -257,9 +256,7 @@ fn read(row: &Row<'_>) -> Result<SessionRow, StoreError> {
         boot_id: row.get("boot_id")?,
         started: time(row.get("started")?),
         ended: row.get::<_, Option<i64>>("ended")?.map(time),
-        end_cause: cause
-            .map(|c| serde_json::from_value(c.into()))
-            .transpose()?,
+        end_cause: row.get("end_cause")?,
         counts: counts.map(|c| serde_json::from_str(&c)).transpose()?,
     })
 }
@@ -306,6 +303,7 @@ pub(crate) mod tests {
                 number: 0,
                 id: "ws".into(),
                 reason: None,
+                place: None,
             }],
             command: vec!["make".into()],
             uid: 0,
@@ -372,7 +370,7 @@ pub(crate) mod tests {
         let found = store.session("1").unwrap().unwrap();
         assert_eq!(
             (found.ended, found.end_cause),
-            (Some(at), Some(EndCause::Finished))
+            (Some(at), Some(EndCause::Finished.into()))
         );
         assert!(store.live_sessions().unwrap().is_empty());
         assert_eq!(store.ended_sessions(10).unwrap().len(), 1);
@@ -391,6 +389,6 @@ pub(crate) mod tests {
         assert_eq!(store.end_earlier_boots("boot-2").unwrap(), 1);
         assert_eq!(store.live_sessions().unwrap()[0].number, 2);
         let ended = store.session("1").unwrap().unwrap();
-        assert_eq!(ended.end_cause, Some(EndCause::Reboot));
+        assert_eq!(ended.end_cause, Some(EndCause::Reboot.into()));
     }
 }

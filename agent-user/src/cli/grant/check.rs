@@ -3,19 +3,21 @@
 use std::{path::Path, process::ExitCode};
 
 use agent_grant::{
-    Errors, Lint, Severity, lint,
+    Diagnostic, Lint, LintKind, Severity, TestOutcome, lint,
     lint::{matches_nothing, patterns_in},
 };
 use clap::Args;
-use serde::Serialize;
 
 use super::{
     Here, here, mistakes_here,
-    test::{Tried, run_tests},
+    test::{line, run_tests},
     verdict,
 };
 use crate::{
-    api::SCHEMA,
+    api::{
+        SCHEMA,
+        grant::{GrantCheck, Mistake, Remark, TestResult},
+    },
     cli::{
         JsonArg,
         failure::{self, USAGE},
@@ -24,8 +26,8 @@ use crate::{
     },
     grants::{self, Bounds, GrantError, absent},
     render::{
+        diagnostic::{self, Colours},
         escape,
-        escape::escape_bytes,
         style::{WARN, paint},
     },
 };
@@ -41,84 +43,56 @@ pub(in crate::cli) struct CheckArgs {
     json: JsonArg,
 }
 
-/// What came out for one grant.
-#[derive(Serialize)]
-struct Outcome {
-    schema: u32,
-    grant: String,
-    ok: bool,
-    /// Mistakes, for people.
-    error: Option<String>,
+/// A grant that can be used.
+struct Sound {
     rules: usize,
     table_bytes: usize,
-    tests: usize,
-    failed_tests: Vec<Tried>,
-    remarks: Vec<Remark>,
+    tests: Vec<TestOutcome>,
+    remarks: Vec<Lint>,
     /// Limits that this version does not enforce.
     unenforced: Vec<&'static str>,
 }
 
-/// Something that is valid and may not mean what its author wants.
-#[derive(Serialize)]
-struct Remark {
-    kind: &'static str,
-    severity: &'static str,
-    message: String,
-    place: Option<String>,
-    /// A path that shows it.
-    path: Option<String>,
-    help: Option<String>,
-    #[serde(skip)]
-    shown: String,
+/// One of the grants, and what came out.
+struct Examined<'a> {
+    name: &'a str,
+    found: Result<Sound, GrantError>,
 }
 
 pub(in crate::cli) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let mut outcomes = Vec::new();
+    let mut grants = Vec::new();
     for name in &args.grants {
-        outcomes.push(match examine(name, &args.set) {
-            Ok(outcome) => outcome,
-            Err(error) => match error.downcast::<GrantError>() {
-                Ok(error) => broken(name, &every_mistake(name, &args.set, error)?),
-                Err(other) => return Err(other),
-            },
-        });
+        let found = match examine(name, &args.set) {
+            Ok(sound) => Ok(sound),
+            Err(error) => Err(every_mistake(name, &args.set, error.downcast()?)?),
+        };
+        grants.push(Examined { name, found });
     }
     if args.json.json {
-        print_json(&outcomes)?;
+        print_json(&grants.iter().map(document).collect::<Vec<_>>())?;
     } else {
-        for outcome in &outcomes {
-            tell(outcome)?;
+        for grant in &grants {
+            tell(grant)?;
         }
     }
-    let ok = outcomes.iter().all(|outcome| outcome.ok);
-    Ok(if ok {
+    Ok(if grants.iter().all(Examined::is_ok) {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(USAGE)
     })
 }
 
-fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Outcome> {
+fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Sound> {
     let here = here(name, &set.inputs())?;
     let tests = run_tests(&grants::read_for_tests(&here.source, &set.set())?)?;
-    let failed = tests.iter().filter(|test| !test.passed);
-    let failed_tests = failed.map(Tried::new).collect::<Vec<_>>();
     let mut remarks = lint(here.compiled.inner());
     remarks.extend(matching_nothing(&here));
-    Ok(Outcome {
-        schema: SCHEMA,
-        grant: name.into(),
-        ok: failed_tests.is_empty(),
-        error: None,
+    remarks.extend(here.remarks.iter().map(|text| link_not_followed(text)));
+    Ok(Sound {
         rules: here.grant.rules.len(),
         table_bytes: here.compiled.inner().table_bytes(),
-        tests: tests.len(),
-        failed_tests,
-        remarks: remarks
-            .iter()
-            .map(Remark::new)
-            .chain(here.remarks.iter().map(|text| Remark::on_link(text)))
-            .collect(),
+        tests,
+        remarks,
         unenforced: here.grant.unenforced_limits(),
     })
 }
@@ -133,7 +107,7 @@ fn every_mistake(name: &str, set: &SetArgs, first: GrantError) -> anyhow::Result
     Ok(if mistakes.is_empty() {
         first
     } else {
-        GrantError::mistakes(&Errors(mistakes))
+        GrantError::Mistakes(mistakes)
     })
 }
 
@@ -152,78 +126,92 @@ fn matching_nothing(here: &Here) -> Vec<Lint> {
     matches_nothing(compiled, &absent)
 }
 
-impl Remark {
-    /// What is not granted on this host because a link is not followed.
-    fn on_link(text: &str) -> Self {
-        Self {
-            kind: "link-not-followed",
-            severity: "warning",
+/// What is not granted on this host because a link is not followed.
+fn link_not_followed(text: &str) -> Lint {
+    Lint {
+        kind: LintKind::LinkNotFollowed,
+        rules: Vec::new(),
+        path: None,
+        diagnostic: Diagnostic {
+            severity: Severity::Warning,
             message: text.into(),
-            place: None,
-            path: None,
+            location: None,
+            label: String::new(),
             help: None,
-            shown: format!("{}: {text}", paint("warning", WARN)),
-        }
-    }
-
-    fn new(lint: &Lint) -> Self {
-        let diagnostic = &lint.diagnostic;
-        Self {
-            kind: lint.kind.name(),
-            severity: match diagnostic.severity {
-                Severity::Note => "note",
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-            },
-            message: diagnostic.message.clone(),
-            place: diagnostic.location.as_ref().map(ToString::to_string),
-            path: lint.path.as_deref().map(escape_bytes),
-            help: diagnostic.help.clone(),
-            shown: diagnostic.render(true),
-        }
+        },
     }
 }
 
-fn broken(name: &str, error: &GrantError) -> Outcome {
-    Outcome {
+impl Sound {
+    fn failed(&self) -> impl Iterator<Item = &TestOutcome> {
+        self.tests.iter().filter(|test| !test.passed)
+    }
+}
+
+impl Examined<'_> {
+    fn is_ok(&self) -> bool {
+        let sound = self.found.as_ref();
+        sound.is_ok_and(|sound| sound.failed().next().is_none())
+    }
+}
+
+/// The answer for programs.
+fn document(grant: &Examined<'_>) -> GrantCheck {
+    let empty = GrantCheck {
         schema: SCHEMA,
-        grant: name.into(),
-        ok: false,
-        error: Some(anstream::adapter::strip_str(&error.to_string()).to_string()),
-        rules: 0,
-        table_bytes: 0,
-        tests: 0,
-        failed_tests: Vec::new(),
-        remarks: Vec::new(),
-        unenforced: Vec::new(),
+        grant: grant.name.into(),
+        ok: grant.is_ok(),
+        ..GrantCheck::default()
+    };
+    match &grant.found {
+        Ok(sound) => GrantCheck {
+            rules: sound.rules,
+            table_bytes: sound.table_bytes,
+            tests: sound.tests.len(),
+            failed_tests: sound.failed().map(TestResult::from).collect(),
+            remarks: sound.remarks.iter().map(Remark::from).collect(),
+            unenforced: sound.unenforced.iter().copied().map(Into::into).collect(),
+            ..empty
+        },
+        Err(error) => GrantCheck {
+            error: Some(error.to_string()),
+            mistakes: match error {
+                GrantError::Mistakes(mistakes) => mistakes.iter().map(Mistake::from).collect(),
+                _ => Vec::new(),
+            },
+            ..empty
+        },
     }
 }
 
-fn tell(outcome: &Outcome) -> anyhow::Result<()> {
-    let name = escape(&outcome.grant);
-    if let Some(error) = &outcome.error {
-        failure::say(error);
-        return Ok(());
-    }
-    for remark in &outcome.remarks {
-        print(&remark.shown)?;
+fn tell(grant: &Examined<'_>) -> anyhow::Result<()> {
+    let name = escape(grant.name);
+    let sound = match &grant.found {
+        Ok(sound) => sound,
+        Err(error) => {
+            failure::say(&error.shown(Colours::Styled));
+            return Ok(());
+        }
+    };
+    for remark in &sound.remarks {
+        print(&diagnostic::render(&remark.diagnostic, Colours::Styled))?;
         print("")?;
     }
-    for test in &outcome.failed_tests {
-        print(&test.line())?;
+    for test in sound.failed() {
+        print(&line(test))?;
     }
-    for limit in &outcome.unenforced {
+    for limit in &sound.unenforced {
         print(&format!(
             "{name}: {}: `limits.{limit}` is read and not enforced by this version",
             paint("warning", WARN)
         ))?;
     }
-    let verdict = verdict(outcome.ok);
     print(&format!(
-        "{name}: {verdict}, {} rules, {} of {} tests passed, {} KB in the kernel",
-        outcome.rules,
-        outcome.tests - outcome.failed_tests.len(),
-        outcome.tests,
-        outcome.table_bytes.div_ceil(1024)
+        "{name}: {}, {} rules, {} of {} tests passed, {} KB in the kernel",
+        verdict(grant.is_ok()),
+        sound.rules,
+        sound.tests.len() - sound.failed().count(),
+        sound.tests.len(),
+        sound.table_bytes.div_ceil(1024)
     ))
 }

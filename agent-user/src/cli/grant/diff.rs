@@ -3,15 +3,19 @@
 use std::process::ExitCode;
 
 use agent_grant::{
-    Difference, Relation, Witness,
-    algebra::{Answer, Side, compare, differences},
+    Relation, Witness,
+    algebra::{Side, compare, differences},
+    model::right_name,
+    syntax::settings::SettingTable,
 };
 use clap::Args;
-use serde::Serialize;
 
 use super::{here, rule_and_place};
 use crate::{
-    api::SCHEMA,
+    api::{
+        PathText, SCHEMA,
+        grant::{Answer, Difference, DifferenceKind, GrantDiff},
+    },
     cli::{
         JsonArg,
         failure::{self, USAGE},
@@ -43,42 +47,6 @@ pub(in crate::cli) struct DiffArgs {
     json: JsonArg,
 }
 
-#[derive(Serialize)]
-struct Compared {
-    schema: u32,
-    first: String,
-    second: String,
-    /// Of the first to the second.
-    relation: &'static str,
-    differences: Vec<Row>,
-}
-
-/// One difference, with every right in which it shows alike.
-#[derive(Serialize)]
-struct Row {
-    /// The grant that allows it.
-    wider: &'static str,
-    /// `file`, `net`, `unix`, `process`, `kernel`, `environment`,
-    /// `limits` or `mode`.
-    kind: &'static str,
-    /// Rights, or the key of a setting.
-    rights: Vec<String>,
-    /// A shortest path, destination or name on which it shows; none for settings.
-    object: Option<String>,
-    first: Said,
-    second: Said,
-}
-
-/// What one of the grants says.
-#[derive(PartialEq, Eq, Serialize)]
-struct Said {
-    value: String,
-    rule: Option<String>,
-    place: Option<String>,
-    #[serde(skip)]
-    shown: String,
-}
-
 /// The exit code tells errors from differences, so no error may leave as another code.
 pub(in crate::cli) fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     Ok(compared(args).unwrap_or_else(|error| {
@@ -92,11 +60,11 @@ fn compared(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let first = here(&args.first, &inputs)?.compiled;
     let second = here(&args.second, &inputs)?.compiled;
     let relation = compare(first.inner(), second.inner()).relation;
-    let compared = Compared {
+    let compared = GrantDiff {
         schema: SCHEMA,
         first: args.first.clone(),
         second: args.second.clone(),
-        relation: word(relation),
+        relation: relation.into(),
         differences: rows(&differences(first.inner(), second.inner())),
     };
     if args.json.json {
@@ -111,23 +79,15 @@ fn compared(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn word(relation: Relation) -> &'static str {
-    match relation {
-        Relation::Equal => "equal",
-        Relation::Narrower => "narrower",
-        Relation::Wider => "wider",
-        Relation::Incomparable => "incomparable",
-    }
-}
-
 /// Differences that show on the same object by the same rules become one row.
-fn rows(differences: &[Difference]) -> Vec<Row> {
-    let mut rows: Vec<Row> = Vec::new();
+fn rows(differences: &[agent_grant::Difference]) -> Vec<Difference> {
+    let mut rows: Vec<Difference> = Vec::new();
     for difference in differences {
         let row = row(difference);
         let same = rows.iter_mut().find(|known| {
             row.object.is_some()
-                && (known.wider, known.kind, &known.object) == (row.wider, row.kind, &row.object)
+                && (&known.wider, &known.kind, &known.object)
+                    == (&row.wider, &row.kind, &row.object)
                 && (&known.first, &known.second) == (&row.first, &row.second)
         });
         match same {
@@ -138,61 +98,58 @@ fn rows(differences: &[Difference]) -> Vec<Row> {
     rows
 }
 
-fn row(difference: &Difference) -> Row {
-    let (kind, right, object) = match &difference.witness {
+fn row(found: &agent_grant::Difference) -> Difference {
+    let (kind, right, object) = match &found.witness {
         Witness::File { path, right } => {
-            let path = if path.is_empty() {
-                b"/"
-            } else {
-                path.as_slice()
-            };
-            ("file", plain_name(right.name()), Some(escape_bytes(path)))
+            let path = if path.is_empty() { b"/" } else { &path[..] };
+            let right = right_name(*right).to_owned();
+            (DifferenceKind::File, Some(right), Some(PathText::new(path)))
         }
-        Witness::Net(to) => ("net", "connect".to_owned(), Some(to.to_string())),
-        Witness::Unix(name) => (
-            "unix",
-            "connect".to_owned(),
-            Some(format!("@{}", escape_bytes(name))),
-        ),
-        Witness::Environment(name) => ("environment", String::new(), Some(escape_bytes(name))),
-        Witness::Setting(setting) => (setting.table, setting.key.to_owned(), None),
-        Witness::Capability(name) => ("process", format!("capabilities {name}"), None),
-        Witness::Limit(name) => ("limits", (*name).to_owned(), None),
-        Witness::Audit => ("mode", String::new(), None),
+        Witness::Net(to) => {
+            let to = PathText::new(to.to_string().as_bytes());
+            (DifferenceKind::Net, Some("connect".to_owned()), Some(to))
+        }
+        Witness::Unix(name) => {
+            let name = PathText::new(&[b"@", &name[..]].concat());
+            (DifferenceKind::Unix, Some("connect".to_owned()), Some(name))
+        }
+        Witness::Environment(name) => {
+            (DifferenceKind::Environment, None, Some(PathText::new(name)))
+        }
+        Witness::Setting(setting) => {
+            let kind = match setting.table {
+                SettingTable::Process => DifferenceKind::Process,
+                SettingTable::Kernel => DifferenceKind::Kernel,
+            };
+            (kind, Some(setting.key.to_owned()), None)
+        }
+        Witness::Capability(name) => {
+            let right = format!("capabilities {name}");
+            (DifferenceKind::Process, Some(right), None)
+        }
+        Witness::Limit(name) => (DifferenceKind::Limits, Some((*name).to_owned()), None),
+        Witness::Audit => (DifferenceKind::Mode, None, None),
     };
-    Row {
-        wider: if difference.wider == Side::First {
-            "first"
-        } else {
-            "second"
-        },
-        kind,
-        rights: vec![right],
+    Difference {
+        wider: found.wider.into(),
+        kind: kind.into(),
+        rights: right.into_iter().collect(),
         object,
-        first: said(&difference.first),
-        second: said(&difference.second),
+        first: (&found.first).into(),
+        second: (&found.second).into(),
     }
 }
 
-fn plain_name(right: &str) -> String {
-    right.rsplit('.').next().unwrap_or(right).to_owned()
-}
-
-fn said(answer: &Answer) -> Said {
-    let shown = match (&answer.rule, answer.value.as_str()) {
-        (Some(rule), value) => format!("{value}: {}", rule_and_place(rule)),
+/// What one of the grants says.
+fn said(answer: &Answer) -> String {
+    match (&answer.rule, answer.value.as_str()) {
+        (Some(rule), value) => format!("{}: {}", escape(value), rule_and_place(rule)),
         (None, "refused") => "refused: no rule".to_owned(),
-        (None, value) => value.to_owned(),
-    };
-    Said {
-        value: answer.value.clone(),
-        rule: answer.rule.as_ref().map(|rule| rule.id.clone()),
-        place: answer.rule.as_ref().and_then(|rule| rule.place.clone()),
-        shown,
+        (None, value) => escape(value).into_owned(),
     }
 }
 
-fn lines(compared: &Compared, relation: Relation) -> String {
+fn lines(compared: &GrantDiff, relation: Relation) -> String {
     let (first, second) = (escape(&compared.first), escape(&compared.second));
     let (style, rest) = match relation {
         Relation::Equal => (GOOD, format!(" to {second}: they allow the same.")),
@@ -209,28 +166,30 @@ fn lines(compared: &Compared, relation: Relation) -> String {
             format!(" with {second}: `<` only the first allows, `>` only the second."),
         ),
     };
-    let mut text = format!("{first} is {}{rest}\n", paint(word(relation), style));
+    let mut text = format!(
+        "{first} is {}{rest}\n",
+        paint(compared.relation.as_str(), style)
+    );
     if compared.differences.is_empty() {
         return text;
     }
     let mut table = Table::new(&["", "WHAT", "FOR EXAMPLE", "FIRST", "SECOND"]);
     for row in &compared.differences {
-        let mark = if row.wider == "first" {
+        let mark = if row.wider == Side::First {
             Cell::styled("<", BAD)
         } else {
             Cell::styled(">", GOOD)
         };
-        let dot = if row.rights.iter().all(String::is_empty) {
-            ""
-        } else {
-            "."
-        };
+        let dot = if row.rights.is_empty() { "" } else { "." };
         table.row([
             mark,
             format!("{}{dot}{}", row.kind, row.rights.join(",")).into(),
-            row.object.clone().unwrap_or_default().into(),
-            row.first.shown.as_str().into(),
-            row.second.shown.as_str().into(),
+            row.object
+                .as_ref()
+                .map_or_else(String::new, |object| escape_bytes(&object.bytes()))
+                .into(),
+            said(&row.first).into(),
+            said(&row.second).into(),
         ]);
     }
     text += "\n";

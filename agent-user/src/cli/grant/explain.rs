@@ -6,7 +6,6 @@ use agent_abi::Right;
 use agent_grant::{Effect, RuleInfo, explain as explain_file, explain::Match, explain_net, net};
 use anyhow::bail;
 use clap::Args;
-use serde::Serialize;
 
 use super::{
     Here,
@@ -14,7 +13,10 @@ use super::{
     here, place, rule_and_place,
 };
 use crate::{
-    api::SCHEMA,
+    api::{
+        PathText, RuleRef, SCHEMA,
+        grant::{GrantExplanation, MoveExplanation, RightExplanation, RuleMatch},
+    },
     cli::{
         JsonArg,
         grant_args::SetArgs,
@@ -61,49 +63,14 @@ fn file_rights() -> impl Iterator<Item = Right> {
     Right::FILE.into_iter()
 }
 
-#[derive(Serialize)]
-struct Explained {
-    schema: u32,
-    /// What was judged: the real path.
-    object: String,
-    rights: Vec<Decision>,
-}
-
-#[derive(Serialize)]
-struct Decision {
-    right: &'static str,
-    allowed: bool,
-    /// The rule that decided; none where no rule allows it.
-    rule: Option<String>,
-    place: Option<String>,
-    /// The pattern or destination by which that rule matches.
-    pattern: Option<String>,
-    reason: Option<String>,
-    /// Every rule that matches.
-    matches: Vec<Matching>,
-    /// What would have to change for the opposite.
-    change: String,
-}
-
-#[derive(Serialize)]
-struct Matching {
-    rule: String,
-    effect: &'static str,
-    pattern: String,
-    /// What the pattern stands for here: variables, braces and real paths put in.
-    glob: String,
-    /// The pattern of `except` that takes this object out of the rule.
-    except: Option<String>,
-    decides: bool,
-    #[serde(skip)]
-    shown: String,
-}
-
 pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let here = here(&args.grant, &args.set.inputs())?;
     if let Some(found) = explain_move::asked(&here, &args.moved, &args.object)? {
         if args.json.json {
-            print_json(&explain_move::as_json(&found))?;
+            print_json(&MoveExplanation {
+                schema: SCHEMA,
+                judgement: (&found).into(),
+            })?;
         } else {
             print(&explain_move::in_words(&found))?;
             if let Some(note) = explain_move::assumed(&args.moved, &args.object) {
@@ -130,7 +97,7 @@ pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     if args.json.json {
         print_json(&explained)?;
     } else if let [decision] = explained.rights.as_slice() {
-        print(&details(&explained.object, decision))?;
+        print(&details(&shown(&explained.object), decision))?;
     } else {
         print(&overview(&explained, &args.grant))?;
     }
@@ -138,7 +105,7 @@ pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Rights on a path as the kernel would find it: links followed, as far as it exists.
-fn explain_path(here: &Here, path: &str, only: Option<Right>) -> Explained {
+fn explain_path(here: &Here, path: &str, only: Option<Right>) -> GrantExplanation {
     let walked = place::of_object(&here.view, Path::new(path));
     let asked = file_rights().filter(|right| only.is_none_or(|only| only == *right));
     let rights = asked.filter_map(|right| {
@@ -152,23 +119,19 @@ fn explain_path(here: &Here, path: &str, only: Option<Right>) -> Explained {
             found.change,
         ))
     });
-    Explained {
+    GrantExplanation {
         schema: SCHEMA,
-        object: if walked.is_empty() {
-            "/".to_owned()
-        } else {
-            escape_bytes(&walked)
-        },
+        object: PathText::new(if walked.is_empty() { b"/" } else { &walked }),
         rights: rights.collect(),
     }
 }
 
-fn explain_destination(compiled: &Compiled, endpoint: net::Endpoint) -> Explained {
+fn explain_destination(compiled: &Compiled, endpoint: net::Endpoint) -> GrantExplanation {
     let found = explain_net(compiled.inner(), endpoint);
     let rule = found.rule.as_ref();
-    Explained {
+    GrantExplanation {
         schema: SCHEMA,
-        object: endpoint.to_string(),
+        object: PathText::new(endpoint.to_string().as_bytes()),
         rights: vec![decision(
             Right::NetConnect,
             found.allowed,
@@ -185,33 +148,15 @@ fn decision(
     rule: Option<&RuleInfo>,
     matches: &[Match],
     change: String,
-) -> Decision {
+) -> RightExplanation {
     let deciding = matches.iter().find(|m| m.decides);
-    Decision {
-        right: right.name(),
+    RightExplanation {
+        right: right.into(),
         allowed,
-        rule: rule.map(|rule| rule.id.clone()),
-        place: rule.and_then(|rule| rule.place.clone()),
+        rule: rule.map(RuleRef::from),
         pattern: deciding.map(|m| m.pattern.clone()),
-        reason: rule.and_then(|rule| rule.reason.clone()),
-        matches: matches.iter().map(matching).collect(),
+        matches: matches.iter().map(RuleMatch::from).collect(),
         change,
-    }
-}
-
-fn matching(found: &Match) -> Matching {
-    Matching {
-        rule: found.rule.id.clone(),
-        effect: if found.rule.effect == Effect::Allow {
-            "allow"
-        } else {
-            "deny"
-        },
-        pattern: found.pattern.clone(),
-        glob: found.glob.clone(),
-        except: found.except.clone(),
-        decides: found.decides,
-        shown: rule_and_place(&found.rule),
     }
 }
 
@@ -224,50 +169,51 @@ pub(super) fn verdict(allowed: bool) -> Cell {
 }
 
 /// Every right in a line.
-fn overview(explained: &Explained, grant: &str) -> String {
+fn overview(explained: &GrantExplanation, grant: &str) -> String {
     let mut table = Table::new(&["RIGHT", "", "RULE", "PATTERN", "WHERE", "REASON"]);
+    let text = |text: Option<&String>| escape(text.map_or("", String::as_str)).into_owned();
     for decision in &explained.rights {
-        let text = |text: &Option<String>| escape(text.as_deref().unwrap_or("")).into_owned();
-        let reason = match (&decision.rule, &decision.reason) {
-            (None, _) => "no rule allows it".to_owned(),
-            (Some(_), reason) => text(reason),
+        let rule = decision.rule.as_ref();
+        let reason = match rule {
+            None => "no rule allows it".to_owned(),
+            Some(rule) => text(rule.reason.as_ref()),
         };
-        let rule = decision.rule.as_deref().unwrap_or("-");
         table.row([
-            decision.right.into(),
+            escape(decision.right.as_str()).into(),
             verdict(decision.allowed),
-            escape(rule).into(),
-            text(&decision.pattern).into(),
-            text(&decision.place).into(),
+            escape(rule.map_or("-", |rule| &rule.id)).into(),
+            text(decision.pattern.as_ref()).into(),
+            text(rule.and_then(|rule| rule.place.as_ref())).into(),
             Cell::styled(reason, FAINT),
         ]);
     }
+    let object = shown(&explained.object);
     let more = format!(
-        "`bailiff grant explain {} {} RIGHT` says what would have to change.",
-        escape(grant),
-        explained.object
+        "`bailiff grant explain {} {object} RIGHT` says what would have to change.",
+        escape(grant)
     );
-    format!(
-        "{}\n\n{}\n{}",
-        explained.object,
-        table.render(),
-        paint(&more, FAINT)
-    )
+    format!("{object}\n\n{}\n{}", table.render(), paint(&more, FAINT))
+}
+
+fn shown(object: &PathText) -> String {
+    escape_bytes(&object.bytes())
 }
 
 /// One right: every rule that matches, and what would have to change.
-fn details(object: &str, decision: &Decision) -> String {
+fn details(object: &str, decision: &RightExplanation) -> String {
     let (word, style) = if decision.allowed {
         ("allowed", GOOD)
     } else {
         ("refused", BAD)
     };
     let mut text = format!("{} {object}: {}", decision.right, paint(word, style));
-    match (&decision.rule, &decision.reason) {
-        (None, _) => text += ", since no rule allows it",
-        (Some(rule), None) => text += &format!(" by rule {}", escape(rule)),
-        (Some(rule), Some(reason)) => {
-            text += &format!(" by rule {}: {}", escape(rule), escape(reason));
+    match &decision.rule {
+        None => text += ", since no rule allows it",
+        Some(rule) => {
+            text += &format!(" by rule {}", escape(&rule.id));
+            if let Some(reason) = &rule.reason {
+                text += &format!(": {}", escape(reason));
+            }
         }
     }
     text.push_str("\n\n");
@@ -286,11 +232,11 @@ fn details(object: &str, decision: &Decision) -> String {
     text + &escape(&change) + "."
 }
 
-fn match_row(found: &Matching) -> [Cell; 5] {
-    let effect = match (&found.except, found.effect) {
-        (Some(_), _) => Cell::styled("no match", FAINT),
-        (None, "allow") => Cell::styled("allows", GOOD),
-        (None, _) => Cell::styled("denies", BAD),
+fn match_row(found: &RuleMatch) -> [Cell; 5] {
+    let effect = match &found.except {
+        Some(_) => Cell::styled("no match", FAINT),
+        None if found.effect == Effect::Allow => Cell::styled("allows", GOOD),
+        None => Cell::styled("denies", BAD),
     };
     let here = if found.glob == found.pattern {
         ""
@@ -304,7 +250,7 @@ fn match_row(found: &Matching) -> [Cell; 5] {
     };
     [
         effect,
-        found.shown.as_str().into(),
+        rule_and_place(&found.rule).into(),
         escape(&found.pattern).into(),
         escape(here).into(),
         note.into(),

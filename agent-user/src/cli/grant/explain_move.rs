@@ -5,21 +5,13 @@ use std::{fs, path::Path};
 use agent_grant::{Manner, Move, MoveExplanation, explain_move, moves::Bar};
 use anyhow::{Context, bail};
 use clap::Args;
-use serde::Serialize;
 
-use super::{
-    Here, explain,
-    moves::{Moved, bar_in_words},
-    place, rule_and_place,
-};
-use crate::{
-    api::SCHEMA,
-    render::{
-        Table, escape,
-        escape::escape_bytes,
-        style::{BAD, FAINT, GOOD, paint},
-        table::Cell,
-    },
+use super::{Here, explain, moves::bar_in_words, place, rule_and_place};
+use crate::render::{
+    Table, escape,
+    escape::escape_bytes,
+    style::{BAD, FAINT, GOOD, paint},
+    table::Cell,
 };
 
 /// What a move is, besides the path of what is moved.
@@ -38,13 +30,6 @@ pub(super) struct MoveArgs {
     /// and a file where nothing is.
     #[arg(long, requires = "to", conflicts_with = "link")]
     directory: bool,
-}
-
-#[derive(Serialize)]
-struct Explained {
-    schema: u32,
-    #[serde(flatten)]
-    moved: Moved,
 }
 
 /// The explanation of a move, if one is asked about.
@@ -99,13 +84,6 @@ pub(super) fn assumed(args: &MoveArgs, object: &str) -> Option<String> {
     })
 }
 
-pub(super) fn as_json(found: &MoveExplanation) -> impl Serialize {
-    Explained {
-        schema: SCHEMA,
-        moved: Moved::new(found),
-    }
-}
-
 /// Every right that is needed, and what forbids the move besides.
 pub(super) fn in_words(found: &MoveExplanation) -> String {
     let verdict = if found.allowed {
@@ -126,7 +104,8 @@ pub(super) fn in_words(found: &MoveExplanation) -> String {
             need.right.name().into(),
             escape_bytes(&need.path).into(),
             explain::verdict(need.allowed),
-            rule.map_or_else(|| "-".to_owned(), rule_and_place).into(),
+            rule.map_or_else(|| "-".to_owned(), |rule| rule_and_place(&rule.into()))
+                .into(),
             Cell::styled(escape(reason), FAINT),
         ]);
     }

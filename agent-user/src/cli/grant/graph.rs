@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::Serialize;
 
 use crate::{
-    api::SCHEMA,
+    api::{SCHEMA, grant::GrantGraph},
     cli::{
         JsonArg,
         grant_args::SetArgs,
@@ -25,23 +24,13 @@ pub(in crate::cli) struct GraphArgs {
     json: JsonArg,
 }
 
-#[derive(Serialize)]
-struct Drawn {
-    schema: u32,
-    /// States of the automaton in the kernel, which also tells rules apart.
-    states: usize,
-    /// Bytes that the automaton tells apart.
-    classes: usize,
-    dot: String,
-}
-
 /// Draws the patterns as written, so that the picture is the same on every host.
 pub(in crate::cli) fn graph(args: &GraphArgs) -> anyhow::Result<ExitCode> {
     let (_, grant) = grants::load(&args.grant, &args.set.inputs())?;
     let compiled = Compiled::as_written(&grant)?;
     let dot = agent_grant::graph(compiled.inner());
     if args.json.json {
-        print_json(&Drawn {
+        print_json(&GrantGraph {
             schema: SCHEMA,
             states: compiled.inner().dfa.states(),
             classes: compiled.inner().dfa.columns,

@@ -10,10 +10,10 @@ mod place;
 pub(super) mod show;
 pub(super) mod test;
 
-use agent_grant::{Diagnostic, Grant, RuleInfo};
+use agent_grant::{Diagnostic, Grant};
 
 use crate::{
-    api::{GrantSource, Inputs},
+    api::{GrantSource, Inputs, RuleRef},
     grants::{self, Compiled, OwnFiles, Resolver},
     mounts::{MountNamespace, MountView},
     render::{
@@ -66,7 +66,7 @@ fn resolver<'a>(namespace: &'a MountNamespace, view: &'a MountView) -> Resolver<
 }
 
 /// A rule with its place: `secrets (mine.toml:12:1)`.
-fn rule_and_place(rule: &RuleInfo) -> String {
+fn rule_and_place(rule: &RuleRef) -> String {
     match &rule.place {
         Some(place) => format!("{} ({})", escape(&rule.id), escape(place)),
         None => escape(&rule.id).into_owned(),

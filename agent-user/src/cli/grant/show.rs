@@ -1,21 +1,26 @@
 //! `bailiff grant show`
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, ffi::OsString, os::unix::ffi::OsStrExt, process::ExitCode};
 
 use agent_abi::{FileRights, Right};
 use agent_grant::{
-    Effect, Grant, Mode, Rule,
+    Effect, Grant, Rule,
     environment::Environment,
     model::{FilePattern, Object, right_words},
     opens::opens,
-    syntax::settings::settings,
+    syntax::settings::{SettingTable, settings},
 };
 use clap::Args;
-use serde::Serialize;
 
 use super::here;
 use crate::{
-    api::SCHEMA,
+    api::{
+        Mode, PathText, RuleRef, SCHEMA,
+        grant::{
+            EnvironmentShown, GrantShown, Opening, PatternShown, RightShown, RuleKind, RuleShown,
+            SettingShown,
+        },
+    },
     cli::{
         JsonArg,
         grant_args::SetArgs,
@@ -24,6 +29,7 @@ use crate::{
     },
     render::{
         Table, escape,
+        escape::escape_bytes,
         style::{BAD, FAINT, GOOD, STRONG, paint},
         table::Cell,
     },
@@ -39,81 +45,6 @@ pub(in crate::cli) struct ShowArgs {
     json: JsonArg,
 }
 
-#[derive(Serialize)]
-struct Shown {
-    schema: u32,
-    name: String,
-    purpose: Option<String>,
-    mode: &'static str,
-    rules: Vec<ShownRule>,
-    /// For each file right the rules that allow and deny it.
-    rights: Vec<ShownRight>,
-    settings: Vec<ShownSetting>,
-    capabilities: Vec<&'static str>,
-    environment: ShownEnvironment,
-    /// What switches and capabilities open, in words.
-    opens: Vec<ShownOpening>,
-    limits: BTreeMap<&'static str, String>,
-    /// Limits that this version does not enforce.
-    unenforced: Vec<&'static str>,
-    /// What is written and not granted on this host, since a link is not followed.
-    remarks: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct ShownOpening {
-    setting: String,
-    opens: &'static str,
-}
-
-#[derive(Serialize)]
-struct ShownRule {
-    id: String,
-    /// `file`, `net` or `unix`.
-    kind: &'static str,
-    place: Option<String>,
-    effect: &'static str,
-    rights: Vec<&'static str>,
-    objects: Vec<ShownObject>,
-    except: Vec<ShownObject>,
-    reason: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ShownRight {
-    right: &'static str,
-    allowed_by: Vec<String>,
-    denied_by: Vec<String>,
-}
-
-/// A switch of `[process]` or `[kernel]`.
-#[derive(Serialize)]
-struct ShownSetting {
-    table: &'static str,
-    key: &'static str,
-    value: &'static str,
-    is_default: bool,
-}
-
-/// What a session is handed over of its caller's environment.
-#[derive(Serialize)]
-struct ShownEnvironment {
-    /// What programs need is kept.
-    default: bool,
-    keep: Vec<String>,
-    set: BTreeMap<String, String>,
-    /// Names of this command's own environment.
-    kept_here: Vec<String>,
-    dropped_here: Vec<String>,
-}
-
-/// A pattern as written, and what it names on this host where that is something else.
-#[derive(Serialize)]
-struct ShownObject {
-    written: String,
-    real: Vec<String>,
-}
-
 pub(in crate::cli) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let here = here(&args.grant, &args.set.inputs())?;
     let shown = shown(&here.grant, here.remarks);
@@ -125,42 +56,42 @@ pub(in crate::cli) fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn shown(grant: &Grant, remarks: Vec<String>) -> Shown {
-    Shown {
+fn shown(grant: &Grant, remarks: Vec<String>) -> GrantShown {
+    GrantShown {
         schema: SCHEMA,
         name: grant.name.clone(),
         purpose: grant.purpose.clone(),
-        mode: if grant.mode == Mode::Audit {
-            "audit"
-        } else {
-            "enforce"
-        },
-        rules: grant.rules.iter().map(rule).collect(),
+        mode: Mode::from(grant.mode).into(),
+        rules: grant.rules.iter().zip(0..).map(rule).collect(),
         rights: rights(grant),
         settings: settings()
-            .map(|setting| ShownSetting {
-                table: setting.table,
-                key: setting.key,
-                value: setting.value(grant.surface),
+            .map(|setting| SettingShown {
+                table: setting.table.into(),
+                key: setting.key.into(),
+                value: setting.value(grant.surface).into(),
                 is_default: !setting.is_on(grant.surface),
             })
             .collect(),
-        capabilities: grant.capability_names(),
+        capabilities: owned(grant.capability_names()),
         environment: environment(&grant.environment),
         opens: opens(grant.surface, grant.capabilities)
             .into_iter()
-            .map(|opens| ShownOpening {
+            .map(|opens| Opening {
                 setting: opens.setting,
-                opens: opens.sentence,
+                opens: opens.sentence.into(),
             })
             .collect(),
         limits: limits(grant),
-        unenforced: grant.unenforced_limits(),
+        unenforced: owned(grant.unenforced_limits()),
         remarks,
     }
 }
 
-fn rights(grant: &Grant) -> Vec<ShownRight> {
+fn owned(words: Vec<&'static str>) -> Vec<String> {
+    words.into_iter().map(str::to_owned).collect()
+}
+
+fn rights(grant: &Grant) -> Vec<RightShown> {
     let named = |right: FileRights, effect: Effect| {
         let rules = grant.rules.iter().filter(move |rule| {
             rule.effect == effect
@@ -170,29 +101,34 @@ fn rights(grant: &Grant) -> Vec<ShownRight> {
     };
     Right::FILE
         .into_iter()
-        .map(|right| ShownRight {
-            right: right.name(),
+        .map(|right| RightShown {
+            right: right.into(),
             allowed_by: named(FileRights::only(right), Effect::Allow),
             denied_by: named(FileRights::only(right), Effect::Deny),
         })
         .collect()
 }
 
-fn environment(environment: &Environment) -> ShownEnvironment {
+fn environment(environment: &Environment) -> EnvironmentShown {
     let handed = Handed::by(environment);
     let parts = environment.parts.iter();
     let keep = parts.clone().flat_map(|part| &part.keep);
-    ShownEnvironment {
+    EnvironmentShown {
         default: parts.clone().all(|part| part.default),
         keep: keep.map(|kept| kept.text.value.clone()).collect(),
         set: environment.set.clone(),
-        kept_here: handed.kept,
-        dropped_here: handed.dropped,
+        kept_here: names(&handed.kept),
+        dropped_here: names(&handed.dropped),
     }
 }
 
+fn names(names: &[OsString]) -> Vec<PathText> {
+    let names = names.iter();
+    names.map(|name| PathText::new(name.as_bytes())).collect()
+}
+
 /// In words, names alone.
-fn environment_sentences(shown: &ShownEnvironment) -> Vec<String> {
+fn environment_sentences(shown: &EnvironmentShown) -> Vec<String> {
     let default = if shown.default {
         "what programs need"
     } else {
@@ -214,20 +150,25 @@ fn environment_sentences(shown: &ShownEnvironment) -> Vec<String> {
     if !shown.dropped_here.is_empty() {
         sentences.push(format!(
             "Dropped of this command's environment: {}.",
-            escape(&shown.dropped_here.join(", "))
+            shown
+                .dropped_here
+                .iter()
+                .map(|name| escape_bytes(&name.bytes()))
+                .collect::<Vec<_>>()
+                .join(", ")
         ));
     }
     sentences
 }
 
-fn limits(grant: &Grant) -> BTreeMap<&'static str, String> {
+fn limits(grant: &Grant) -> BTreeMap<String, String> {
     let texts = grant.limits.texts().into_iter();
     texts
-        .filter_map(|(name, text)| Some((name, text?)))
+        .filter_map(|(name, text)| Some((name.to_owned(), text?)))
         .collect()
 }
 
-fn rule(rule: &Rule) -> ShownRule {
+fn rule((rule, number): (&Rule, u16)) -> RuleShown {
     let (rights, objects, except) = match &rule.object {
         Object::File {
             rights,
@@ -248,35 +189,34 @@ fn rule(rule: &Rule) -> ShownRule {
         }
         Object::Net { .. } | Object::Unix { .. } => {
             let objects = rule.objects().into_iter();
-            let plain = |text: &str| ShownObject {
+            let plain = |text: &str| PatternShown {
                 written: text.into(),
                 real: Vec::new(),
             };
             (vec!["connect"], objects.map(plain).collect(), Vec::new())
         }
     };
-    ShownRule {
-        id: rule.id.clone(),
-        kind: rule.kind(),
-        place: rule.location.as_ref().map(ToString::to_string),
-        effect: if rule.effect == Effect::Allow {
-            "allow"
-        } else {
-            "deny"
+    RuleShown {
+        rule: RuleRef {
+            number,
+            id: rule.id.clone(),
+            reason: rule.reason.clone(),
+            place: rule.location.as_ref().map(ToString::to_string),
         },
-        rights,
+        kind: RuleKind::from(&rule.object).into(),
+        effect: rule.effect.into(),
+        rights: owned(rights),
         objects,
         except,
-        reason: rule.reason.clone(),
     }
 }
 
-fn pattern(pattern: &FilePattern) -> ShownObject {
+fn pattern(pattern: &FilePattern) -> PatternShown {
     let changed = pattern
         .alternatives
         .iter()
         .filter(|alternative| alternative.written.is_some());
-    ShownObject {
+    PatternShown {
         written: pattern.text.value.clone(),
         real: changed
             .map(|alternative| alternative.glob.to_string())
@@ -284,7 +224,7 @@ fn pattern(pattern: &FilePattern) -> ShownObject {
     }
 }
 
-fn lines(shown: &Shown) -> String {
+fn lines(shown: &GrantShown) -> String {
     let purpose = shown
         .purpose
         .as_deref()
@@ -297,8 +237,13 @@ fn lines(shown: &Shown) -> String {
     );
     let mut table = Table::new(&["RULE", "", "RIGHTS", "OBJECTS"]);
     for rule in &shown.rules {
-        let style = if rule.effect == "allow" { GOOD } else { BAD };
-        let mut head = Some((escape(&rule.id), rule.effect, rule.rights.join(" ")));
+        let style = if rule.effect == Effect::Allow {
+            GOOD
+        } else {
+            BAD
+        };
+        let id = escape(&rule.rule.id);
+        let mut head = Some((id, rule.effect.as_str(), rule.rights.join(" ")));
         let objects = rule.objects.iter().map(|object| (object, ""));
         let except = rule.except.iter().map(|object| (object, "except "));
         for (object, word) in objects.chain(except) {
@@ -321,7 +266,7 @@ fn lines(shown: &Shown) -> String {
                 format!("{word}{}{arrow}", escape(&object.written)).into(),
             ]);
         }
-        if let Some(reason) = &rule.reason {
+        if let Some(reason) = &rule.rule.reason {
             table.row([
                 "".into(),
                 "".into(),
@@ -340,7 +285,7 @@ fn lines(shown: &Shown) -> String {
     text
 }
 
-fn rights_table(shown: &Shown) -> String {
+fn rights_table(shown: &GrantShown) -> String {
     let mut table = Table::new(&["RIGHT", "ALLOWED BY", "DENIED BY"]);
     for right in &shown.rights {
         let ids = |ids: &[String]| {
@@ -352,7 +297,7 @@ fn rights_table(shown: &Shown) -> String {
             }
         };
         table.row([
-            right.right.into(),
+            right.right.as_str().into(),
             ids(&right.allowed_by).into(),
             ids(&right.denied_by).into(),
         ]);
@@ -361,8 +306,8 @@ fn rights_table(shown: &Shown) -> String {
 }
 
 /// The rest of the grant, in words.
-fn sentences(shown: &Shown) -> Vec<String> {
-    let mut text = vec![if shown.mode == "audit" {
+fn sentences(shown: &GrantShown) -> Vec<String> {
+    let mut text = vec![if shown.mode == Mode::Audit {
         "Nothing is refused: in audit mode, what would have been is recorded.".to_owned()
     } else {
         "What no rule allows is refused, and so is what a rule denies, whatever else allows it."
@@ -371,7 +316,7 @@ fn sentences(shown: &Shown) -> Vec<String> {
     if !shown
         .rules
         .iter()
-        .any(|rule| rule.kind == "net" && rule.effect == "allow")
+        .any(|rule| rule.kind == RuleKind::Net && rule.effect == Effect::Allow)
     {
         text.push("The network is closed.".to_owned());
     }
@@ -380,7 +325,7 @@ fn sentences(shown: &Shown) -> Vec<String> {
             .settings
             .iter()
             .find(|s| s.key == key)
-            .map(|s| s.value)
+            .map(|s| s.value.as_str())
     };
     let reach = |key, any: &str, session: &str| match value(key) {
         Some("any") => any.to_owned(),
@@ -404,8 +349,14 @@ fn sentences(shown: &Shown) -> Vec<String> {
         Some("true") => "Anonymous memory can be made executable.".to_owned(),
         _ => "No memory that the session wrote can be made executable.".to_owned(),
     });
-    let kernel = shown.settings.iter().filter(|s| s.table == "kernel");
-    let open: Vec<_> = kernel.filter(|s| !s.is_default).map(|s| s.key).collect();
+    let kernel = shown
+        .settings
+        .iter()
+        .filter(|s| s.table == SettingTable::Kernel);
+    let open: Vec<_> = kernel
+        .filter(|s| !s.is_default)
+        .map(|s| s.key.as_str())
+        .collect();
     text.push(if open.is_empty() {
         "Mounts, namespaces, bpf, perf, io_uring, userfaultfd, keyrings and loading of code into \
          the kernel are refused."

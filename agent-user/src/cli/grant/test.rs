@@ -4,14 +4,16 @@ use std::{path::PathBuf, process::ExitCode};
 
 use agent_grant::{Grant, TestAnswer, TestOutcome};
 use clap::Args;
-use serde::Serialize;
 
 use super::{
-    moves::{Moved, allowing, obstacles},
+    moves::{allowing, obstacles},
     rule_and_place, verdict,
 };
 use crate::{
-    api::SCHEMA,
+    api::{
+        SCHEMA,
+        grant::{GrantTests, TestResult},
+    },
     cli::{
         JsonArg,
         failure::{self, USAGE},
@@ -41,86 +43,31 @@ pub(in crate::cli) struct TestArgs {
     json: JsonArg,
 }
 
-#[derive(Serialize)]
-struct Tested {
-    schema: u32,
-    grant: String,
-    ok: bool,
-    passed: usize,
-    failed: usize,
-    tests: Vec<Tried>,
-}
-
-/// One test, and what the grant decided.
-#[derive(Serialize)]
-pub(super) struct Tried {
-    pub(super) passed: bool,
-    place: String,
-    question: String,
-    expected: &'static str,
-    decided: &'static str,
-    /// The rights that were decided otherwise than expected; of a move `moved` tells.
-    wrong: Vec<&'static str>,
-    /// The rule that decided; none where no rule allows it.
-    rule: Option<String>,
-    moved: Option<Moved>,
-    /// What came out and why, where that is not what was expected.
-    #[serde(skip)]
-    because: String,
-}
-
-impl Tried {
-    pub(super) fn new(outcome: &TestOutcome) -> Self {
-        let word = |allowed| if allowed { "allow" } else { "deny" };
-        let decided = outcome.expected_allow == outcome.passed;
-        let mut tried = Self {
-            passed: outcome.passed,
-            place: outcome.location.to_string(),
-            question: outcome.question.clone(),
-            expected: word(outcome.expected_allow),
-            decided: word(decided),
-            wrong: Vec::new(),
-            rule: None,
-            moved: None,
-            because: String::new(),
-        };
-        match &outcome.answer {
-            TestAnswer::Rights { wrong, rule } => {
-                let rule = rule.as_ref();
-                tried.wrong = wrong.iter().map(|right| right.name()).collect();
-                tried.rule = rule.map(|rule| rule.id.clone());
-                let by = rule.map_or_else(
-                    || "no rule allows it".to_owned(),
-                    |rule| format!("rule {} decides", rule_and_place(rule)),
-                );
-                tried.because = format!(" of {}: {by}", tried.wrong.join(", "));
-            }
-            TestAnswer::Environment(fate) => tried.because = format!(": {}", escape(fate)),
-            TestAnswer::Move(found) => {
-                tried.moved = Some(Moved::new(found));
-                let obstacles = obstacles(found);
-                tried.because = if obstacles.is_empty() {
-                    format!(": {}", allowing(found))
-                } else {
-                    format!(": {}", obstacles.join("; "))
-                };
-            }
+/// For a test that failed: its place, what was asked and expected, and what came out and why.
+pub(super) fn line(outcome: &TestOutcome) -> String {
+    let because = match &outcome.answer {
+        TestAnswer::Rights { wrong, rule } => {
+            let wrong: Vec<_> = wrong.iter().map(|right| right.name()).collect();
+            let by = rule.as_ref().map_or_else(
+                || "no rule allows it".to_owned(),
+                |rule| format!("rule {} decides", rule_and_place(&rule.into())),
+            );
+            format!(" of {}: {by}", wrong.join(", "))
         }
-        tried
-    }
-
-    /// For a test that failed: its place, what was asked and expected, and what came out.
-    pub(super) fn line(&self) -> String {
-        format!(
-            "{}: {}: {}: expected {}, but {}{}",
-            escape(&self.place),
-            paint("test failed", BAD),
-            escape(&self.question),
-            self.expected,
-            self.decided,
-            self.because,
-        )
-    }
+        TestAnswer::Environment(fate) => format!(": {}", escape(fate)),
+        TestAnswer::Move(found) => match obstacles(found) {
+            none if none.is_empty() => format!(": {}", allowing(found)),
+            obstacles => format!(": {}", obstacles.join("; ")),
+        },
+    };
+    format!(
+        "{}: {}: {}: expected {}, but {}{because}",
+        escape(&outcome.location.to_string()),
+        paint("test failed", BAD),
+        escape(&outcome.question),
+        outcome.expected().name(),
+        outcome.decided().name(),
+    )
 }
 
 /// Runs the tests of a grant that was loaded for them.
@@ -145,20 +92,22 @@ fn tested(args: &TestArgs) -> anyhow::Result<ExitCode> {
             escape(&args.grant)
         );
     }
-    let tests: Vec<_> = outcomes.iter().map(Tried::new).collect();
-    let passed = tests.iter().filter(|test| test.passed).count();
-    let tested = Tested {
+    let passed = outcomes.iter().filter(|outcome| outcome.passed).count();
+    let tested = GrantTests {
         schema: SCHEMA,
         grant: args.grant.clone(),
-        ok: passed == tests.len(),
+        ok: passed == outcomes.len(),
         passed,
-        failed: tests.len() - passed,
-        tests,
+        failed: outcomes.len() - passed,
+        tests: outcomes.iter().map(TestResult::from).collect(),
     };
     if args.json.json {
         print_json(&tested)?;
     } else {
-        tell(&tested)?;
+        for outcome in outcomes.iter().filter(|outcome| !outcome.passed) {
+            print(&line(outcome))?;
+        }
+        print(&summary(&tested))?;
     }
     Ok(if tested.ok {
         ExitCode::SUCCESS
@@ -167,15 +116,12 @@ fn tested(args: &TestArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn tell(tested: &Tested) -> anyhow::Result<()> {
-    for test in tested.tests.iter().filter(|test| !test.passed) {
-        print(&test.line())?;
-    }
-    let verdict = verdict(tested.ok);
-    print(&format!(
-        "{}: {verdict}, {} of {} tests passed",
+fn summary(tested: &GrantTests) -> String {
+    format!(
+        "{}: {}, {} of {} tests passed",
         escape(&tested.grant),
+        verdict(tested.ok),
         tested.passed,
         tested.tests.len()
-    ))
+    )
 }

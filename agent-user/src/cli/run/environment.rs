@@ -14,8 +14,8 @@ use crate::render::escape::escape_bytes;
 pub(in crate::cli) struct Handed {
     variables: Vec<CString>,
     /// Names alone: a value may be a secret.
-    pub(in crate::cli) kept: Vec<String>,
-    pub(in crate::cli) dropped: Vec<String>,
+    pub(in crate::cli) kept: Vec<OsString>,
+    pub(in crate::cli) dropped: Vec<OsString>,
 }
 
 impl Handed {
@@ -30,9 +30,9 @@ impl Handed {
             match grant.fate(name.as_bytes()) {
                 Fate::Kept => {
                     handed.add(name.as_bytes(), value.as_bytes());
-                    handed.kept.push(escape_bytes(name.as_bytes()));
+                    handed.kept.push(name);
                 }
-                Fate::Dropped => handed.dropped.push(escape_bytes(name.as_bytes())),
+                Fate::Dropped => handed.dropped.push(name),
                 Fate::Set(_) => {}
             }
         }
@@ -63,9 +63,11 @@ impl Handed {
         if self.dropped.is_empty() {
             return "nothing of the environment is dropped".into();
         }
+        let dropped = self.dropped.iter();
+        let dropped: Vec<_> = dropped.map(|name| escape_bytes(name.as_bytes())).collect();
         format!(
             "dropped of the environment: {}; `keep` in `[environment]` hands over more",
-            self.dropped.join(", ")
+            dropped.join(", ")
         )
     }
 }
