@@ -7,6 +7,7 @@ use super::{Status, Word, word::vocabulary};
 
 /// `bailiff doctor`: whether this host can enforce grants, and what it cannot see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HostReport {
     /// Version of the document.
     pub schema: u32,
@@ -29,6 +30,7 @@ pub struct HostReport {
 
 /// One thing that a host must have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HostCheck {
     /// What was looked at: `kernel`, `BPF LSM`, …
     pub name: String,
@@ -42,6 +44,7 @@ pub struct HostCheck {
 
 /// One hook of the kernel side on this kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HookCoverage {
     /// Kind and name of the hook, as in `lsm/file_open`.
     pub hook: String,
@@ -60,6 +63,7 @@ pub struct HookCoverage {
 
 /// What is known of the hooks of a kernel that no program attaches to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OtherHooks {
     /// Added by a kernel that this version has not seen.
     pub unknown: Vec<String>,
@@ -69,6 +73,7 @@ pub struct OtherHooks {
 
 /// A hook that need not be attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnattachedHook {
     /// Its name.
     pub hook: String,
@@ -80,6 +85,7 @@ pub struct UnattachedHook {
 
 /// `bailiff doctor --self-test`: what came of acts that must be refused, and of their twins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SelfTest {
     /// Nothing is bad, and something was tried.
     pub ok: bool,
@@ -91,6 +97,7 @@ pub struct SelfTest {
 
 /// What came of a family's acts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TriedAct {
     /// The family of hooks, as in [`HookCoverage::family`], or `system calls`.
     pub family: String,

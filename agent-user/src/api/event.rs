@@ -9,6 +9,7 @@ use super::{PathText, Verdict, Word};
 
 /// A row of `bailiff events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Event {
     /// Version of the document.
     pub schema: u32,
@@ -50,6 +51,7 @@ pub struct Event {
 
 /// Who did it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EventProcess {
     /// Its process.
     pub pid: u32,
@@ -67,6 +69,7 @@ pub struct EventProcess {
 
 /// A rule of a grant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RuleRef {
     /// Its place among the grant's rules, from 0 on.
     pub number: u16,

@@ -6,6 +6,7 @@ use super::{Word, word::vocabulary};
 
 /// Why a request was not done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Failure {
     /// Version of the document.
     pub schema: u32,

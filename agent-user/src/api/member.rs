@@ -6,6 +6,7 @@ use super::{Word, word::vocabulary};
 
 /// A row of `bailiff ps --tasks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Member {
     /// The session by whose grant the thread is judged; `None` where it is in none.
     pub session: Option<String>,

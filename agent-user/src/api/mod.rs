@@ -13,6 +13,8 @@ mod member;
 mod path;
 mod requests;
 pub mod routes;
+#[cfg(test)]
+mod schema;
 mod session;
 mod status;
 mod word;
@@ -42,6 +44,7 @@ pub const DEFAULT_SOCKET: &str = "/run/bailiff/bailiff.sock";
 
 /// A list of things.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PageOf{T}"))]
 pub struct Page<T> {
     /// Version of the document.
     pub schema: u32,

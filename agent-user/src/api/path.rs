@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A path, or another name of bytes, as text and, where the text does not tell all, as hexadecimal bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PathText {
     /// The path; what is no UTF-8 is replaced.
     pub text: String,

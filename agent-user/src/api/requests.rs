@@ -8,6 +8,7 @@ use super::{PathText, Verdict, Word};
 
 /// A grant with everything that it includes, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GrantSource {
     /// The file that was named.
     pub main: SourceFile,
@@ -17,6 +18,7 @@ pub struct GrantSource {
 
 /// One file of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SourceFile {
     /// What an `include` calls it; for the main file, what the user wrote.
     pub name: String,
@@ -31,6 +33,7 @@ pub struct SourceFile {
 
 /// Puts a grant in force.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StartSession {
     /// For which processes.
     pub target: Target,
@@ -44,6 +47,7 @@ pub struct StartSession {
 
 /// What fills in a grant's variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Inputs {
     /// The working directory.
@@ -74,6 +78,7 @@ impl Inputs {
 
 /// What the process says that enrols itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Enrol {
     /// Its parent leads a terminal's session that was made for it, and nobody else is in that.
@@ -82,6 +87,7 @@ pub struct Enrol {
 
 /// For which processes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// A cgroup that the daemon makes; processes enrol themselves.
@@ -92,6 +98,7 @@ pub enum Target {
 
 /// Which events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct EventFilter {
     /// Not older.
@@ -116,6 +123,7 @@ pub struct EventFilter {
 
 /// Which refusal to explain: this event, or the latest of this session, or the latest of all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct WhyQuery {
     /// This one, by its number.
@@ -126,6 +134,7 @@ pub struct WhyQuery {
 
 /// Which sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct SessionsQuery {
     /// Those that have ended too, the newest of them.
@@ -134,6 +143,7 @@ pub struct SessionsQuery {
 
 /// Which tagged processes to free.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Untag {
     /// Name, number or cgroup.
     pub session: String,

@@ -9,6 +9,7 @@ use super::{Alignment, Event, Mode, RuleRef, Word, word::vocabulary};
 
 /// A session; a row of `bailiff ps`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Session {
     /// Version of the document.
     pub schema: u32,
@@ -120,6 +121,7 @@ vocabulary! { EndCause:
 
 /// What `bailiff run` says at the end.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
     /// Version of the document.
     pub schema: u32,
@@ -135,6 +137,7 @@ pub struct Summary {
 
 /// How often one rule decided.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RuleCount {
     /// `None` counts what no rule decided.
     pub rule: Option<RuleRef>,
@@ -146,6 +149,7 @@ pub struct RuleCount {
 
 /// `bailiff report`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SessionReport {
     /// Version of the document.
     pub schema: u32,
@@ -171,6 +175,7 @@ pub struct SessionReport {
 
 /// `bailiff why`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Why {
     /// Version of the document.
     pub schema: u32,

@@ -7,6 +7,7 @@ use crate::kernel;
 
 /// `bailiff status` without a session, and a part of `bailiff doctor`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Status {
     /// Version of the document.
     pub schema: u32,
@@ -36,6 +37,7 @@ pub struct Status {
 
 /// Whether what sessions are limited by is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Enforcement {
     /// In one word.
     pub state: Word<EnforcementState>,
@@ -77,6 +79,7 @@ impl From<kernel::Enforcement> for Enforcement {
 
 /// How recording goes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StoreStatus {
     /// Its file.
     pub path: String,

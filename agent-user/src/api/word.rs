@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Values that each have one word.
 pub trait Vocabulary: Copy + PartialEq + 'static {
+    /// What such values are called in the schema.
+    const NAME: &'static str;
     /// Every value with its word.
     const WORDS: &'static [(Self, &'static str)];
 
@@ -53,6 +55,7 @@ impl<T: Vocabulary> Word<T> {
 macro_rules! vocabulary {
     ($type:ident: $($value:ident = $word:literal),+ $(,)?) => {
         impl $crate::api::Vocabulary for $type {
+            const NAME: &'static str = stringify!($type);
             const WORDS: &'static [(Self, &'static str)] = &[$((Self::$value, $word)),+];
 
             fn word(self) -> &'static str {
@@ -115,10 +118,12 @@ impl<'de, T: Vocabulary> Deserialize<'de> for Word<T> {
 }
 
 impl Vocabulary for agent_abi::Right {
+    const NAME: &'static str = "Right";
     const WORDS: &'static [(Self, &'static str)] = &Self::ALL;
 }
 
 impl Vocabulary for agent_abi::Reason {
+    const NAME: &'static str = "Reason";
     const WORDS: &'static [(Self, &'static str)] = &Self::ALL;
 }
 

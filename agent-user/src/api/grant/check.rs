@@ -8,6 +8,7 @@ use crate::api::{PathText, Word};
 
 /// What came out for one grant; `bailiff grant check --json` prints a list of these.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GrantCheck {
     /// Version of the document.
     pub schema: u32,
@@ -35,6 +36,7 @@ pub struct GrantCheck {
 
 /// Something in a grant's text by which it cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mistake {
     /// What is wrong, in one line.
     pub message: String,
@@ -48,6 +50,7 @@ pub struct Mistake {
 
 /// Something that is valid and may not mean what its author wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Remark {
     /// What kind of remark; docs/grants.md has the list.
     pub kind: Word<LintKind>,

@@ -8,6 +8,7 @@ use crate::api::{PathText, RuleRef, Word};
 
 /// `bailiff grant diff`: in what two grants differ.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GrantDiff {
     /// Version of the document.
     pub schema: u32,
@@ -23,6 +24,7 @@ pub struct GrantDiff {
 
 /// One difference, with every right in which it shows alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// The grant that allows it.
     pub wider: Word<Side>,
@@ -41,6 +43,7 @@ pub struct Difference {
 
 /// What one of the grants says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
     /// `allowed`, `refused`, or the value of a setting or limit.
     pub value: String,

@@ -9,6 +9,7 @@ use crate::api::{PathText, RuleRef, Word};
 
 /// `bailiff grant explain`: what a grant says of a path or destination.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GrantExplanation {
     /// Version of the document.
     pub schema: u32,
@@ -20,6 +21,7 @@ pub struct GrantExplanation {
 
 /// `bailiff grant explain --to`: what a grant says of a move.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MoveExplanation {
     /// Version of the document.
     pub schema: u32,
@@ -30,6 +32,7 @@ pub struct MoveExplanation {
 
 /// What a grant says of one right.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RightExplanation {
     /// As in an event: `file.read`.
     pub right: Word<Right>,
@@ -47,6 +50,7 @@ pub struct RightExplanation {
 
 /// A rule that matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RuleMatch {
     /// Which one.
     pub rule: RuleRef,

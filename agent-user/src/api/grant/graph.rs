@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// `bailiff grant graph`: the automaton of a grant's file rules.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GrantGraph {
     /// Version of the document.
     pub schema: u32,

@@ -12,6 +12,7 @@ use crate::api::{PathText, RuleRef, Word};
 
 /// A move, and whether a grant allows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MoveJudgement {
     /// How it gets its new name.
     #[serde(rename = "move")]
@@ -36,6 +37,7 @@ pub struct MoveJudgement {
 
 /// A right that one of the names needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Need {
     /// As in an event: `file.create`.
     pub right: Word<Right>,
@@ -49,6 +51,7 @@ pub struct Need {
 
 /// A path, at or below what is moved, whose rights forbid it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Bar {
     /// The path now; none where no path shows it: what the kernel knows of directories is coarser than
     /// the rules.

@@ -11,6 +11,7 @@ use crate::api::{Mode, PathText, RuleRef, Word};
 
 /// `bailiff grant show`: what a grant says, includes and variables filled in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GrantShown {
     /// Version of the document.
     pub schema: u32,
@@ -42,6 +43,7 @@ pub struct GrantShown {
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RuleShown {
     /// Which one.
     #[serde(flatten)]
@@ -60,6 +62,7 @@ pub struct RuleShown {
 
 /// A pattern as written, and what it names on this host where that is something else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PatternShown {
     /// As written.
     pub written: String,
@@ -69,6 +72,7 @@ pub struct PatternShown {
 
 /// A file right, and the rules that speak of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RightShown {
     /// As in an event: `file.read`.
     pub right: Word<Right>,
@@ -80,6 +84,7 @@ pub struct RightShown {
 
 /// A switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SettingShown {
     /// Where it stands.
     pub table: Word<SettingTable>,
@@ -93,6 +98,7 @@ pub struct SettingShown {
 
 /// What a session is handed over of its caller's environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EnvironmentShown {
     /// What programs need is kept.
     pub default: bool,
@@ -108,6 +114,7 @@ pub struct EnvironmentShown {
 
 /// What a switch or capability opens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Opening {
     /// As a grant writes it: `bpf = true`.
     pub setting: String,

@@ -9,6 +9,7 @@ use crate::api::{RuleRef, Word};
 
 /// `bailiff grant test`: what came of a grant's tests.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GrantTests {
     /// Version of the document.
     pub schema: u32,
@@ -26,6 +27,7 @@ pub struct GrantTests {
 
 /// One test, and what the grant decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TestResult {
     /// Whether the grant decided as was expected.
     pub passed: bool,

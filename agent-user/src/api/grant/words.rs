@@ -8,6 +8,7 @@ use agent_grant::{
 use crate::api::{Vocabulary, word::vocabulary};
 
 impl Vocabulary for LintKind {
+    const NAME: &'static str = "LintKind";
     const WORDS: &'static [(Self, &'static str)] = Self::ALL;
 }
 
