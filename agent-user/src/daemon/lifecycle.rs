@@ -317,7 +317,8 @@ impl Daemon {
 
     /// What the ledger says of the session that had this slot last.
     pub(super) fn counts_of(&self, row: &SessionRow) -> Vec<RuleCount> {
-        let ledger = match self.kernel().ledger(row.slot) {
+        let ledger = self.kernel().ledger(row.slot);
+        let ledger = match ledger {
             Ok(ledger) => ledger,
             Err(error) => {
                 tracing::warn!("the ledger of {} cannot be read: {error}", row.name);

@@ -141,7 +141,8 @@ impl Pump {
     }
 
     async fn take(&mut self, batch: Vec<OwnedEvent>) {
-        if let Err(error) = self.daemon.kernel().took(&batch) {
+        let took = self.daemon.kernel().took(&batch);
+        if let Err(error) = took {
             tracing::warn!("shares of the kernel's buffer may be too small: {error}");
         }
         let clock = BootClock::now();

@@ -154,7 +154,8 @@ impl Daemon {
             let Ok(process) = ProcessHandle::open(pid) else {
                 continue;
             };
-            if let Ok(Some(label)) = self.kernel().label(process.fd()) {
+            let label = self.kernel().label(process.fd());
+            if let Ok(Some(label)) = label {
                 return Err(RequestError::Conflict(format!(
                     "process {pid} belongs to session {} already",
                     label.generation

@@ -66,7 +66,8 @@ impl Daemon {
         if !process.alive() {
             return;
         }
-        if let Err(error) = self.kernel().own_terminal(&terminal, label) {
+        let owned = self.kernel().own_terminal(&terminal, label);
+        if let Err(error) = owned {
             tracing::warn!(
                 "session {} will be refused the terminal that process {} has as descriptor \
                  {descriptor}: {error}",
