@@ -8,7 +8,10 @@ pub struct DaemonProcess {
     pub started: u64,
     /// In the initial pid namespace.
     pub pid: u32,
-    pub reserved: u32,
+    /// Kernel device of the filesystem on which its program is.
+    pub program_dev: u32,
+    /// Inode of its program, by which the next daemon is known before it has said so; 0: unknown.
+    pub program_inode: u64,
 }
 
-const _: () = assert!(size_of::<DaemonProcess>() == 16);
+const _: () = assert!(size_of::<DaemonProcess>() == 24);

@@ -28,6 +28,8 @@ macro_rules! for_each_kernel_field {
             SIGNAL_TTY = "signal_struct", "tty";
             TASK_TGID = "task_struct", "tgid";
             TASK_STARTED = "task_struct", "start_boottime";
+            TASK_MEMORY = "task_struct", "mm";
+            MEMORY_PROGRAM = "mm_struct", "exe_file";
             TASK_REAL_PARENT = "task_struct", "real_parent";
             TASK_ATOMIC_FLAGS = "task_struct", "atomic_flags";
             TASK_CREDENTIALS = "task_struct", "cred";
@@ -74,6 +76,7 @@ macro_rules! for_each_kernel_field {
             DENTRY_PRIVATE = "dentry", "d_fsdata";
             DENTRY_SB = "dentry", "d_sb";
             INODE_INO = "inode", "i_ino";
+            INODE_SB = "inode", "i_sb";
             INODE_MODE = "inode", "i_mode";
             INODE_FLAGS = "inode", "i_flags";
             INODE_RDEV = "inode", "i_rdev";
@@ -92,7 +95,9 @@ macro_rules! for_each_kernel_field {
             MOUNT_NAMESPACE_OWNER = "mnt_namespace", "user_ns";
             USER_NAMESPACE_NUMBER = "user_namespace", "ns", "inum";
             MAP_VALUE_SIZE = "bpf_map", "value_size";
+            PROGRAM_KIND = "bpf_prog", "type";
             PROGRAM_DETAILS = "bpf_prog", "aux";
+            PROGRAM_FUNCTIONS = "bpf_prog_aux", "kfunc_tab";
             PROGRAM_MAPS = "bpf_prog_aux", "used_maps";
             PROGRAM_MAP_COUNT = "bpf_prog_aux", "used_map_cnt";
             RING_COMMAND_FILE = "io_uring_cmd", "file";

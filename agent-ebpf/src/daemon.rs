@@ -2,21 +2,35 @@
 //! while it is held up nothing is recorded, and nobody can stop a session.
 //!
 //! It says so itself (`Act::Claim` of the census). Known by its number and the time of its birth, which no
-//! other process has both of: what is left in the map by one that ended stands for nobody.
+//! other process has both of: what is left in the map by one that ended stands for nobody. The next one is known
+//! by its program, until it has said so too.
 
 use agent_abi::{Label, daemon::DaemonProcess};
 
 use crate::{
     address::Address,
-    kernel::{TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_STARTED, TASK_TGID, Task, load},
+    kernel::{
+        FILE_INODE, INODE_INO, INODE_SB, MEMORY_PROGRAM, SB_DEV, TASK_GROUP_LEADER, TASK_MEMORY,
+        TASK_REAL_PARENT, TASK_STARTED, TASK_TGID, Task, load,
+    },
     maps::{DAEMON, LABELS},
     subject::current_task,
 };
 
-/// Whether a task is the daemon's: its own, that of a process that it started, or one of its self-test.
+/// Whether a task is the daemon's: its own, that of a process that it started, one of its self-test, or one
+/// outside of sessions that runs its program. Or the host's first process: by signals that mean so to it, or
+/// for lack of what limits take from it, that ends the daemon and starts no other.
 #[inline(always)]
 pub fn owns(task: Address) -> bool {
-    is(task) || is(task.member(&TASK_REAL_PARENT).follow()) || is_tested(task)
+    is(task)
+        || is(task.member(&TASK_REAL_PARENT).follow())
+        || is_first(task)
+        || is_labelled_so(task)
+}
+
+#[inline(always)]
+fn is_first(task: Address) -> bool {
+    task.member(&TASK_TGID).read() as u32 == 1
 }
 
 #[inline(always)]
@@ -32,24 +46,53 @@ fn is(task: Address) -> bool {
     started != 0 && number == pid && leader.member(&TASK_STARTED).read() == started
 }
 
-/// Slot 0 is that of the self-test's label, and no session's.
+/// Slot 0 is that of the self-test's label, and no session's. What a session runs is no daemon.
 #[inline(always)]
-fn is_tested(task: Address) -> bool {
+fn is_labelled_so(task: Address) -> bool {
     let leader = task.member(&TASK_GROUP_LEADER).follow();
     let label = Label::from_bits(LABELS.find(leader));
-    label.is_some() && label.slot == 0
+    if label.is_some() {
+        label.slot == 0
+    } else {
+        runs_its_program(task)
+    }
+}
+
+#[inline(always)]
+fn runs_its_program(task: Address) -> bool {
+    let Some(daemon) = DAEMON.get_ptr(0) else {
+        return false;
+    };
+    // SAFETY: a live map value.
+    let known = unsafe { ((*daemon).program_dev, (*daemon).program_inode) };
+    known.1 != 0 && program_of(task) == known
+}
+
+/// Device and inode of the program that a task runs; zeros where it has none.
+#[inline(always)]
+fn program_of(task: Address) -> (u32, u64) {
+    let file = task.member(&TASK_MEMORY).follow();
+    let file = file.member(&MEMORY_PROGRAM).follow();
+    let inode = file.member(&FILE_INODE).follow();
+    let superblock = inode.member(&INODE_SB).follow();
+    (
+        superblock.member(&SB_DEV).read() as u32,
+        inode.member(&INODE_INO).read(),
+    )
 }
 
 /// Makes the current process the daemon.
 #[inline(never)]
 pub fn claim() -> i32 {
+    let (program_dev, program_inode) = program_of(Address::of(current_task()));
     // SAFETY: `current` is a valid task, and so is its leader.
     let process = unsafe {
         let leader: *const Task = load(current_task(), &TASK_GROUP_LEADER);
         DaemonProcess {
             started: load(leader, &TASK_STARTED),
             pid: load(leader, &TASK_TGID),
-            reserved: 0,
+            program_dev,
+            program_inode,
         }
     };
     if let Some(daemon) = DAEMON.get_ptr_mut(0) {

@@ -75,11 +75,11 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::Bpf => (
             true,
-            "With the capability `bpf` it loads programs for sockets, packets and cgroups of the whole host, and reaches the maps of others, never Bailiff's; with `perf = true` also programs that watch every process.",
+            "With the capability `bpf` it loads programs for sockets and, with `net_admin`, for packets of the whole host, and reaches the maps of others, never Bailiff's. Programs that run while others act (kprobes, tracepoints, those of cgroups) or call functions of the kernel stay shut.",
         ),
         Surface::Perf => (
             true,
-            "With the capability `perfmon` it watches what every process and the kernel do, secrets in registers and addresses included.",
+            "It counts and samples its own processes, as far as `kernel.perf_event_paranoid` lets users without privileges. Others, the kernel and probes stay shut, whatever capability it has.",
         ),
         Surface::IoUring => (
             true,
@@ -214,7 +214,7 @@ fn of_capability(number: usize) -> Opens {
         ),
         "sys_time" => (
             true,
-            "It sets the clock of the host: logs, certificates and timers of everybody. What it makes while the clock is turned bears a false date, so that later sessions may trust its links and grants as if it had not made them.",
+            "It sets the clock of the host: logs, certificates and timers of everybody. What it makes while the clock is turned bears a false date, so that later sessions may trust its links and grants as if it had not made them. Events keep their dates, and what is recorded is kept, until the daemon is started anew.",
         ),
         "sys_tty_config" => (
             true,
@@ -254,7 +254,7 @@ fn of_capability(number: usize) -> Opens {
         ),
         "perfmon" => (
             true,
-            "With `perf = true` or `bpf = true` it reads memory of the kernel and of every process; without, nothing.",
+            "With `bpf = true` its programs read memory of the kernel and of every process; without, nothing.",
         ),
         "bpf" => (true, "With `bpf = true`, what that says; without, nothing."),
         "checkpoint_restore" => (

@@ -1,6 +1,6 @@
 //! Times: those of the kernel's events count from boot, people's do not.
 
-use std::fs;
+use std::{fs, sync::OnceLock};
 
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use nix::time::{ClockId, clock_gettime};
@@ -96,11 +96,21 @@ pub fn short_duration(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
-/// The oldest time worth keeping, `days` before now.
+/// What the calendar says, had nobody set it since this process first asked.
+#[must_use]
+pub fn steady_now() -> Timestamp {
+    static FIRST: OnceLock<BootClock> = OnceLock::new();
+    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(SignedDuration::ZERO, |time| {
+        SignedDuration::new(time.tv_sec(), time.tv_nsec() as i32)
+    });
+    FIRST.get_or_init(BootClock::now).zero + boot
+}
+
+/// The oldest time worth keeping, `days` before now. Setting the clock makes nothing older.
 #[must_use]
 pub fn days_ago(days: u32) -> Timestamp {
     let hours = i64::from(days).saturating_mul(24);
-    Timestamp::now()
+    steady_now()
         .checked_sub(hours.hours())
         .unwrap_or(Timestamp::MIN)
 }

@@ -3,9 +3,9 @@
 //!
 //! | hook | right |
 //! |---|---|
-//! | `bpf` | `kernel.bpf`; to load programs of the kinds in [`judge_kind`] `kernel.perf` too, or never |
+//! | `bpf` | `kernel.bpf`; to load programs of the kinds in [`acts_on_others`] never |
 //! | `bpf_map` | never, for Bailiff's own: every descriptor of a map, by id, by pin or new |
-//! | `bpf_prog` | never, for Bailiff's own: the same for programs. Without one nothing can be attached to a program or put in its place |
+//! | `bpf_prog` | never, for Bailiff's own: the same for programs. Without one nothing can be attached to a program or put in its place. Nor for programs of such kinds, whoever loaded them, and for those that call functions of the kernel (kfuncs) |
 //!
 //! Links have no hook, and neither has what is pinned: the two commands that make a descriptor of what a
 //! session did not make are refused.
@@ -19,8 +19,8 @@ use super::surface::opened;
 use crate::{
     decide::{EPERM, refuse},
     kernel::{
-        BpfMap, BpfProgram, BpfProgramDetails, MAP_VALUE_SIZE, PROGRAM_DETAILS, PROGRAM_MAP_COUNT,
-        PROGRAM_MAPS, load, number_at, opaque,
+        BpfMap, BpfProgram, BpfProgramDetails, MAP_VALUE_SIZE, PROGRAM_DETAILS, PROGRAM_FUNCTIONS,
+        PROGRAM_KIND, PROGRAM_MAP_COUNT, PROGRAM_MAPS, load, number_at, opaque,
     },
     maps::{self, EVENTS, LABELS, NOTICES},
     subject::{Subject, guard},
@@ -45,21 +45,23 @@ fn bpf(ctx: LsmContext) -> i32 {
             return opened(subject, Surface::Bpf, Right::KernelBpf, u64::from(command));
         }
         // The kernel's copy; its first member is the program's type.
-        judge_kind(subject, number_at(ctx.arg::<*const c_void>(1)) as u32)
+        let kind = number_at(ctx.arg::<*const c_void>(1)) as u32;
+        if acts_on_others(kind) {
+            return never(subject, u64::from(kind));
+        }
+        0
     })
 }
 
-/// Programs that run when other processes do something.
+/// Programs that run when other processes do something, or that can put that off until then by a timer: by
+/// `bpf_send_signal` they kill whoever that is, with no hook that sees it, or they refuse what it does, for all
+/// in a cgroup and after the end of who loaded them.
 #[inline(always)]
-fn judge_kind(subject: &Subject, kind: u32) -> i32 {
-    match kind {
-        // kprobe, tracepoint, perf_event, raw_tracepoint: they observe.
-        2 | 5 | 7 | 17 => opened(subject, Surface::Perf, Right::KernelPerf, u64::from(kind)),
-        // raw_tracepoint_writable, tracing, struct_ops, ext, lsm: they change what the kernel does, and
-        // read its memory by their arguments.
-        24 | 26 | 27 | 28 | 29 => never(subject, u64::from(kind)),
-        _ => 0,
-    }
+fn acts_on_others(kind: u32) -> bool {
+    // kprobe, tracepoint, perf_event, raw_tracepoint; raw_tracepoint_writable; tracing, struct_ops, ext, lsm,
+    // which change what the kernel does, too; syscall. cgroup_skb, cgroup_sock, sock_ops, cgroup_device,
+    // cgroup_sock_addr, cgroup_sysctl, cgroup_sockopt.
+    matches!(kind, 2 | 5 | 7 | 17 | 24 | 26..=29 | 31 | 8 | 9 | 13 | 15 | 18 | 23 | 25)
 }
 
 #[inline(always)]
@@ -96,13 +98,19 @@ fn bpf_prog(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let program: *const BpfProgram = ctx.arg(0);
         // SAFETY: the hook's argument and what is loaded from it.
-        let (maps, count): (u64, u32) = unsafe {
+        let (kind, functions, maps, count): (u32, u64, u64, u32) = unsafe {
             let details: *const BpfProgramDetails = load(program, &PROGRAM_DETAILS);
             (
+                load(program, &PROGRAM_KIND),
+                load(details, &PROGRAM_FUNCTIONS),
                 load(details, &PROGRAM_MAPS),
                 load(details, &PROGRAM_MAP_COUNT),
             )
         };
+        // Among the functions are `bpf_task_from_pid` and `bpf_send_signal_task` (6.13+).
+        if acts_on_others(kind) || functions != 0 {
+            return never(subject, u64::from(kind));
+        }
         // Every program of Bailiff uses one of these, and no other can.
         let own = [
             opaque((&raw const LABELS) as u64),

@@ -23,6 +23,7 @@ const CAP_PERFMON: u32 = 38;
 const COMPAT: u32 = 2;
 
 const IO_URING_ENTER: u64 = 426;
+const PERF_EVENT_OPEN: u64 = 298;
 
 /// The last call that this table knows (`rseq_slice_yield`, 7.0). x32 numbers are above it too.
 const LAST: u64 = 471;
@@ -39,6 +40,7 @@ pub(super) fn used_for(subject: &Subject, capability: u32, namespace: *const Use
             let mount = subject.may(Surface::Mount);
             let namespaces = subject.may(Surface::Namespaces);
             match call {
+                PERF_EVENT_OPEN => return refuse_to_watch(subject, capability),
                 // clone, unshare, setns, clone3
                 56 | 272 | 308 | 435 => (!namespaces, Right::KernelNamespace),
                 // pivot_root, mount, umount2; open_tree to fspick; mount_setattr, open_tree_attr
@@ -51,9 +53,10 @@ pub(super) fn used_for(subject: &Subject, capability: u32, namespace: *const Use
                 _ => return 0,
             }
         }
-        // ioctl, perf_event_open, bpf
         CAP_PERFMON => match number(subject) {
-            16 | 298 | 321 => return 0,
+            // ioctl, bpf
+            16 | 321 => return 0,
+            PERF_EVENT_OPEN => return refuse_to_watch(subject, capability),
             _ => return refuse_silently(subject, EPERM),
         },
         CAP_SYS_MODULE => {
@@ -76,6 +79,19 @@ pub(super) fn used_for(subject: &Subject, capability: u32, namespace: *const Use
         extra: 0,
     };
     refuse(subject, right, Reason::NotGranted, NO_RULE, detail, EPERM)
+}
+
+/// `perf_event_open` with a capability watches every process and the kernel; puts breakpoints into programs
+/// that others run, in the middle of an instruction too (uprobes); and with `kill` has the kernel signal others
+/// (`sigtrap`). From 6.16 on no hook sees which of these it is. Without one it watches the session's processes.
+#[inline(always)]
+fn refuse_to_watch(subject: &Subject, capability: u32) -> i32 {
+    let detail = Detail {
+        words: [u64::from(capability), 0],
+        extra: 0,
+    };
+    let reason = Reason::OutsideSession;
+    refuse(subject, Right::KernelPerf, reason, NO_RULE, detail, EPERM)
 }
 
 /// `PROC_USER_INIT_INO` (include/linux/proc_ns.h)

@@ -3,9 +3,9 @@
 //! | hook | right |
 //! |---|---|
 //! | `file_receive` (`SCM_RIGHTS`, `pidfd_getfd`, `SECCOMP_IOCTL_NOTIF_ADDFD`) | what opening it so would need; of what has no path, what making it would need |
-//! | `path_notify` (inotify, fanotify, dnotify) | `file.list` of a directory, else `file.read` |
+//! | `path_notify` (inotify, fanotify, dnotify) | `file.list` of a directory, else `file.read`; of a whole mount or filesystem, or asked to permit what others do: never |
 
-use agent_abi::{FileRights, Right, Surface};
+use agent_abi::{FileRights, Reason, Right, Surface};
 use agent_decide::needs::{OPEN_EXEC, bit};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
@@ -16,7 +16,7 @@ use super::{
     surface::{self, IO_URING, USERFAULTFD},
 };
 use crate::{
-    decide::{opened, permits_opened, refuse_terminal},
+    decide::{EPERM, opened, permits_opened, refuse_terminal, refuse_whatever_rules},
     kernel::{Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, Path, load},
     name::Name,
     place::{Place, is_directory, place_of},
@@ -89,8 +89,13 @@ const PERF: u64 = u64::from_ne_bytes(*b"[perf_ev");
 const BPF: u64 = u64::from_ne_bytes(*b"bpf\0\0\0\0\0");
 const BPF_MASK: u64 = 0x00ff_ffff;
 
-/// `int path_notify(const struct path *, u64 mask, unsigned int obj_type)`. Marks on whole mounts and
-/// filesystems need a capability besides; what they give descriptors of is judged by `file_open`.
+/// `FSNOTIFY_OBJ_TYPE_INODE`; others are mounts, filesystems and mount namespaces.
+const OBJECT: u32 = 0;
+/// `FAN_OPEN_PERM`, `FAN_ACCESS_PERM`, `FAN_OPEN_EXEC_PERM`, `FAN_PRE_ACCESS`: whoever does it waits for an answer.
+const ASKED: u64 = 0x17_0000;
+
+/// `int path_notify(const struct path *, u64 mask, unsigned int obj_type)`. What a mark gives descriptors of is
+/// judged by `file_open`.
 #[lsm(hook = "path_notify")]
 fn path_notify(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
@@ -102,6 +107,11 @@ fn path_notify(ctx: LsmContext) -> i32 {
         } else {
             FileRights::READ
         };
+        let (mask, object): (u64, u32) = (ctx.arg(1), ctx.arg(2));
+        if object != OBJECT || mask & ASKED != 0 {
+            let reason = Reason::SelfProtection;
+            return refuse_whatever_rules(subject, dentry, wanted, reason, EPERM);
+        }
         at_path(subject, path, wanted)
     })
 }

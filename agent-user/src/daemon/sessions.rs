@@ -87,6 +87,13 @@ impl Live {
             .clone()
     }
 
+    /// Whether it has `sys_time`, as far as can be told.
+    pub(super) fn may_set_clock(&self) -> bool {
+        const SYS_TIME: u64 = 1 << 25;
+        let compiled = self.compiled();
+        compiled.is_none_or(|compiled| compiled.inner().capabilities & SYS_TIME != 0)
+    }
+
     /// It has ended, and its events are told: its grant is not asked any more.
     pub(super) fn leave_grant(&self) {
         *self

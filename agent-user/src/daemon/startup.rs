@@ -34,9 +34,9 @@ use super::{
 use crate::{
     api::doctor::HostCheck,
     cgroup::Hierarchy,
-    clock::boot_id,
+    clock::{boot_id, steady_now},
     grants::OwnFiles,
-    kernel::{Kernel, Labels, diagnose},
+    kernel::{Kernel, Labels, claim, diagnose},
     store::{Counter, Retention, Store},
 };
 
@@ -61,8 +61,11 @@ pub fn main(settings: &Settings) -> anyhow::Result<()> {
         );
     }
     log::start();
+    let _ = steady_now();
     provide_descriptors();
     let _lock = lock(&settings.socket)?;
+    // Loading takes seconds, in which a session that may signal any process could end each that starts.
+    claim();
     let hierarchy = Hierarchy::find()?;
     refuse(&diagnose())?;
     let store = Store::open(&settings.state)?;

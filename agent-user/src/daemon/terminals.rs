@@ -6,7 +6,11 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::{fd::OwnedFd, unix::fs::MetadataExt, unix::fs::OpenOptionsExt},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::Path,
 };
 
@@ -79,20 +83,33 @@ impl Daemon {
 }
 
 /// A descriptor of the slave of a pseudo-terminal that gives no access to it, if that is what is there.
+///
+/// Nobody is asked: a server of the process's own may have the file, and not answer while it is not labelled yet.
 fn slave(path: &Path) -> Option<OwnedFd> {
-    let is_slave = |meta: &fs::Metadata| (136..144).contains(&nix::sys::stat::major(meta.rdev()));
-    if !fs::metadata(path).is_ok_and(|meta| is_slave(&meta)) {
-        return None;
-    }
     let file: File = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH)
         .open(path)
         .ok()?;
-    // The process may have put something else there meanwhile.
-    file.metadata()
-        .is_ok_and(|meta| is_slave(&meta))
-        .then(|| file.into())
+    let major = major_at_hand(&file)?;
+    (136..144).contains(&major).then(|| file.into())
+}
+
+/// Of the device that an open file is; 0 for others.
+fn major_at_hand(file: &File) -> Option<u32> {
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: an open descriptor, an empty string, and room for what the call fills in.
+    let done = unsafe {
+        libc::statx(
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
+            libc::STATX_TYPE,
+            found.as_mut_ptr(),
+        )
+    };
+    // SAFETY: all bits zero is a value, and so is what the kernel wrote.
+    (done == 0).then(|| unsafe { found.assume_init() }.stx_rdev_major)
 }
 
 #[cfg(test)]
@@ -104,7 +121,6 @@ mod tests {
         assert!(slave(Path::new("/dev/null")).is_none());
         assert!(slave(Path::new("/nonexistent")).is_none());
         if let Ok(pair) = nix::pty::openpty(None, None) {
-            use std::os::fd::AsRawFd;
             let path = |fd: i32| format!("/proc/self/fd/{fd}");
             assert!(slave(Path::new(&path(pair.slave.as_raw_fd()))).is_some());
             assert!(slave(Path::new(&path(pair.master.as_raw_fd()))).is_none());

@@ -18,7 +18,7 @@ use agent_abi::{
 
 use super::{
     error::KernelError,
-    load::{map_pin, program_pin},
+    load::{census_pins, map_pin, program_pin},
     sys::{self, Map},
 };
 
@@ -29,6 +29,20 @@ pub struct Outcome {
     pub changed: u64,
     /// Labels for which the kernel had no memory.
     pub failed: u64,
+}
+
+/// Makes this process the daemon for what is in force already, whichever build that is. Where nothing is, or
+/// its orders are others, it becomes so when its own programs are there ([`super::Kernel::start`]).
+pub fn claim() {
+    let Ok(orders) = Map::open(names::CENSUS, &map_pin(names::CENSUS)) else {
+        return;
+    };
+    for pin in census_pins() {
+        let claimed = open(&pin).and_then(|link| take(&link, &orders, Act::Claim, Label::NONE));
+        if let Err(error) = claimed {
+            tracing::debug!("not known as the daemon yet: {error}");
+        }
+    }
 }
 
 /// The iterator, and the maps by which it is told what to do.
@@ -79,23 +93,7 @@ impl Iterator {
     }
 
     fn take(&self, act: Act, label: Label) -> Result<(Outcome, Vec<u8>), KernelError> {
-        let order = Census {
-            act: act as u32,
-            label,
-            ..Census::default()
-        };
-        self.orders.set(&0, &order)?;
-        let bytes = read_all(&self.link).map_err(|source| KernelError::Map {
-            operation: "look at the tasks",
-            map: names::CENSUS,
-            source,
-        })?;
-        let done = self.orders.get(&0)?.unwrap_or_default();
-        let outcome = Outcome {
-            changed: done.changed,
-            failed: done.failed,
-        };
-        Ok((outcome, bytes))
+        take(&self.link, &self.orders, act, label)
     }
 
     /// How many births went unseen: the kernel leaves a tracepoint's program out where another task was
@@ -115,6 +113,31 @@ impl Iterator {
     pub(super) fn set_settling(&self, settling: Settling) -> Result<(), KernelError> {
         self.settling.set(&0, &settling)
     }
+}
+
+fn take(
+    link: &OwnedFd,
+    orders: &Map<u32, Census>,
+    act: Act,
+    label: Label,
+) -> Result<(Outcome, Vec<u8>), KernelError> {
+    let order = Census {
+        act: act as u32,
+        label,
+        ..Census::default()
+    };
+    orders.set(&0, &order)?;
+    let bytes = read_all(link).map_err(|source| KernelError::Map {
+        operation: "look at the tasks",
+        map: names::CENSUS,
+        source,
+    })?;
+    let done = orders.get(&0)?.unwrap_or_default();
+    let outcome = Outcome {
+        changed: done.changed,
+        failed: done.failed,
+    };
+    Ok((outcome, bytes))
 }
 
 fn open(pin: &Path) -> Result<OwnedFd, KernelError> {

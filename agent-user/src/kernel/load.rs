@@ -431,6 +431,17 @@ fn any_build_is_whole() -> bool {
         .any(|entry| whole(entry.path()))
 }
 
+/// Where the iterators over tasks of every build in force are pinned.
+pub(super) fn census_pins() -> impl Iterator<Item = PathBuf> {
+    let builds = fs::read_dir(names::PIN_ROOT)
+        .into_iter()
+        .flatten()
+        .flatten();
+    builds
+        .filter(|entry| is_build(&entry.file_name()))
+        .map(|entry| entry.path().join("census"))
+}
+
 fn is_build(name: &OsStr) -> bool {
     name.to_str()
         .is_some_and(|name| name.starts_with("programs-"))

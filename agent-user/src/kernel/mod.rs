@@ -46,7 +46,7 @@ use crate::api::doctor::{HookCoverage, OtherHooks};
 
 use attachment::Attachment;
 pub use attachment::Enforcement;
-pub use census::Outcome;
+pub use census::{Outcome, claim};
 pub use diagnose::{Found, diagnose};
 pub use error::KernelError;
 pub use events::{EventStream, OwnedEvent};

@@ -82,7 +82,11 @@ pub(super) fn setting(event: &Event, right: Right, reason: Reason) -> Option<Str
         Right::ProcessControl => process("control = \"any\""),
         Right::ProcessIpc => process("ipc = \"any\""),
         // Of what is outside, no grant opens them.
-        Right::ProcessPtrace | Right::KernelMount if reason == Reason::OutsideSession => None,
+        Right::ProcessPtrace | Right::KernelMount | Right::KernelPerf
+            if reason == Reason::OutsideSession =>
+        {
+            None
+        }
         Right::ProcessPtrace => process("ptrace = \"session\""),
         // The kernel may know of more than grants have words for.
         Right::ProcessCapability if !capabilities::NAMES.contains(&&*event.object) => None,
@@ -289,6 +293,7 @@ mod tests {
             (Right::UnixConnect, Reason::NotGranted),
             (Right::ProcessPtrace, Reason::OutsideSession),
             (Right::KernelMount, Reason::OutsideSession),
+            (Right::KernelPerf, Reason::OutsideSession),
             (Right::FileRead, Reason::OutsideSession),
         ] {
             assert_eq!(proposed(right, reason, "-"), None, "{}", right.name());

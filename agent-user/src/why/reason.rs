@@ -88,6 +88,11 @@ pub(super) fn because(event: &Event, reason: Option<Reason>) -> String {
              proc, sysfs, devpts, mqueue, cgroup2)."
                 .into()
         }
+        Some(Reason::OutsideSession) if event.right == Right::KernelPerf => {
+            "`perf` is for the session's own processes. To watch others, the kernel or whole processors, \
+             and to put probes into programs, takes a capability that no grant gives there."
+                .into()
+        }
         Some(Reason::OutsideSession) if is_on_file(&event.right) => {
             "It is a terminal that the session neither opened nor was started on. A session has its \
              own terminals and no other, whatever a grant says."
@@ -100,6 +105,16 @@ pub(super) fn because(event: &Event, reason: Option<Reason>) -> String {
             "The command types into a terminal, or reaches further than the object that it is given \
              to: it takes blocks from one file to another, gives a tree other names, or changes the whole \
              filesystem. No grant can allow it."
+                .into()
+        }
+        Some(Reason::SelfProtection) if is_on_file(&event.right) => {
+            "It watches a whole mount or filesystem, or makes others wait for an answer before they \
+             open what is there (fanotify). No grant can allow it."
+                .into()
+        }
+        Some(Reason::SelfProtection) if event.right == Right::KernelBpf => {
+            "The map or program is Bailiff's, or the program would run while other processes act, or \
+             call functions of the kernel. No grant can allow it."
                 .into()
         }
         Some(Reason::SelfProtection) => {

@@ -10,6 +10,10 @@ use std::{
         unix::{ffi::OsStrExt, fs::MetadataExt},
     },
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{Check, Doing};
@@ -17,6 +21,7 @@ use super::{Check, Doing};
 /// The mounted directory; unmounted with this value.
 pub(crate) struct Links {
     at: CString,
+    silent: Arc<AtomicBool>,
 }
 
 const LOOKUP: u32 = 1;
@@ -60,8 +65,18 @@ impl Links {
             ));
         }
         let directory = PathBuf::from(directory);
-        std::thread::spawn(move || serve(device, &directory));
-        Ok(Self { at: at_text })
+        let silent = Arc::new(AtomicBool::new(false));
+        let is_silent = Arc::clone(&silent);
+        std::thread::spawn(move || serve(device, &directory, &is_silent));
+        Ok(Self {
+            at: at_text,
+            silent,
+        })
+    }
+
+    /// Whoever asks from now on waits for ever.
+    pub(crate) fn fall_silent(&self) {
+        self.silent.store(true, Relaxed);
     }
 }
 
@@ -74,7 +89,7 @@ impl Drop for Links {
 }
 
 /// Answers until it is unmounted.
-fn serve(mut device: File, directory: &Path) {
+fn serve(mut device: File, directory: &Path, silent: &AtomicBool) {
     // A node is one more than the place of its name.
     let mut names: Vec<CString> = Vec::new();
     let mut request = vec![0; 1 << 20];
@@ -85,6 +100,9 @@ fn serve(mut device: File, directory: &Path) {
         else {
             return;
         };
+        if silent.load(Relaxed) {
+            continue;
+        }
         let opcode = u32::from_le_bytes(part(header, 4));
         let unique = u64::from_le_bytes(part(header, 8));
         let node = u64::from_le_bytes(part(header, 16));

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::harness::{
     Check, Doing,
-    daemon::BAILIFF,
+    daemon::{BAILIFF, Daemon},
     ensure, events,
     matrix::everything_grant,
     process::{self, Background},
@@ -18,11 +18,18 @@ use crate::harness::{
 };
 
 pub(crate) fn scenarios() -> Vec<Single> {
-    vec![Single::new(
-        "processes",
-        "what may be done to any process may not be done to the daemon",
-        kept,
-    )]
+    vec![
+        Single::new(
+            "processes",
+            "what may be done to any process may not be done to the daemon",
+            kept,
+        ),
+        Single::new(
+            "processes",
+            "a daemon that starts is as far from sessions as one that runs",
+            starting,
+        ),
+    ]
 }
 
 /// By system call number, with the process and one of its threads; fails as the call does.
@@ -97,6 +104,67 @@ fn kept(context: &mut Context) -> Check {
         format!("the daemon's limits were {before}, and are {now}")
     })?;
     told(&session.session, pid)
+}
+
+/// Does to every new daemon, and to every new `sleep 1234`, what would keep it from starting.
+const CATCH: &str = r#"import os, resource, signal, sys, time
+known, until = set(os.listdir('/proc')), time.time() + 200
+while time.time() < until and not os.path.exists(sys.argv[1]):
+    for pid in set(os.listdir('/proc')) - known:
+        try: words = open(f'/proc/{pid}/cmdline', 'rb').read().split(b'\0')
+        except OSError: continue
+        name = 'daemon' if b'daemon' in words else 'sleep' if b'1234' in words else None
+        if name is None: continue
+        known.add(pid)
+        for act in (
+            lambda: resource.prlimit(int(pid), resource.RLIMIT_FSIZE, (0, 0)),
+            lambda: os.setpriority(os.PRIO_PROCESS, int(pid), 19),
+            lambda: os.kill(int(pid), signal.SIGKILL),
+        ):
+            try: act(); print(name, 'done', flush=True)
+            except OSError as error: print(name, error.errno, flush=True)
+    time.sleep(0.002)
+"#;
+
+fn starting(context: &mut Context) -> Check {
+    let Scene { world, .. } = scene("starting")?;
+    context.daemon()?;
+    let (program, end) = (
+        format!("{}/catch.py", world.workspace),
+        format!("{}/end", world.workspace),
+    );
+    fs::write(&program, CATCH).doing("write a program")?;
+    let launch = world.launch("everything", &everything_grant())?;
+    let mut session = Shell::start(&launch)?;
+    let said = format!("{}/said", world.workspace);
+    session.may(&format!("python3 -u {program} {end} >{said} & sleep 1"))?;
+    let first = context.daemon()?.pid();
+    context.daemon()?.kill()?;
+    context.daemon = Some(Daemon::start()?);
+    // The twin, and the first process of all.
+    let mut twin = Background::start(std::process::Command::new("sleep").arg("1234"))?;
+    process::eventually("another process is killed", 20, || {
+        twin.child.try_wait().is_ok_and(|ended| ended.is_some())
+    })?;
+    for act in [
+        "kill -URG 1",
+        "prlimit --pid 1 --fsize=0:0",
+        "renice -n 19 -p 1",
+    ] {
+        session.may_not(act)?;
+    }
+    fs::write(&end, "").doing("write")?;
+    let pid = context.daemon()?.pid();
+    answers(pid)?;
+    let said = fs::read_to_string(&said).doing("read what was tried")?;
+    let tried = said.lines().filter(|line| line.starts_with("daemon"));
+    let tried = tried.collect::<Vec<_>>();
+    // Until it runs its program it is whatever started it.
+    ensure(
+        tried.len() >= 3 && tried.iter().all(|line| *line == "daemon 1"),
+        || format!("expected everything to be refused, saw {said}"),
+    )?;
+    ensure(pid != first, || "it is the same daemon".into())
 }
 
 fn sleeper() -> Check<Background> {

@@ -35,6 +35,7 @@ pub(crate) mod quiet;
 pub(crate) mod replaced;
 pub(crate) mod rings;
 pub(crate) mod set_id;
+pub(crate) mod silent_server;
 pub(crate) mod sockets;
 pub(crate) mod storm;
 pub(crate) mod stress;
@@ -146,6 +147,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(proc::scenarios());
     singles.extend(device_memory::scenarios());
     singles.extend(set_id::scenarios());
+    singles.extend(silent_server::scenarios());
     singles.extend(sockets::scenarios());
     singles.extend(switches::scenarios());
     singles.extend(symlinks::scenarios());

@@ -1,7 +1,14 @@
 //! What each switch and capability opens when it is granted alone, and what not: every one against
 //! everything that another would open.
 
-use std::{collections::BTreeSet, fs, sync::Mutex, thread};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    sync::Mutex,
+    thread,
+};
 
 use super::{Context, Single};
 use crate::harness::{
@@ -52,6 +59,22 @@ def mount_setattr():
 def bpf(command, *words, passed=()):
     attributes = ctypes.create_string_buffer(struct.pack(f'{len(words)}I', *words), 72)
     return call(321, command, attributes, 72, passed=passed)
+def perf(kind, flags, process):
+    attributes = struct.pack('IIQQQQQIIQQ', kind, 128, 0, 1, 0, 0, flags, 0, 0, probed, 0)
+    return call(298, ctypes.create_string_buffer(attributes, 128), process, -1, -1, 0)
+def uprobes():
+    return int(open('/sys/bus/event_source/devices/uprobe/type').read())
+program = ctypes.create_string_buffer(b'/usr/bin/bailiff')
+probed = ctypes.addressof(program)
+def other():
+    # Whoever it is dies of it.
+    return int(sys.argv[3])
+def tracer():
+    # A program of a tracepoint, which somebody outside has loaded, by its number.
+    return bpf(13, int(sys.argv[4]))
+def fanotify(where, events):
+    fd = call(300, 4 if events & 0xf0000 else 0, 0)
+    return call(301, fd, 1 | where, ctypes.c_long(events), -100, b'/w/probe.py')
 def trace():
     call(101, 16, victim, 0, 0)
     os.waitpid(victim, 0)
@@ -97,8 +120,17 @@ probes = {
     'pivot_root': lambda: call(155, b'/', b'/', passed=(EINVAL, 16)),
     'bpf_map': lambda: bpf(0, 2, 4, 4, 1), 'bpf_trace': lambda: bpf(5, 26, passed=(EINVAL, EFAULT, 7)),
     'bpf_lsm': lambda: bpf(5, 29, passed=(EINVAL, EFAULT, 7)),
+    'bpf_socket': lambda: bpf(5, 1, passed=(EINVAL, EFAULT, 7)),
     'bpf_kprobe': lambda: bpf(5, 2, passed=(EINVAL, EFAULT, 7)),
-    'perf': lambda: call(298, ctypes.create_string_buffer(struct.pack('IIQ', 1, 112, 0), 112), 0, -1, -1, 0),
+    'bpf_tracepoint': lambda: bpf(5, 17, passed=(EINVAL, EFAULT, 7)),
+    'bpf_syscall': lambda: bpf(5, 31, passed=(EINVAL, EFAULT, 7)),
+    'bpf_cgroup': lambda: bpf(5, 18, passed=(EINVAL, EFAULT, 7)), 'bpf_tracer': tracer,
+    'perf_own': lambda: perf(1, 1 << 5 | 1 << 6, 0), 'perf_kernel': lambda: perf(1, 0, 0),
+    'perf_other': lambda: perf(1, 1 << 5 | 1 << 6, victim),
+    'perf_signal': lambda: perf(1, 1 << 5 | 1 << 6 | 1 << 36 | 1 << 37, other()),
+    'perf_probe': lambda: perf(uprobes(), 0, victim),
+    'fanotify_file': lambda: fanotify(0, 2), 'fanotify_filesystem': lambda: fanotify(0x100, 2),
+    'fanotify_mount': lambda: fanotify(0x10, 2), 'fanotify_permission': lambda: fanotify(0, 0x10000),
     'io_uring': lambda: call(425, 4, ctypes.create_string_buffer(120)),
     'worker_memory': lambda: ring_memory(0, 16), 'thread_memory': lambda: ring_memory(2, 0),
     'userfaultfd': lambda: call(323, 1), 'add_key': lambda: call(248, b'user', b'k', b'v', 1, -1),
@@ -168,7 +200,7 @@ const CAPABILITIES: &[(&str, &[&str], &[&str])] = &[
     ("setgid", &["setgroups"], &[]),
     ("setuid", &["setuid"], &[]),
     ("sys_chroot", &["chroot"], &[]),
-    ("sys_admin", &["hostname"], &["syslog"]),
+    ("sys_admin", &["hostname", "fanotify_file"], &["syslog"]),
     ("sys_nice", &["realtime"], &[]),
     ("sys_resource", &["raise_limit"], &[]),
     ("sys_time", &["time"], &[]),
@@ -191,6 +223,7 @@ const NAMESPACES: &[&str] = &[
     "newtime",
     "clone3",
     "hostname",
+    "fanotify_file",
 ];
 
 fn rows() -> Vec<(String, Row)> {
@@ -205,7 +238,7 @@ fn rows() -> Vec<(String, Row)> {
         switch("", "mount = true", &[], &[]),
         switch("", "namespaces = true", &["userns"], &[]),
         switch("", "bpf = true", &[], &[]),
-        switch("", "perf = true", &[], &["perf"]),
+        switch("", "perf = true", &["perf_own"], &[]),
         switch("", "io_uring = true", &["io_uring"], &[]),
         switch("", "userfaultfd = true", &["userfaultfd"], &[]),
         switch("", "keyrings = true", &["add_key"], &[]),
@@ -220,8 +253,8 @@ fn rows() -> Vec<(String, Row)> {
         switch(
             "capabilities = [\"sys_admin\", \"perfmon\"]",
             "io_uring = true",
-            &["hostname", "io_uring"],
-            &["syslog", "perf"],
+            &["hostname", "io_uring", "fanotify_file"],
+            &["syslog"],
         ),
         switch(
             "capabilities = [\"sys_module\"]",
@@ -235,12 +268,29 @@ fn rows() -> Vec<(String, Row)> {
             &["kexec_load"],
             &[],
         ),
-        switch("capabilities = [\"bpf\"]", "bpf = true", &["bpf_map"], &[]),
         switch(
-            "capabilities = [\"bpf\", \"perfmon\"]",
-            "bpf = true\nperf = true",
-            &["bpf_map", "bpf_kprobe", "perf"],
+            "capabilities = [\"bpf\"]",
+            "bpf = true",
+            &["bpf_map", "bpf_socket"],
             &[],
+        ),
+        switch(
+            "capabilities = [\"bpf\", \"perfmon\", \"kill\"]",
+            "bpf = true\nperf = true",
+            &["bpf_map", "bpf_socket", "perf_own"],
+            &[],
+        ),
+        switch(
+            "capabilities = [\"bpf\", \"sys_admin\", \"kill\"]",
+            "bpf = true\nperf = true",
+            &[
+                "bpf_map",
+                "bpf_socket",
+                "perf_own",
+                "hostname",
+                "fanotify_file",
+            ],
+            &["syslog"],
         ),
     ];
     let known = |name: &str| CAPABILITIES.iter().find(|(known, ..)| *known == name);
@@ -274,6 +324,7 @@ fn rows() -> Vec<(String, Row)> {
         "time",
         "mknod",
         "syslog",
+        "fanotify_file",
     ];
     named.push(("every capability".into(), switch(every, "", opened, &[])));
     named
@@ -361,10 +412,35 @@ fn done(ended: &Ended) -> Check<BTreeSet<String>> {
         .collect())
 }
 
-fn words(victim: i32, terminal: &str) -> Vec<String> {
-    ["python3", "/w/probe.py", &victim.to_string(), terminal]
-        .map(str::to_owned)
-        .into()
+/// Loads a program of a tracepoint that does nothing, and says its number.
+const TRACER: &str = r#"import ctypes, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def bpf(command, attributes):
+    attributes = ctypes.create_string_buffer(attributes, 128)
+    value = libc.syscall(ctypes.c_long(321), ctypes.c_long(command), attributes, ctypes.c_long(128))
+    assert value >= 0, ctypes.get_errno()
+    return value
+code = ctypes.create_string_buffer(bytes.fromhex('b700000000000000' '9500000000000000'), 16)
+license = ctypes.create_string_buffer(b'GPL')
+info = ctypes.create_string_buffer(256)
+fd = bpf(5, struct.pack('IIQQ', 17, 2, ctypes.addressof(code), ctypes.addressof(license)))
+bpf(15, struct.pack('IIQ', fd, 256, ctypes.addressof(info)))
+print(struct.unpack_from('II', info)[1], flush=True)
+sys.stdin.read()
+"#;
+
+fn words(victim: i32, terminal: &str, signalled: i32, tracer: &str) -> Vec<String> {
+    let (victim, signalled) = (victim.to_string(), signalled.to_string());
+    [
+        "python3",
+        "/w/probe.py",
+        &victim,
+        terminal,
+        &signalled,
+        tracer,
+    ]
+    .map(str::to_owned)
+    .into()
 }
 
 fn alone(_: &mut Context) -> Check {
@@ -382,7 +458,17 @@ fn alone(_: &mut Context) -> Check {
 
 fn try_all(victim: &Background) -> Check {
     let (_master, terminal) = terminal()?;
-    let words = words(victim.pid(), &terminal);
+    let signalled = Background::victim("signalled")?;
+    let mut tracer = Command::new("python3");
+    tracer.args(["-c", TRACER]).stdin(Stdio::piped());
+    let mut tracer = Background::start(tracer.stdout(Stdio::piped()))?;
+    let mut number = String::new();
+    if let Some(output) = tracer.child.stdout.take() {
+        BufReader::new(output)
+            .read_line(&mut number)
+            .doing("read")?;
+    }
+    let words = words(victim.pid(), &terminal, signalled.pid(), number.trim());
     // Everything is done by root in no session, in namespaces that nobody sees.
     let mut free = vec!["unshare".to_owned(), "--mount".into(), "--uts".into()];
     free.extend(words.clone());
@@ -397,6 +483,15 @@ fn try_all(victim: &Background) -> Check {
         "thread_memory",
         "ptrace",
         "terminal",
+        "bpf_tracepoint",
+        "bpf_syscall",
+        "bpf_tracer",
+        "perf_other",
+        "perf_signal",
+        "perf_probe",
+        "fanotify_filesystem",
+        "fanotify_mount",
+        "fanotify_permission",
     ] {
         ensure(outside.contains(name), || {
             format!("`{name}` is not done outside")

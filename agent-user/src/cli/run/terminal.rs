@@ -12,6 +12,7 @@ use std::{
     fs::File,
     io::{self, IsTerminal, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -33,6 +34,10 @@ use super::signals::Blocked;
 /// How long the output of a command that has ended is waited for, in milliseconds, while processes that it
 /// left behind keep its terminal open.
 const SILENCE: u16 = 100;
+
+/// How long it is passed on at most, where such a process is never silent: what the command itself wrote is in
+/// the terminal's buffer by then.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The pair, before the command is started.
 pub(super) struct Terminal {
@@ -277,7 +282,8 @@ impl Relay {
 
     /// Passes on what is left when the command has ended.
     fn drain(&mut self) -> io::Result<()> {
-        while self.output {
+        let until = Instant::now() + LAST_WORDS;
+        while self.output && Instant::now() < until {
             if self.pass_output()? || !self.output {
                 continue;
             }
