@@ -527,6 +527,18 @@ code, rest = user.end()
 lines = rest.split(b'\r\n')
 same('a lot of output', [code, len(lines), lines[0], lines[-2]], [0, 100001, b'1', b'100000'])
 
+# What it leaves behind and is never silent holds nobody up.
+leavings = os.environ['LEAVINGS']
+for says in ('while :; do echo x; sleep 0.02; done', 'yes'):
+    user = start('bash', '-c', f'(trap "" HUP INT TERM; echo $BASHPID >$0; {says}) & sleep 0.5; echo la""st; exit 5', leavings)
+    ended = user.end()
+    same('exit code with a background process', [ended[0], b'last' in ended[1]], [5, True])
+    same('modes after it', user.modes()[3] & (termios.ECHO | termios.ICANON) != 0, True)
+    try:
+        os.kill(int(open(leavings).read()), signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # It could not write any more.
+
 # Job control, by the user's shell.
 user = User(['bash', '--norc', '--noediting', '-i'])
 user.type(b'PS1=; ' + ' '.join(run).encode() + b' -- bash -c "echo rea""dy; sleep 1000; echo not-yet"\r')
@@ -593,11 +605,13 @@ print('all done')
 "#;
 
 fn run_on_terminal(_: &mut Context) -> Check {
-    let (_world, launch) = session()?;
+    let (world, launch) = session()?;
     let mut words = vec!["python3".to_owned(), "-c".into(), USER.into()];
     let run = launch.words::<&str>(&[]);
     words.extend(run.into_iter().filter(|word| word != "--"));
-    let ended = process::run(&words)?;
+    let ended = process::run_with(&words, &mut |command| {
+        command.env("LEAVINGS", format!("{}/leavings", world.workspace));
+    })?;
     ensure(
         ended.code == 0 && ended.stdout.ends_with("all done\n"),
         || ended.tail(),

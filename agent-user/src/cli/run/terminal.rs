@@ -35,9 +35,12 @@ use super::signals::Blocked;
 /// left behind keep its terminal open.
 const SILENCE: u16 = 100;
 
-/// How long it is passed on at most, where such a process is never silent: what the command itself wrote is in
-/// the terminal's buffer by then.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long it is waited for in all, where such a process is never silent for that long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes of it that are passed on at most. What the command itself wrote is in the terminal's buffer, which is
+/// smaller.
+const LAST_WORDS: usize = 1 << 20;
 
 /// The pair, before the command is started.
 pub(super) struct Terminal {
@@ -260,8 +263,8 @@ impl Relay {
         }
     }
 
-    /// Passes on what is there; notes the end.
-    fn pass_output(&mut self) -> io::Result<bool> {
+    /// Passes on what is there, and says how much; notes the end.
+    fn pass_output(&mut self) -> io::Result<usize> {
         let mut bytes = [0; 16384];
         match self.master.read(&mut bytes) {
             Ok(0) => self.output = false,
@@ -271,26 +274,31 @@ impl Relay {
                 let _ = stdout
                     .write_all(&bytes[..length])
                     .and_then(|()| stdout.flush());
-                return Ok(true);
+                return Ok(length);
             }
             Err(error) if is_passing(&error) => {}
             // EIO: no slave is open.
             Err(_) => self.output = false,
         }
-        Ok(false)
+        Ok(0)
     }
 
-    /// Passes on what is left when the command has ended.
+    /// Passes on what is left when the command has ended. A slow terminal of the user's takes as long as it takes.
     fn drain(&mut self) -> io::Result<()> {
-        let until = Instant::now() + LAST_WORDS;
-        while self.output && Instant::now() < until {
-            if self.pass_output()? || !self.output {
+        let mut waited = Duration::ZERO;
+        let mut passed = 0;
+        while self.output && waited < PATIENCE && passed < LAST_WORDS {
+            let length = self.pass_output()?;
+            passed += length;
+            if length > 0 || !self.output {
                 continue;
             }
             let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            let before = Instant::now();
             if matches!(poll(&mut fds, PollTimeout::from(SILENCE)), Ok(0)) {
                 break;
             }
+            waited += before.elapsed();
         }
         Ok(())
     }
