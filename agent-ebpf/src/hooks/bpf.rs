@@ -61,7 +61,10 @@ fn acts_on_others(kind: u32) -> bool {
     // kprobe, tracepoint, perf_event, raw_tracepoint; raw_tracepoint_writable; tracing, struct_ops, ext, lsm,
     // which change what the kernel does, too; syscall. cgroup_skb, cgroup_sock, sock_ops, cgroup_device,
     // cgroup_sock_addr, cgroup_sysctl, cgroup_sockopt.
-    matches!(kind, 2 | 5 | 7 | 17 | 24 | 26..=29 | 31 | 8 | 9 | 13 | 15 | 18 | 23 | 25)
+    matches!(
+        kind,
+        2 | 5 | 7 | 17 | 24 | 26..=29 | 31 | 8 | 9 | 13 | 15 | 18 | 23 | 25
+    )
 }
 
 #[inline(always)]
