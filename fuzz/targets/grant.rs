@@ -2,6 +2,10 @@
 
 #![no_main]
 
+/// As people are shown them, by what has to bear every span.
+#[path = "../../agent-user/src/render/diagnostic.rs"]
+mod diagnostic;
+
 use std::collections::BTreeMap;
 
 use agent_abi::{FileRights, Right};
@@ -13,6 +17,7 @@ use agent_grant::{
     naive::{self, NaiveRule},
     shipped_includes,
 };
+use diagnostic::{Colours, render, render_all};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -41,17 +46,17 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         assert!(!error.message.is_empty());
     }
     assert!(
-        !errors.render(false).contains('\x1b'),
+        !render_all(&errors.0, Colours::Plain).contains('\x1b'),
         "plain where no colours are wanted"
     );
-    let _ = errors.render(true);
+    let _ = render_all(&errors.0, Colours::Styled);
     Corpus::Keep
 });
 
 fn check(grant: &Grant, compiled: &Compiled) {
     let _ = (grant.unsupported(), graph(compiled));
     for remark in lint(compiled) {
-        assert!(!remark.diagnostic.render(false).is_empty());
+        assert!(!render(&remark.diagnostic, Colours::Plain).is_empty());
     }
     assert_eq!(compare(compiled, compiled).relation, Relation::Equal);
     if let Ok(both) = intersect(compiled, compiled) {
