@@ -6,7 +6,7 @@
 use core::ffi::c_void;
 
 use agent_abi::Image;
-pub use agent_decide::automaton::{is_settled, next};
+pub(crate) use agent_decide::automaton::{is_settled, next};
 use agent_decide::opaque;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
@@ -18,7 +18,7 @@ use crate::name::{HEAD, Name};
 /// # Safety
 /// `rest` has that room; `name` is valid.
 #[inline(always)]
-pub unsafe fn read_name<const ROOM: usize>(
+pub(crate) unsafe fn read_name<const ROOM: usize>(
     image: &Image,
     state: u64,
     name: Name,
@@ -64,6 +64,6 @@ pub unsafe fn read_name<const ROOM: usize>(
 
 /// A length that the verifier sees to be at most 255.
 #[inline(always)]
-pub fn bounded(length: u64) -> u32 {
+pub(crate) fn bounded(length: u64) -> u32 {
     (opaque(length) & 0xff) as u32
 }

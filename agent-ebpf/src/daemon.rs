@@ -21,7 +21,7 @@ use crate::{
 /// outside of sessions that runs its program. Or the host's first process: by signals that mean so to it, or
 /// for lack of what limits take from it, that ends the daemon and starts no other.
 #[inline(always)]
-pub fn owns(task: Address) -> bool {
+pub(crate) fn owns(task: Address) -> bool {
     is(task)
         || is(task.member(&TASK_REAL_PARENT).follow())
         || is_first(task)
@@ -83,7 +83,7 @@ fn program_of(task: Address) -> (u32, u64) {
 
 /// Makes the current process the daemon.
 #[inline(never)]
-pub fn claim() -> i32 {
+pub(crate) fn claim() -> i32 {
     let (program_dev, program_inode) = program_of(Address::of(current_task()));
     // SAFETY: `current` is a valid task, and so is its leader.
     let process = unsafe {

@@ -23,11 +23,11 @@ use crate::{
     walk::{Object, keep, state_of},
 };
 
-pub const EPERM: i32 = 1;
-pub const ENOMEM: i32 = 12;
-pub const EACCES: i32 = 13;
+pub(crate) const EPERM: i32 = 1;
+pub(crate) const ENOMEM: i32 = 12;
+pub(crate) const EACCES: i32 = 13;
 
-pub const fn nothing() -> Detail {
+pub(crate) const fn nothing() -> Detail {
     Detail {
         words: [0; 2],
         extra: 0,
@@ -36,7 +36,7 @@ pub const fn nothing() -> Detail {
 
 /// Refuses something that has no path. Returns what the hook returns.
 #[inline(always)]
-pub fn refuse(
+pub(crate) fn refuse(
     subject: &Subject,
     right: Right,
     reason: Reason,
@@ -69,14 +69,14 @@ pub fn refuse(
 
 /// Refuses without an event: for questions that the kernel itself asks not to be audited.
 #[inline(always)]
-pub fn refuse_silently(subject: &Subject, errno: i32) -> i32 {
+pub(crate) fn refuse_silently(subject: &Subject, errno: i32) -> i32 {
     let audit = subject.image.is_some_and(|image| image.header.audit != 0);
     if audit { 0 } else { -errno }
 }
 
 /// Counts an allowed use of a rule.
 #[inline(always)]
-pub fn count_allowed(subject: &Subject, rule: u16) {
+pub(crate) fn count_allowed(subject: &Subject, rule: u16) {
     if let Some(count) = LEDGER.get_ptr_mut(ledger_index(subject.label.slot, rule)) {
         // SAFETY: a live map value; the increment is atomic.
         unsafe { increment(&raw mut (*count).allowed) };
@@ -85,7 +85,7 @@ pub fn count_allowed(subject: &Subject, rule: u16) {
 
 /// [`permits`] for the dentry of an open file.
 #[inline(always)]
-pub fn permits_opened(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
+pub(crate) fn permits_opened(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
     match trusted(subject, dentry) {
         Some(dentry) => permits(subject, dentry, wanted),
         None => false,
@@ -95,7 +95,7 @@ pub fn permits_opened(subject: &Subject, dentry: *const Dentry, wanted: FileRigh
 /// [`permits_opened`] for a file that is mapped, as every new program does. Where nothing can be
 /// recalled then (6.18+), it walks.
 #[inline(always)]
-pub fn permits_mapped(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
+pub(crate) fn permits_mapped(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
     if file_path_is_trusted() {
         return permits(subject, dentry, wanted);
     }
@@ -129,7 +129,7 @@ fn trusted(subject: &Subject, opened: *const Dentry) -> Option<*const Dentry> {
 /// Whether it is already known that the session may do `wanted` to the file at `dentry`, because its
 /// directory is remembered. If not, nothing is decided yet.
 #[inline(always)]
-pub fn permits(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
+pub(crate) fn permits(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> bool {
     let Some(image) = subject.image else {
         return false;
     };
@@ -152,13 +152,13 @@ fn allows(subject: &Subject, image: &Image, state: u64, wanted: FileRights) -> b
 
 /// Decides whether the session may do `wanted` to the file at `dentry`.
 #[inline(always)]
-pub fn file(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
+pub(crate) fn file(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
     walked(subject, dentry, wanted, Some(dentry))
 }
 
 /// [`file`] for the dentry of an open file.
 #[inline(always)]
-pub fn opened(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
+pub(crate) fn opened(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
     walked(subject, dentry, wanted, trusted(subject, dentry))
 }
 
@@ -195,7 +195,7 @@ fn walked(
 
 /// Compares what is wanted with the state's label, counts, and reports a refusal.
 #[inline(always)]
-pub fn at_state(
+pub(crate) fn at_state(
     subject: &Subject,
     scratch: *mut Scratch,
     image: &Image,
@@ -219,7 +219,7 @@ pub fn at_state(
 
 /// Counts the rule of each right that was used.
 #[inline(always)]
-pub fn count_rules(subject: &Subject, image: &Image, record: Record, wanted: FileRights) {
+pub(crate) fn count_rules(subject: &Subject, image: &Image, record: Record, wanted: FileRights) {
     // Most of what programs do, and so not to be searched for.
     match wanted {
         FileRights::READ => return count_rule_of(subject, image, record, 0),
@@ -242,7 +242,7 @@ fn count_rule_of(subject: &Subject, image: &Image, record: Record, right: u64) {
 }
 
 #[inline(always)]
-pub fn refuse_file(
+pub(crate) fn refuse_file(
     subject: &Subject,
     scratch: *mut Scratch,
     object: Object,
@@ -261,13 +261,13 @@ pub fn refuse_file(
 
 /// Refuses a terminal of others.
 #[inline(always)]
-pub fn refuse_terminal(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
+pub(crate) fn refuse_terminal(subject: &Subject, dentry: *const Dentry, wanted: FileRights) -> i32 {
     refuse_whatever_rules(subject, dentry, wanted, Reason::OutsideSession, EACCES)
 }
 
 /// Refuses a file whatever the rules say of its path.
 #[inline(always)]
-pub fn refuse_whatever_rules(
+pub(crate) fn refuse_whatever_rules(
     subject: &Subject,
     dentry: *const Dentry,
     wanted: FileRights,
@@ -288,7 +288,7 @@ pub fn refuse_whatever_rules(
 
 /// Without memory there is no walk and no event; the refusal is counted as lost.
 #[inline(always)]
-pub fn out_of_memory(subject: &Subject) -> i32 {
+pub(crate) fn out_of_memory(subject: &Subject) -> i32 {
     count_loss(subject.account());
     returned(conclude(subject, NO_RULE), ENOMEM)
 }
@@ -338,7 +338,7 @@ unsafe fn increment(counter: *mut u64) {
 /// # Safety
 /// `counter` is a live, aligned map value.
 #[inline(always)]
-pub unsafe fn add(counter: *mut u64, amount: u64) {
+pub(crate) unsafe fn add(counter: *mut u64, amount: u64) {
     // SAFETY: the caller's promise.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };
 }

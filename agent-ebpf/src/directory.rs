@@ -35,7 +35,7 @@ const ROOM: usize = 64;
 
 /// Value of the `DIRECTORIES` inode storage.
 #[repr(C)]
-pub struct Remembered {
+pub(crate) struct Remembered {
     ways: [Way; WAYS],
 }
 
@@ -49,17 +49,17 @@ struct Way {
 
 /// When, and for which image, a state holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Version(u64);
+pub(crate) struct Version(u64);
 
 impl Version {
     #[inline(always)]
-    pub fn new(sequence: u32, image: &Image) -> Self {
+    pub(crate) fn new(sequence: u32, image: &Image) -> Self {
         Self(u64::from(sequence) | u64::from(image.header.epoch) << 32)
     }
 
     /// The sequence of `rename_lock`.
     #[inline(always)]
-    pub fn sequence(self) -> u32 {
+    pub(crate) fn sequence(self) -> u32 {
         self.0 as u32
     }
 
@@ -77,7 +77,7 @@ impl Version {
 
 /// State of the automaton at the path of `dentry`, if its directory is remembered.
 #[inline(always)]
-pub fn recall(image: &Image, dentry: *const Dentry) -> Option<u64> {
+pub(crate) fn recall(image: &Image, dentry: *const Dentry) -> Option<u64> {
     // Not cleared first: that would cost more than all the rest.
     let mut rest = MaybeUninit::<[u8; ROOM]>::uninit();
     // SAFETY: the hook's dentry and what is loaded from it.
@@ -113,7 +113,7 @@ pub fn recall(image: &Image, dentry: *const Dentry) -> Option<u64> {
 
 /// Keeps the state of the directory in which `dentry` is, unless it has moved since `version`.
 #[inline(always)]
-pub fn remember(dentry: *const Dentry, version: Version, state: u64) {
+pub(crate) fn remember(dentry: *const Dentry, version: Version, state: u64) {
     // SAFETY: the hook's dentry and what is loaded from it.
     unsafe {
         let parent: *const Dentry = load(dentry, &DENTRY_PARENT);

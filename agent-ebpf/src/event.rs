@@ -32,7 +32,7 @@ use crate::{
 
 /// What a hook says of a decision that is worth an event.
 #[derive(Clone, Copy)]
-pub struct Finding {
+pub(crate) struct Finding {
     pub right: Right,
     pub reason: Reason,
     pub rule: u16,
@@ -41,7 +41,7 @@ pub struct Finding {
 
 /// Reports a decision about something without a path.
 #[inline(always)]
-pub fn report(subject: &Subject, scratch: *mut Scratch, verdict: Verdict, finding: Finding) {
+pub(crate) fn report(subject: &Subject, scratch: *mut Scratch, verdict: Verdict, finding: Finding) {
     let said = Said::new(verdict, finding.right, finding.reason, finding.rule);
     fill(subject, scratch, said, finding.detail);
     send(subject, scratch);
@@ -50,11 +50,11 @@ pub fn report(subject: &Subject, scratch: *mut Scratch, verdict: Verdict, findin
 /// Verdict, right, reason and rule in one register: callers have no room on the stack for them.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub struct Said(u64);
+pub(crate) struct Said(u64);
 
 impl Said {
     #[inline(always)]
-    pub fn new(verdict: Verdict, right: Right, reason: Reason, rule: u16) -> Self {
+    pub(crate) fn new(verdict: Verdict, right: Right, reason: Reason, rule: u16) -> Self {
         let (verdict, right) = (verdict as u8, right as u8);
         Self(
             u64::from(verdict)
@@ -69,7 +69,7 @@ impl Said {
 ///
 /// A program of its own: it needs room on the stack that what calls it has used up.
 #[inline(never)]
-pub fn report_file(
+pub(crate) fn report_file(
     subject: &Subject,
     scratch: *mut Scratch,
     said: Said,
@@ -238,7 +238,7 @@ fn has_room(slot: u32, size: u64) -> bool {
 /// Tells the daemon of something that it has to see to. No flood of decisions holds that up, nor a store
 /// that takes no more of them.
 #[inline(always)]
-pub fn notify(event: &Event) {
+pub(crate) fn notify(event: &Event) {
     // SAFETY: the map and a live value of that size.
     let sent = unsafe {
         bpf_ringbuf_output(
@@ -255,7 +255,7 @@ pub fn notify(event: &Event) {
 
 /// Counts an event that could not be sent.
 #[inline(always)]
-pub fn count_loss(slot: u32) {
+pub(crate) fn count_loss(slot: u32) {
     if let Some(share) = SHARES.get_ptr_mut(slot) {
         // SAFETY: a live map value; the addition is atomic.
         unsafe { add(&raw mut (*share).lost, 1) };

@@ -78,7 +78,7 @@ fn upid_of(pid: Address, level: u64) -> Address {
 
 /// The number of `task` as the current one knows it.
 #[inline(always)]
-pub fn number_of(subject: &Subject, task: *const Task) -> u32 {
+pub(crate) fn number_of(subject: &Subject, task: *const Task) -> u32 {
     let pid = Address::of(task).member(&TASK_THREAD_PID).follow();
     Numbers::of_current(subject).of(pid)
 }
@@ -91,7 +91,7 @@ fn pid_of(task: Address, kind: u64) -> Address {
 }
 
 /// Whose a process group is.
-pub enum Whose {
+pub(crate) enum Whose {
     /// A new one, or every process in it is of the current session.
     Own,
     /// Somebody else is in it, or could be.
@@ -103,7 +103,7 @@ pub enum Whose {
 /// Whose the process group with this number is, which is to become that of `task`. For `task_setpgid`,
 /// where `tasklist_lock` is held.
 #[inline(always)]
-pub fn whose(subject: &Subject, task: *const Task, group: u32) -> Whose {
+pub(crate) fn whose(subject: &Subject, task: *const Task, group: u32) -> Whose {
     if number_of(subject, task) == group {
         return Whose::Own;
     }
@@ -171,7 +171,7 @@ unsafe extern "C" fn visit(_step: u32, search: *mut Search) -> i64 {
 
 /// Whether the jobs at the current task's terminal are its Bailiff session's own.
 #[inline(always)]
-pub fn are_own(subject: &Subject) -> bool {
+pub(crate) fn are_own(subject: &Subject) -> bool {
     is_led(subject, pid_of(Address::of(subject.task), SESSION))
 }
 
@@ -179,7 +179,7 @@ pub fn are_own(subject: &Subject) -> bool {
 /// in front there: it is no session's terminal, its jobs are the session's own, or the task's group is the
 /// one in front. Otherwise the number of that group.
 #[inline(always)]
-pub fn is_in_front_of(subject: &Subject, terminal: Address) -> Result<(), u32> {
+pub(crate) fn is_in_front_of(subject: &Subject, terminal: Address) -> Result<(), u32> {
     let session = terminal.member(&TTY_SESSION).follow();
     let front = terminal.member(&TTY_GROUP).follow();
     let own = pid_of(Address::of(subject.task), GROUP);

@@ -8,14 +8,14 @@ use core::{arch::asm, ffi::c_void};
 
 use agent_abi::relocation::{ARGUMENT, DISTANCE, MEMBER, READ_ONLY_CAST, VALUE, Value, ZERO};
 
-pub use agent_decide::opaque;
+pub(crate) use agent_decide::opaque;
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_probe_read_kernel, programs::LsmContext};
 
 macro_rules! opaque {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(
         $(#[$doc])*
         #[repr(C)]
-        pub struct $name { _opaque: [u8; 0] }
+        pub(crate) struct $name { _opaque: [u8; 0] }
     )* };
 }
 
@@ -101,14 +101,14 @@ opaque! {
 }
 
 /// A member of a kernel structure: the one with this index in the table of `agent_abi`.
-pub struct Field<const INDEX: u16>;
+pub(crate) struct Field<const INDEX: u16>;
 
 macro_rules! declare_fields {
     ($($name:ident = $($part:literal),+;)*) => {
         #[repr(u16)]
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         enum Index { $($name),* }
-        $( pub static $name: Field<{ Index::$name as u16 }> = Field; )*
+        $( pub(crate) static $name: Field<{ Index::$name as u16 }> = Field; )*
     };
 }
 
@@ -120,7 +120,7 @@ agent_abi::for_each_kernel_field!(declare_fields);
 /// `base` is a pointer that the verifier accepts for a direct load (a hook's argument, or what
 /// was loaded from one), and `T` is the member's type.
 #[inline(always)]
-pub unsafe fn load<const INDEX: u16, B, T: Copy>(base: *const B, _: &Field<INDEX>) -> T {
+pub(crate) unsafe fn load<const INDEX: u16, B, T: Copy>(base: *const B, _: &Field<INDEX>) -> T {
     const { assert!(size_of::<T>().is_power_of_two() && size_of::<T>() <= 8) };
     let value: u64;
     // SAFETY: one load, of a member as the caller promises; the daemon fills in the offset, and
@@ -146,7 +146,10 @@ pub unsafe fn load<const INDEX: u16, B, T: Copy>(base: *const B, _: &Field<INDEX
 /// # Safety
 /// As for [`load`].
 #[inline(always)]
-pub unsafe fn load_to_return<const INDEX: u16, B, T>(base: *const B, _: &Field<INDEX>) -> *const T {
+pub(crate) unsafe fn load_to_return<const INDEX: u16, B, T>(
+    base: *const B,
+    _: &Field<INDEX>,
+) -> *const T {
     let pointer;
     // SAFETY: as in `load`.
     unsafe {
@@ -159,14 +162,14 @@ pub unsafe fn load_to_return<const INDEX: u16, B, T>(base: *const B, _: &Field<I
 
 /// An argument of a hook that stands at different positions: the one with this index in the table of
 /// `agent_abi`.
-pub struct Argument<const INDEX: u16>;
+pub(crate) struct Argument<const INDEX: u16>;
 
 macro_rules! declare_arguments {
     ($($name:ident = $hook:literal, $argument:literal;)*) => {
         #[repr(u16)]
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         enum Place { $($name),* }
-        $( pub static $name: Argument<{ Place::$name as u16 }> = Argument; )*
+        $( pub(crate) static $name: Argument<{ Place::$name as u16 }> = Argument; )*
     };
 }
 
@@ -174,7 +177,7 @@ agent_abi::for_each_hook_argument!(declare_arguments);
 
 /// The pointer that is this argument of the hook that `ctx` belongs to.
 #[inline(always)]
-pub fn argument<const INDEX: u16, T>(ctx: &LsmContext, _: &Argument<INDEX>) -> *const T {
+pub(crate) fn argument<const INDEX: u16, T>(ctx: &LsmContext, _: &Argument<INDEX>) -> *const T {
     let value;
     // SAFETY: one load from the context, whose place the daemon fills in; the verifier knows the
     // type of what is there.
@@ -187,7 +190,7 @@ pub fn argument<const INDEX: u16, T>(ctx: &LsmContext, _: &Argument<INDEX>) -> *
 
 /// Address of the member `field` of the structure at `base`.
 #[inline(always)]
-pub fn member<const INDEX: u16, B>(base: *const B, _: &Field<INDEX>) -> *const c_void {
+pub(crate) fn member<const INDEX: u16, B>(base: *const B, _: &Field<INDEX>) -> *const c_void {
     let address;
     // SAFETY: an addition; the daemon fills in the offset.
     unsafe {
@@ -199,7 +202,7 @@ pub fn member<const INDEX: u16, B>(base: *const B, _: &Field<INDEX>) -> *const c
 
 /// The structure whose member `field` is at `inner`.
 #[inline(always)]
-pub fn container<const INDEX: u16, B>(inner: *const B, _: &Field<INDEX>) -> *const c_void {
+pub(crate) fn container<const INDEX: u16, B>(inner: *const B, _: &Field<INDEX>) -> *const c_void {
     let address;
     // SAFETY: a subtraction; the daemon fills in the offset.
     unsafe {
@@ -223,20 +226,20 @@ macro_rules! value {
 
 /// Where the sequence of `rename_lock` stands.
 #[inline(always)]
-pub fn rename_lock() -> u64 {
+pub(crate) fn rename_lock() -> u64 {
     value!(RenameLock)
 }
 
 /// Whether helpers may be given an inode that was found through an open file's path. A constant to
 /// the verifier, which does not look at what it rules out.
 #[inline(always)]
-pub fn file_path_is_trusted() -> bool {
+pub(crate) fn file_path_is_trusted() -> bool {
     value!(FilePathTrusted) == 1
 }
 
 /// Whether [`number_at`] costs no more than a load.
 #[inline(always)]
-pub fn numbers_are_cheap() -> bool {
+pub(crate) fn numbers_are_cheap() -> bool {
     value!(NumberType) != 0
 }
 
@@ -245,7 +248,7 @@ pub fn numbers_are_cheap() -> bool {
 /// # Safety
 /// `room` is eight bytes of a live map value.
 #[inline(always)]
-pub unsafe fn number_at_by(address: *const c_void, room: *mut u64) -> u64 {
+pub(crate) unsafe fn number_at_by(address: *const c_void, room: *mut u64) -> u64 {
     if numbers_are_cheap() {
         return number_at(address);
     }
@@ -259,7 +262,7 @@ pub unsafe fn number_at_by(address: *const c_void, room: *mut u64) -> u64 {
 
 /// The 64 bits at `address`; zero where it cannot be read. For what the verifier knows no type of.
 #[inline(always)]
-pub fn number_at(address: *const c_void) -> u64 {
+pub(crate) fn number_at(address: *const c_void) -> u64 {
     let mut number = 0_u64;
     if !numbers_are_cheap() {
         // SAFETY: a live local of that size; a bad address leaves it zero.
@@ -281,7 +284,7 @@ pub fn number_at(address: *const c_void) -> u64 {
 /// 0, for a pointer that is known to be NULL and stands in the register that functions return in: at the
 /// price of one instruction at most, see [`ZERO`].
 #[inline(always)]
-pub fn zero_from_null<T>(null: *const T) -> i32 {
+pub(crate) fn zero_from_null<T>(null: *const T) -> i32 {
     let zero: u64;
     // SAFETY: a move, or nothing.
     unsafe {
@@ -299,7 +302,7 @@ pub fn zero_from_null<T>(null: *const T) -> i32 {
 /// # Safety
 /// `base` is a pointer to a live structure.
 #[inline(always)]
-pub unsafe fn is_null<const INDEX: u16, B>(base: *const B, field: &Field<INDEX>) -> bool {
+pub(crate) unsafe fn is_null<const INDEX: u16, B>(base: *const B, field: &Field<INDEX>) -> bool {
     // SAFETY: the caller's promise.
     unsafe { is_null_at(member(base, field)) }
 }
@@ -309,6 +312,6 @@ pub unsafe fn is_null<const INDEX: u16, B>(base: *const B, field: &Field<INDEX>)
 /// # Safety
 /// `place` is an address that the kernel can read.
 #[inline(always)]
-pub unsafe fn is_null_at(place: *const c_void) -> bool {
+pub(crate) unsafe fn is_null_at(place: *const c_void) -> bool {
     number_at(place) == 0
 }

@@ -32,7 +32,7 @@ const OTHER: u64 = 2;
 /// Whether a connection by `sock` to this loopback address would reach a listening socket that the
 /// session made listen, and could reach no other.
 #[inline(always)]
-pub fn reaches_own(subject: &Subject, sock: *const Sock, to: Address, port: u16) -> bool {
+pub(crate) fn reaches_own(subject: &Subject, sock: *const Sock, to: Address, port: u16) -> bool {
     let is_loopback = to == Address::LOOPBACK || (to.is_v4() && (to.low >> 32) as u8 == 127);
     if subject.image.is_none() || !is_loopback {
         return false;

@@ -15,6 +15,22 @@
     internal_features,
     reason = "atomic_xadd: the stable atomics need compare-and-swap"
 )]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the macros of hooks hand the context over by value"
+)]
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "a key that is handed over by value is copied, which makes other code"
+)]
+#![allow(
+    clippy::redundant_closure,
+    reason = "hooks that hand over the same function share code that they had each for itself"
+)]
+#![allow(
+    clippy::pointers_in_nomem_asm_block,
+    reason = "the assembly compares pointers and adds to them, it reads nothing through them"
+)]
 
 mod address;
 mod automaton;

@@ -43,7 +43,7 @@ use crate::{
 /// Storage that belongs to a kernel object of type `O` and is freed with it, which aya does not
 /// wrap for LSM programs: at most one value of `T` per object.
 #[repr(C)]
-pub struct Storage<O, T, const MAP_TYPE: usize> {
+pub(crate) struct Storage<O, T, const MAP_TYPE: usize> {
     r#type: *const [i32; MAP_TYPE],
     key: *const i32,
     value: *const T,
@@ -53,11 +53,11 @@ pub struct Storage<O, T, const MAP_TYPE: usize> {
 }
 
 /// Minimum kernel: 5.11.
-pub type TaskStorage<T> = Storage<Task, T, { BPF_MAP_TYPE_TASK_STORAGE as usize }>;
+pub(crate) type TaskStorage<T> = Storage<Task, T, { BPF_MAP_TYPE_TASK_STORAGE as usize }>;
 /// Minimum kernel: 5.10.
-pub type InodeStorage<T> = Storage<Inode, T, { BPF_MAP_TYPE_INODE_STORAGE as usize }>;
+pub(crate) type InodeStorage<T> = Storage<Inode, T, { BPF_MAP_TYPE_INODE_STORAGE as usize }>;
 /// Minimum kernel: 5.11 for LSM programs.
-pub type SocketStorage<T> = Storage<Sock, T, { BPF_MAP_TYPE_SK_STORAGE as usize }>;
+pub(crate) type SocketStorage<T> = Storage<Sock, T, { BPF_MAP_TYPE_SK_STORAGE as usize }>;
 
 // SAFETY: a definition that the loader reads; the fields are never dereferenced.
 unsafe impl<O, T, const MAP_TYPE: usize> Sync for Storage<O, T, MAP_TYPE> {}
@@ -80,13 +80,13 @@ impl<O, T, const MAP_TYPE: usize> Storage<O, T, MAP_TYPE> {
 
     /// The value of `object`, if it has one.
     #[inline(always)]
-    pub fn get(&self, object: *const O) -> Option<*mut T> {
+    pub(crate) fn get(&self, object: *const O) -> Option<*mut T> {
         self.call(object, 0)
     }
 
     /// The value of `object`, made from zeroes if it has none. `None`: no memory.
     #[inline(always)]
-    pub fn get_or_create(&self, object: *const O) -> Option<*mut T> {
+    pub(crate) fn get_or_create(&self, object: *const O) -> Option<*mut T> {
         self.call(object, BPF_LOCAL_STORAGE_GET_F_CREATE as u64)
     }
 
@@ -111,7 +111,7 @@ impl<O, T, const MAP_TYPE: usize> Storage<O, T, MAP_TYPE> {
 impl<T> SocketStorage<T> {
     /// The address of the kernel's map.
     #[inline(always)]
-    pub fn address(&self) -> u64 {
+    pub(crate) fn address(&self) -> u64 {
         self.as_ptr() as u64
     }
 }
@@ -123,7 +123,7 @@ impl TaskStorage<Label> {
     /// The kernel itself looks here first (`bpf_local_storage_lookup()`); which map a value is of
     /// stands next to it, and a value that is deleted leaves the cache before.
     #[inline(always)]
-    pub fn peek(&self, storage: *const LocalStorage) -> Option<Label> {
+    pub(crate) fn peek(&self, storage: *const LocalStorage) -> Option<Label> {
         if !numbers_are_cheap() {
             return None;
         }
@@ -160,7 +160,7 @@ impl TaskStorage<Label> {
     /// Whatever else happens, the task must not go away: the caller is in a hook, and so between
     /// `rcu_read_lock()` and its end.
     #[inline(always)]
-    pub fn find(&self, task: Address) -> u64 {
+    pub(crate) fn find(&self, task: Address) -> u64 {
         let storage = task.member(&TASK_BPF_STORAGE).follow();
         if storage.is_null() {
             return 0;
@@ -187,13 +187,13 @@ impl TaskStorage<Label> {
 impl TaskStorage<Label> {
     /// The label of `task`; that of no session where it has none.
     #[inline(always)]
-    pub fn label(&self, task: *const Task) -> Label {
+    pub(crate) fn label(&self, task: *const Task) -> Label {
         Label::from_bits(self.bits(task))
     }
 
     /// The same as it is kept, which tells whether it is a newborn's.
     #[inline(always)]
-    pub fn bits(&self, task: *const Task) -> u64 {
+    pub(crate) fn bits(&self, task: *const Task) -> u64 {
         let Some(value) = self.get(task) else {
             return Label::NONE.bits();
         };
@@ -204,14 +204,14 @@ impl TaskStorage<Label> {
 
     /// Gives `task` a label; false: no memory.
     #[inline(always)]
-    pub fn give(&self, task: *const Task, label: Label) -> bool {
+    pub(crate) fn give(&self, task: *const Task, label: Label) -> bool {
         self.give_bits(task, label.bits())
     }
 
     /// The same for one that is being born. Tried again where the allocator has nothing at hand: it raises
     /// an interrupt for more itself (`irq_work_raise()` in kernel/bpf/memalloc.c), or waits for nobody's lock.
     #[inline(always)]
-    pub fn give_newborn(&self, task: *const Task, bits: u64) -> bool {
+    pub(crate) fn give_newborn(&self, task: *const Task, bits: u64) -> bool {
         for _ in 0..TRIES {
             if self.give_bits(task, bits) {
                 return true;
@@ -234,90 +234,91 @@ impl TaskStorage<Label> {
 impl<T> TaskStorage<T> {
     /// Drops the value of `task`.
     #[inline(always)]
-    pub fn delete(&self, task: *const Task) {
+    pub(crate) fn delete(&self, task: *const Task) {
         // SAFETY: as in `call`. Nothing to drop is not an error.
         unsafe { bpf_task_storage_delete(self.as_ptr(), task.cast_mut().cast()) };
     }
 }
 
 #[btf_map]
-pub static LABELS: TaskStorage<Label> = TaskStorage::new();
+pub(crate) static LABELS: TaskStorage<Label> = TaskStorage::new();
 
 #[btf_map]
-pub static CONNECTIONS: SocketStorage<Label> = SocketStorage::new();
+pub(crate) static CONNECTIONS: SocketStorage<Label> = SocketStorage::new();
 
 #[btf_map]
-pub static SCRATCH: TaskStorage<Scratch> = TaskStorage::new();
+pub(crate) static SCRATCH: TaskStorage<Scratch> = TaskStorage::new();
 
 #[btf_map]
-pub static DIRECTORIES: InodeStorage<Remembered> = InodeStorage::new();
+pub(crate) static DIRECTORIES: InodeStorage<Remembered> = InodeStorage::new();
 
 #[btf_map]
-pub static OBJECTS: HashMap<u64, Label, MAX_IPC_OBJECTS, { BPF_F_NO_PREALLOC as usize }> =
+pub(crate) static OBJECTS: HashMap<u64, Label, MAX_IPC_OBJECTS, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
 
 #[btf_map]
-pub static NUMBERS: Array<u32, NOTED_NUMBERS> = Array::new();
+pub(crate) static NUMBERS: Array<u32, NOTED_NUMBERS> = Array::new();
 
 #[btf_map]
-pub static JOBS: Array<Jobs, MAX_SESSIONS> = Array::new();
+pub(crate) static JOBS: Array<Jobs, MAX_SESSIONS> = Array::new();
 
 #[btf_map]
-pub static QUEUES: InodeStorage<Label> = InodeStorage::new();
+pub(crate) static QUEUES: InodeStorage<Label> = InodeStorage::new();
 
 #[btf_map]
-pub static SOCKETS: SocketStorage<State> = SocketStorage::new();
+pub(crate) static SOCKETS: SocketStorage<State> = SocketStorage::new();
 
 #[btf_map]
-pub static TERMINALS: InodeStorage<Owners> = InodeStorage::new();
+pub(crate) static TERMINALS: InodeStorage<Owners> = InodeStorage::new();
 
 /// The least recently used go first; more than any host has pseudo-terminals (4096).
 #[btf_map]
-pub static UNLOCKED: LruHashMap<u64, Unlocked, 8192> = LruHashMap::new();
+pub(crate) static UNLOCKED: LruHashMap<u64, Unlocked, 8192> = LruHashMap::new();
 
 #[btf_map]
-pub static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();
+pub(crate) static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub static CGROUPS: HashMap<u64, Label, MAX_SESSIONS> = HashMap::new();
+pub(crate) static CGROUPS: HashMap<u64, Label, MAX_SESSIONS> = HashMap::new();
 
 #[btf_map]
-pub static SETTLING: Array<Settling, 1> = Array::new();
+pub(crate) static SETTLING: Array<Settling, 1> = Array::new();
 
 #[btf_map]
-pub static CENSUS: Array<Census, 1> = Array::new();
+pub(crate) static CENSUS: Array<Census, 1> = Array::new();
 
 #[btf_map]
-pub static DAEMON: Array<DaemonProcess, 1> = Array::new();
+pub(crate) static DAEMON: Array<DaemonProcess, 1> = Array::new();
 
 #[btf_map]
-pub static SUPERBLOCKS: Array<Superblock, MAX_SUPERBLOCKS> = Array::new();
+pub(crate) static SUPERBLOCKS: Array<Superblock, MAX_SUPERBLOCKS> = Array::new();
 
 #[btf_map]
-pub static OWN: HashMap<u32, u32, MAX_OWN> = HashMap::new();
+pub(crate) static OWN: HashMap<u32, u32, MAX_OWN> = HashMap::new();
 
 #[btf_map]
-pub static NET: LpmTrie<NetKey, NetEntries, 16384, { BPF_F_NO_PREALLOC as usize }> = LpmTrie::new();
+pub(crate) static NET: LpmTrie<NetKey, NetEntries, 16384, { BPF_F_NO_PREALLOC as usize }> =
+    LpmTrie::new();
 
 #[btf_map]
-pub static LEDGER: Array<Count, LEDGER_ENTRIES> = Array::new();
+pub(crate) static LEDGER: Array<Count, LEDGER_ENTRIES> = Array::new();
 
 #[btf_map]
-pub static EVENTS: RingBuf<EventRecord, EVENTS_BYTES> = RingBuf::new();
+pub(crate) static EVENTS: RingBuf<EventRecord, EVENTS_BYTES> = RingBuf::new();
 
 #[btf_map]
-pub static NOTICES: RingBuf<Event, NOTICES_BYTES> = RingBuf::new();
+pub(crate) static NOTICES: RingBuf<Event, NOTICES_BYTES> = RingBuf::new();
 
 #[btf_map]
-pub static SHARES: Array<Share, ACCOUNTS> = Array::new();
+pub(crate) static SHARES: Array<Share, ACCOUNTS> = Array::new();
 
 #[btf_map]
-pub static TAKEN: Array<u64, ACCOUNTS> = Array::new();
+pub(crate) static TAKEN: Array<u64, ACCOUNTS> = Array::new();
 
 /// Whether this is the address of one of the maps here, which is what a program has for a map. To add a map,
 /// add it here too, or sessions that may use `bpf(2)` reach it.
 #[inline(always)]
-pub fn is_own(map: u64) -> bool {
+pub(crate) fn is_own(map: u64) -> bool {
     let map = opaque(map);
     let is = |own: *const c_void| opaque(own as u64) == map;
     is((&raw const LABELS).cast())

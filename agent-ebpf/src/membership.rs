@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What a label is worth now.
-pub enum Standing {
+pub(crate) enum Standing {
     InForce(&'static Image),
     /// The session set its processes free: the label is none.
     Released,
@@ -38,7 +38,7 @@ pub enum Standing {
 
 /// What `label`, which names a session, is worth now.
 #[inline(always)]
-pub fn standing(label: Label) -> Standing {
+pub(crate) fn standing(label: Label) -> Standing {
     let Some(image) = IMAGES.get_value(label.slot & (MAX_SESSIONS as u32 - 1), &0) else {
         return Standing::Ended;
     };
@@ -55,7 +55,7 @@ pub fn standing(label: Label) -> Standing {
 
 /// The label of a task, unless its session was released.
 #[inline(always)]
-pub fn held_by(task: *const Task) -> Label {
+pub(crate) fn held_by(task: *const Task) -> Label {
     let label = LABELS.label(task);
     if label.is_some() && !matches!(standing(label), Standing::Released) {
         return label;
@@ -65,7 +65,7 @@ pub fn held_by(task: *const Task) -> Label {
 
 /// The cgroup that a task is in.
 #[inline(always)]
-pub fn cgroup_of(task: *const Task) -> *const Cgroup {
+pub(crate) fn cgroup_of(task: *const Task) -> *const Cgroup {
     // SAFETY: a live task; its css_set lives as long as it, or as the RCU section.
     unsafe {
         let set: *const CssSet = load(task, &TASK_CGROUPS);
@@ -74,7 +74,7 @@ pub fn cgroup_of(task: *const Task) -> *const Cgroup {
 }
 
 #[inline(always)]
-pub fn id_of(cgroup: *const Cgroup) -> u64 {
+pub(crate) fn id_of(cgroup: *const Cgroup) -> u64 {
     // SAFETY: a live cgroup.
     unsafe {
         let node: *const KernfsNode = load(cgroup, &CGROUP_KERNFS);
@@ -90,7 +90,7 @@ struct Ancestry {
 
 /// The label that the nearest tagged cgroup on the way up gives, however far that is.
 #[inline(always)]
-pub fn tag_of(cgroup: *const Cgroup) -> Label {
+pub(crate) fn tag_of(cgroup: *const Cgroup) -> Label {
     let mut ancestry = Ancestry {
         cgroup,
         label: Label::NONE,
@@ -128,7 +128,7 @@ unsafe extern "C" fn ascend(_step: u32, ancestry: *mut Ancestry) -> i64 {
 
 /// Whether somebody may lack a label that its cgroup gives.
 #[inline(always)]
-pub fn is_unsettled() -> bool {
+pub(crate) fn is_unsettled() -> bool {
     match SETTLING.get_ptr(0) {
         // SAFETY: a live map value of this size, aligned to it.
         Some(settling) => unsafe { settling.cast::<u64>().read_volatile() != 0 },
@@ -139,7 +139,7 @@ pub fn is_unsettled() -> bool {
 /// A label could not be given: from here on every birth is looked at in full, and the daemon, which
 /// is told, looks at everybody.
 #[inline(never)]
-pub fn unsettle() -> i32 {
+pub(crate) fn unsettle() -> i32 {
     if let Some(settling) = SETTLING.get_ptr_mut(0) {
         // SAFETY: a live map value. A lost increment leaves it above zero all the same.
         unsafe { (*settling).failed = (*settling).failed.wrapping_add(1) };
@@ -150,7 +150,7 @@ pub fn unsettle() -> i32 {
 
 /// Tells the daemon of something that no process is to blame for.
 #[inline(never)]
-pub fn tell(kind: EventKind, cgroup: u64) -> i32 {
+pub(crate) fn tell(kind: EventKind, cgroup: u64) -> i32 {
     let event = Event {
         // SAFETY: a helper without preconditions.
         time: unsafe { bpf_ktime_get_boot_ns() },
@@ -171,7 +171,7 @@ pub fn tell(kind: EventKind, cgroup: u64) -> i32 {
 ///
 /// Both halves of the label in one number, because a function of BPF returns one.
 #[inline(never)]
-pub fn settle_acting(task: *const Task, leader: *const Task) -> u64 {
+pub(crate) fn settle_acting(task: *const Task, leader: *const Task) -> u64 {
     let tag = tag_of(cgroup_of(task));
     if tag.is_some() {
         return give_acting(leader, tag);

@@ -20,12 +20,12 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 const PROC_MAGIC: u64 = 0x9fa0;
 
 /// Bytes of a name that are kept in a register.
-pub const HEAD: u32 = 8;
+pub(crate) const HEAD: u32 = 8;
 
 /// A name in the dcache: valid under RCU, as long as the program runs.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Name {
+pub(crate) struct Name {
     pub address: u64,
     /// In bytes; above them whether the name is [ambiguous](Self::is_ambiguous).
     length: u64,
@@ -40,7 +40,7 @@ impl Name {
     /// # Safety
     /// `dentry` is one that the verifier accepts for a direct load.
     #[inline(always)]
-    pub unsafe fn of(dentry: *const Dentry) -> Self {
+    pub(crate) unsafe fn of(dentry: *const Dentry) -> Self {
         // SAFETY: the caller's promise.
         unsafe { Self::read(dentry, own_comparison(dentry)) }
     }
@@ -69,26 +69,26 @@ impl Name {
 
     /// Takes it for what it is spelled like.
     #[inline(always)]
-    pub fn take_as_spelled(&mut self) {
+    pub(crate) fn take_as_spelled(&mut self) {
         self.length = self.bytes();
     }
 
     /// How long it is, in bytes.
     #[inline(always)]
-    pub fn bytes(self) -> u64 {
+    pub(crate) fn bytes(self) -> u64 {
         self.length & (OWN_COMPARISON - 1)
     }
 
     /// Whether these are its first bytes.
     #[inline(always)]
-    pub fn begins_with(self, head: [u8; HEAD as usize]) -> bool {
+    pub(crate) fn begins_with(self, head: [u8; HEAD as usize]) -> bool {
         self.head == u64::from_ne_bytes(head) && self.bytes() >= u64::from(HEAD)
     }
 
     /// Whether other spellings may name the same object, such as `.ENV` for `.env`: then patterns
     /// cannot be held against it.
     #[inline(always)]
-    pub fn is_ambiguous(self) -> bool {
+    pub(crate) fn is_ambiguous(self) -> bool {
         self.length >= OWN_COMPARISON
     }
 }
@@ -96,7 +96,7 @@ impl Name {
 /// A name that was gathered, to be read later; without its head, for want of room.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Gathered {
+pub(crate) struct Gathered {
     pub address: u64,
     /// As in [`Name`].
     length: u64,
@@ -109,7 +109,7 @@ impl Gathered {
     /// # Safety
     /// Both are dentries that the verifier accepts for a direct load.
     #[inline(always)]
-    pub unsafe fn in_directory(dentry: *const Dentry, parent: *const Dentry) -> Self {
+    pub(crate) unsafe fn in_directory(dentry: *const Dentry, parent: *const Dentry) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             let ambiguous = if folds_names(dentry, parent) {
@@ -132,7 +132,7 @@ impl Gathered {
     /// # Safety
     /// `room` is that of a live map value.
     #[inline(always)]
-    pub unsafe fn name(self, room: *mut u64) -> Name {
+    pub(crate) unsafe fn name(self, room: *mut u64) -> Name {
         // SAFETY: the caller's promise; the helper fails on a bad address.
         let head = unsafe { number_at_by(self.address as *const c_void, room) };
         Name {
@@ -144,13 +144,13 @@ impl Gathered {
 
     /// How long it is, in bytes.
     #[inline(always)]
-    pub fn bytes(self) -> u64 {
+    pub(crate) fn bytes(self) -> u64 {
         self.length & (OWN_COMPARISON - 1)
     }
 
     /// As for [`Name::is_ambiguous`].
     #[inline(always)]
-    pub fn is_ambiguous(self) -> bool {
+    pub(crate) fn is_ambiguous(self) -> bool {
         self.length >= OWN_COMPARISON
     }
 }
@@ -174,7 +174,7 @@ unsafe fn own_comparison(dentry: *const Dentry) -> u64 {
 /// # Safety
 /// `directory` is an inode that the verifier accepts for a direct load.
 #[inline(always)]
-pub unsafe fn is_casefolded(directory: *const Inode) -> bool {
+pub(crate) unsafe fn is_casefolded(directory: *const Inode) -> bool {
     // SAFETY: the caller's promise.
     let flags: u32 = unsafe { load(directory, &INODE_FLAGS) };
     flags & CASEFOLD != 0

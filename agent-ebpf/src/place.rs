@@ -22,14 +22,14 @@ const DMA_BUF_MAGIC: u64 = 0x444d_4142;
 const SECRETMEM_MAGIC: u64 = 0x5345_434d;
 const GUEST_MEMFD_MAGIC: u64 = 0x474d_454d;
 
-pub const S_IFMT: u16 = 0o170_000;
-pub const S_IFDIR: u16 = 0o040_000;
-pub const S_IFCHR: u16 = 0o020_000;
+pub(crate) const S_IFMT: u16 = 0o170_000;
+pub(crate) const S_IFDIR: u16 = 0o040_000;
+pub(crate) const S_IFCHR: u16 = 0o020_000;
 const S_IFLNK: u16 = 0o120_000;
 
 /// Whether a dentry is a directory.
 #[inline(always)]
-pub fn is_directory(dentry: *const Dentry) -> bool {
+pub(crate) fn is_directory(dentry: *const Dentry) -> bool {
     // SAFETY: the hook's dentry; a negative one has no inode.
     unsafe { !is_null(dentry, &DENTRY_INODE) && has_directory_mode(load(dentry, &DENTRY_INODE)) }
 }
@@ -39,7 +39,7 @@ pub fn is_directory(dentry: *const Dentry) -> bool {
 /// Read as numbers: from 6.5 on verifiers take a dentry's inode for never NULL, and a load through it has
 /// nothing then that catches the fault.
 #[inline(always)]
-pub fn is_symlink(dentry: *const Dentry) -> u64 {
+pub(crate) fn is_symlink(dentry: *const Dentry) -> u64 {
     let inode = number_at(member(dentry, &DENTRY_INODE)) as *const Inode;
     let mode = number_at(member(inode, &INODE_MODE)) as u16;
     is_zero(u64::from((mode ^ S_IFLNK) & S_IFMT))
@@ -47,7 +47,7 @@ pub fn is_symlink(dentry: *const Dentry) -> u64 {
 
 /// The mode of an open file.
 #[inline(always)]
-pub fn mode_of(file: *const File) -> u16 {
+pub(crate) fn mode_of(file: *const File) -> u16 {
     // SAFETY: the hook's file; an open one always has an inode, and a mode loaded through NULL
     // would be 0.
     unsafe {
@@ -58,13 +58,13 @@ pub fn mode_of(file: *const File) -> u16 {
 
 /// Zero for an open directory.
 #[inline(always)]
-pub fn other_than_directory(file: *const File) -> u64 {
+pub(crate) fn other_than_directory(file: *const File) -> u64 {
     u64::from((mode_of(file) ^ S_IFDIR) & S_IFMT)
 }
 
 /// Whether an open file is of a character device.
 #[inline(always)]
-pub fn is_character_device(file: *const File) -> bool {
+pub(crate) fn is_character_device(file: *const File) -> bool {
     mode_of(file) & S_IFMT == S_IFCHR
 }
 
@@ -81,7 +81,7 @@ unsafe fn has_directory_mode(inode: *const Inode) -> bool {
 }
 
 /// Where an object stands.
-pub enum Place {
+pub(crate) enum Place {
     /// In a filesystem that is mounted somewhere.
     Named,
     /// Never had a path: pipes, sockets, memfds and shared memory of the process itself, opened
@@ -97,14 +97,14 @@ const INTERNAL_NAMESPACE: u64 = (-22_i64).cast_unsigned();
 
 /// Where an open file, whose dentry is `dentry`, stands.
 #[inline(always)]
-pub fn place_of(file: *const File, dentry: *const Dentry) -> Place {
+pub(crate) fn place_of(file: *const File, dentry: *const Dentry) -> Place {
     // SAFETY: the hook's file.
     place(unsafe { load(file, &FILE_MOUNT) }, dentry)
 }
 
 /// Where the path made of `mount` and `dentry` stands.
 #[inline(always)]
-pub fn place(mount: *const VfsMount, dentry: *const Dentry) -> Place {
+pub(crate) fn place(mount: *const VfsMount, dentry: *const Dentry) -> Place {
     // `struct mount` is around the `vfsmount`; the verifier knows only the inner struct.
     let namespace = number_at(member(container(mount, &MOUNT_VFSMOUNT), &MOUNT_NAMESPACE));
     if namespace != INTERNAL_NAMESPACE {
@@ -120,7 +120,7 @@ pub fn place(mount: *const VfsMount, dentry: *const Dentry) -> Place {
 
 /// Whether an object that a hook gives without its mount never had a path.
 #[inline(always)]
-pub fn is_anonymous(dentry: *const Dentry) -> bool {
+pub(crate) fn is_anonymous(dentry: *const Dentry) -> bool {
     standing(dentry) == (true, true)
 }
 

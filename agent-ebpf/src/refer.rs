@@ -23,7 +23,7 @@ const EXDEV: i32 = 18;
 
 /// A link or a rename.
 #[derive(Clone, Copy)]
-pub struct Move {
+pub(crate) struct Move {
     pub old: *const Dentry,
     pub new: *const Dentry,
     /// What it takes at the two names.
@@ -42,7 +42,7 @@ impl Move {
 /// Whether a short walk already finds that a rename within one directory is allowed. If not, nothing
 /// is decided yet.
 #[inline(always)]
-pub fn permits_move(subject: &Subject, wanted: &Move) -> bool {
+pub(crate) fn permits_move(subject: &Subject, wanted: &Move) -> bool {
     let Some(image) = subject.image else {
         return false;
     };
@@ -64,7 +64,7 @@ pub fn permits_move(subject: &Subject, wanted: &Move) -> bool {
 
 /// Decides a link or a rename.
 #[inline(always)]
-pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
+pub(crate) fn moved(subject: &Subject, wanted: &Move) -> i32 {
     let Move { old, new, needs } = *wanted;
     let Some(scratch) = SCRATCH.get_or_create(subject.task) else {
         return out_of_memory(subject);
@@ -120,7 +120,7 @@ pub fn moved(subject: &Subject, wanted: &Move) -> i32 {
 
 /// Refuses to move the object at `dentry` at all.
 #[inline(always)]
-pub fn refuse_move(subject: &Subject, dentry: *const Dentry, reason: Reason) -> i32 {
+pub(crate) fn refuse_move(subject: &Subject, dentry: *const Dentry, reason: Reason) -> i32 {
     match SCRATCH.get_or_create(subject.task) {
         Some(scratch) => {
             let reason = if subject.image.is_none() {

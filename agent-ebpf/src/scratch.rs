@@ -6,7 +6,7 @@ use agent_abi::{event::EventRecord, limits::MAX_DEPTH};
 use crate::{hooks::NewQueue, name::Gathered};
 
 /// Rows of sequences; a power of two.
-pub const ROWS: usize = 2;
+pub(crate) const ROWS: usize = 2;
 
 /// What Linux 7.x gives to a task's storage at most (`kmalloc_nolock()`), without what it keeps there
 /// itself.
@@ -15,7 +15,7 @@ const _: () = assert!(size_of::<Scratch>() <= ROOM);
 
 /// Value of the `SCRATCH` task storage. Only programs that run for the task itself touch it.
 #[repr(C)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     /// The walk's findings; see [`crate::walk`]. Kept here and not on the stack because
     /// verifiers before 6.8 take what a `bpf_loop` callback leaves on the stack for constant.
     pub walk: WalkState,
@@ -36,7 +36,7 @@ pub struct Scratch {
 
 /// State of a walk in progress.
 #[repr(C)]
-pub struct WalkState {
+pub(crate) struct WalkState {
     /// Names gathered.
     pub depth: u32,
     /// 1 once the root of the filesystem was reached.

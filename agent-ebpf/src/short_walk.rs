@@ -78,7 +78,7 @@ const LEVELS: usize = 16;
 const ROOM: usize = 32;
 
 /// What a walk found.
-pub struct Found {
+pub(crate) struct Found {
     /// State of the automaton at the object's path.
     pub state: u64,
     /// That of its sibling; without one, the same.
@@ -87,7 +87,7 @@ pub struct Found {
 
 /// Walks from `dentry`, and to `sibling` in the same directory.
 #[inline(always)]
-pub fn short_walk(
+pub(crate) fn short_walk(
     image: &Image,
     dentry: *const Dentry,
     sibling: Option<*const Dentry>,

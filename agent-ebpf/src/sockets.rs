@@ -19,7 +19,7 @@ use crate::{
 
 /// Value of the `SOCKETS` storage.
 #[repr(C)]
-pub struct State {
+pub(crate) struct State {
     /// The session that bound it (Unix) or made it listen (TCP); generation 0 for none.
     pub owner: Label,
     /// [`BOUND`], [`CONNECTED`] and [`UNSPECIFIED`]
@@ -27,16 +27,16 @@ pub struct State {
 }
 
 /// Somebody set about to bind it to an address.
-pub const BOUND: u64 = 1;
+pub(crate) const BOUND: u64 = 1;
 /// Somebody set about to connect it, which gives a UDP socket an address until it disconnects.
-pub const CONNECTED: u64 = 2;
+pub(crate) const CONNECTED: u64 = 2;
 /// Something was sent to an unspecified address, and judged by the socket's own.
-pub const UNSPECIFIED: u64 = 4;
+pub(crate) const UNSPECIFIED: u64 = 4;
 
 /// Sets a flag, and returns those that were set before. Orders it against the kernel's later accesses to
 /// the socket: of two tasks that set a flag each and look for the other's, one finds it.
 #[inline(always)]
-pub fn set_flag(state: *mut State, flag: u64) -> u64 {
+pub(crate) fn set_flag(state: *mut State, flag: u64) -> u64 {
     let before;
     // SAFETY: an atomic operation, which is a full barrier, on a live map value.
     unsafe {
@@ -50,7 +50,7 @@ const _: () = assert!(core::mem::offset_of!(State, flags) == 8);
 
 /// Makes it the socket of this session, for good. False: no memory.
 #[inline(always)]
-pub fn own(subject: &Subject, sock: *const Sock) -> bool {
+pub(crate) fn own(subject: &Subject, sock: *const Sock) -> bool {
     match SOCKETS.get_or_create(sock) {
         Some(state) => {
             // SAFETY: a live map value. Two tasks that own at once are of sessions that share the socket.
@@ -63,7 +63,7 @@ pub fn own(subject: &Subject, sock: *const Sock) -> bool {
 
 /// Whether it is a socket of this session, which has not ended.
 #[inline(always)]
-pub fn is_own(subject: &Subject, sock: *const Sock) -> bool {
+pub(crate) fn is_own(subject: &Subject, sock: *const Sock) -> bool {
     subject.image.is_some()
         && SOCKETS.get(sock).is_some_and(|state| {
             // SAFETY: the value lives as long as the program runs (RCU).
@@ -76,7 +76,7 @@ const MAX_STORAGES: usize = 8;
 
 /// The owner of a socket that the verifier has no type for, as the bits of a [`Label`]; 0 for none.
 #[inline(always)]
-pub fn owner_of(sock: u64) -> u64 {
+pub(crate) fn owner_of(sock: u64) -> u64 {
     let sock: *const Sock = sock as *const Sock;
     let storage = number_at(member(sock, &SOCK_STORAGE));
     if storage == 0 {

@@ -22,7 +22,7 @@ use crate::{
 const IO_WORKER: u32 = 0x10;
 
 /// A labelled task and what its session may do.
-pub struct Subject {
+pub(crate) struct Subject {
     /// The current task.
     pub task: *const Task,
     pub label: Label,
@@ -33,7 +33,7 @@ pub struct Subject {
 impl Subject {
     /// Whether the grant opens this part of the kernel.
     #[inline(always)]
-    pub fn may(&self, surface: Surface) -> bool {
+    pub(crate) fn may(&self, surface: Surface) -> bool {
         self.image
             .is_some_and(|image| image.header.surface & surface.bit() != 0)
     }
@@ -56,7 +56,7 @@ impl Subject {
     ///
     /// So a process chooses what is acted on only through the last, and that is ruled out here.
     #[inline(always)]
-    pub fn borrowed_credentials(&self) -> Option<*const Credentials> {
+    pub(crate) fn borrowed_credentials(&self) -> Option<*const Credentials> {
         // SAFETY: `current` is a valid task.
         let (now, own): (*const Credentials, *const Credentials) = unsafe {
             (
@@ -71,7 +71,7 @@ impl Subject {
     /// The account to which the acts go: the slot. A label of an ended session says a slot that may be
     /// another's by now.
     #[inline(always)]
-    pub fn account(&self) -> u32 {
+    pub(crate) fn account(&self) -> u32 {
         if self.image.is_some() {
             self.label.slot
         } else {
@@ -81,7 +81,7 @@ impl Subject {
 
     /// Whether the current task works on what was put into an `io_uring`.
     #[inline(always)]
-    pub fn is_ring_worker(&self) -> bool {
+    pub(crate) fn is_ring_worker(&self) -> bool {
         // SAFETY: `current` is a valid task.
         let flags: u32 = unsafe { load(self.task, &TASK_FLAGS) };
         flags & IO_WORKER != 0
@@ -89,7 +89,7 @@ impl Subject {
 
     /// Whether `task` is of the same session.
     #[inline(always)]
-    pub fn shares_session_with(&self, task: *const Task) -> bool {
+    pub(crate) fn shares_session_with(&self, task: *const Task) -> bool {
         // SAFETY: `task` is a hook's argument.
         let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
         LABELS.label(leader) == self.label
@@ -97,7 +97,7 @@ impl Subject {
 }
 
 #[inline(always)]
-pub fn current_task() -> *const Task {
+pub(crate) fn current_task() -> *const Task {
     // SAFETY: no arguments; never NULL.
     unsafe { bpf_get_current_task_btf().cast_const().cast() }
 }
@@ -107,14 +107,14 @@ pub fn current_task() -> *const Task {
 /// What the trampoline's earlier programs returned needs no look: the first that refuses ends the
 /// chain (`invoke_bpf_mod_ret()` in arch/x86/net/bpf_jit_comp.c), so here it is always 0.
 #[inline(always)]
-pub fn guard(ctx: &LsmContext, judge: impl FnOnce(&Subject, &LsmContext) -> i32) -> i32 {
+pub(crate) fn guard(ctx: &LsmContext, judge: impl FnOnce(&Subject, &LsmContext) -> i32) -> i32 {
     guard_unless(ctx, |_| false, judge)
 }
 
 /// [`guard`] for a hook that most often has nothing to judge, which `is_exempt` tells before anything
 /// is looked up for a labelled task.
 #[inline(always)]
-pub fn guard_unless(
+pub(crate) fn guard_unless(
     ctx: &LsmContext,
     is_exempt: impl FnOnce(&LsmContext) -> bool,
     judge: impl FnOnce(&Subject, &LsmContext) -> i32,
@@ -125,7 +125,7 @@ pub fn guard_unless(
 /// [`guard_unless`] after `prepare`, which is told the current task and its leader, labelled or not. What
 /// it returns is returned unless it is 0.
 #[inline(always)]
-pub fn guard_prepared(
+pub(crate) fn guard_prepared(
     ctx: &LsmContext,
     prepare: impl FnOnce(*const Task, *const Task) -> i32,
     is_exempt: impl FnOnce(&LsmContext) -> bool,
@@ -144,7 +144,7 @@ pub fn guard_prepared(
 
 /// [`guard`] for a hook whose arguments do not matter.
 #[inline(always)]
-pub fn guard_alone(judge: impl FnOnce(&Subject) -> i32) -> i32 {
+pub(crate) fn guard_alone(judge: impl FnOnce(&Subject) -> i32) -> i32 {
     let none = LsmContext::new(core::ptr::null_mut());
     pass_unlabelled(
         |_, _| 0,

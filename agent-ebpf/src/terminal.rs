@@ -47,7 +47,11 @@ const BPF_ANY: u64 = 0;
 
 /// Whether a file that is being opened is a slave that is not the session's own.
 #[inline(always)]
-pub fn is_opened_by_others(subject: &Subject, file: *const File, dentry: *const Dentry) -> bool {
+pub(crate) fn is_opened_by_others(
+    subject: &Subject,
+    file: *const File,
+    dentry: *const Dentry,
+) -> bool {
     // SAFETY: the hook's file; an open one has an inode.
     unsafe {
         let inode: *const Inode = load(file, &FILE_INODE);
@@ -57,7 +61,7 @@ pub fn is_opened_by_others(subject: &Subject, file: *const File, dentry: *const 
 
 /// The same of what a hook gives as a dentry.
 #[inline(always)]
-pub fn is_of_others(subject: &Subject, dentry: *const Dentry) -> bool {
+pub(crate) fn is_of_others(subject: &Subject, dentry: *const Dentry) -> bool {
     // SAFETY: the hook's dentry; a negative one has no inode.
     unsafe {
         if is_null(dentry, &DENTRY_INODE) {
@@ -74,7 +78,7 @@ pub fn is_of_others(subject: &Subject, dentry: *const Dentry) -> bool {
 /// Whether a received file is a terminal that is not the session's own: a slave, a master, or what somebody
 /// else's /dev/tty was.
 #[inline(always)]
-pub fn is_received_from_others(
+pub(crate) fn is_received_from_others(
     subject: &Subject,
     file: *const File,
     dentry: *const Dentry,
@@ -102,7 +106,7 @@ pub fn is_received_from_others(
 
 /// Notes that the session holds the master that `file` is, if it is one: the slave is its own.
 #[inline(always)]
-pub fn note_master(subject: &Subject, file: *const File) {
+pub(crate) fn note_master(subject: &Subject, file: *const File) {
     // SAFETY: the hook's file; an open one has an inode.
     let inode: *const Inode = unsafe { load(file, &FILE_INODE) };
     // SAFETY: as above.
@@ -210,7 +214,7 @@ fn controlling_terminal(subject: &Subject) -> u64 {
 
 /// The terminal that an open file of one is of (`file_tty()`, drivers/tty/tty_io.c).
 #[inline(always)]
-pub fn terminal_of(file: *const File) -> u64 {
+pub(crate) fn terminal_of(file: *const File) -> u64 {
     // SAFETY: the hook's file.
     let private: *const c_void = unsafe { load(file, &FILE_PRIVATE) };
     number_at(member(private, &TTY_FILE_TTY))

@@ -56,7 +56,7 @@ const AMBIGUOUS: u32 = u32::MAX - 2;
 
 /// State of the automaton at the path of `dentry`.
 #[inline(always)]
-pub fn state_of(
+pub(crate) fn state_of(
     image: &Image,
     scratch: *mut Scratch,
     dentry: *const Dentry,
@@ -84,7 +84,7 @@ pub fn state_of(
 
 /// Remembers the directory of `dentry`, whose state the last walk found.
 #[inline(always)]
-pub fn keep(image: &Image, scratch: *mut Scratch, dentry: *const Dentry) {
+pub(crate) fn keep(image: &Image, scratch: *mut Scratch, dentry: *const Dentry) {
     // SAFETY: the current task's scratch.
     unsafe {
         if (*scratch).walk.depth > 0 && !is_renaming((*scratch).walk.sequence) {
@@ -96,7 +96,7 @@ pub fn keep(image: &Image, scratch: *mut Scratch, dentry: *const Dentry) {
 
 /// States at the paths that two dentries had at the same moment.
 #[inline(always)]
-pub fn states_of(
+pub(crate) fn states_of(
     image: &Image,
     scratch: *mut Scratch,
     first: *const Dentry,
@@ -129,7 +129,7 @@ pub fn states_of(
 
 /// What an event is about.
 #[derive(Clone, Copy)]
-pub struct Object {
+pub(crate) struct Object {
     pub dentry: *const Dentry,
     pub which: Which,
 }
@@ -137,7 +137,7 @@ pub struct Object {
 /// By which walk it was judged.
 #[derive(Clone, Copy)]
 #[repr(u8)]
-pub enum Which {
+pub(crate) enum Which {
     First,
     Second,
     Unwalked,
@@ -146,21 +146,21 @@ pub enum Which {
 impl Object {
     /// That of [`state_of`], or the first of [`states_of`].
     #[inline(always)]
-    pub fn first(dentry: *const Dentry) -> Self {
+    pub(crate) fn first(dentry: *const Dentry) -> Self {
         let which = Which::First;
         Self { dentry, which }
     }
 
     /// The second of [`states_of`].
     #[inline(always)]
-    pub fn second(dentry: *const Dentry) -> Self {
+    pub(crate) fn second(dentry: *const Dentry) -> Self {
         let which = Which::Second;
         Self { dentry, which }
     }
 
     /// One that was judged by something else than its path.
     #[inline(always)]
-    pub fn unwalked(dentry: *const Dentry) -> Self {
+    pub(crate) fn unwalked(dentry: *const Dentry) -> Self {
         let which = Which::Unwalked;
         Self { dentry, which }
     }
@@ -168,7 +168,7 @@ impl Object {
 
 /// Gathers the names of an object for its event.
 #[inline(always)]
-pub fn gather(scratch: *mut Scratch, dentry: *const Dentry, which: Which) {
+pub(crate) fn gather(scratch: *mut Scratch, dentry: *const Dentry, which: Which) {
     let row = match which {
         Which::First | Which::Second => NO_ROW,
         Which::Unwalked => 0,
@@ -180,7 +180,7 @@ pub fn gather(scratch: *mut Scratch, dentry: *const Dentry, which: Which) {
 /// it is if its dentries are still as the walk found them. Without a walk, if they are still as they were
 /// gathered.
 #[inline(always)]
-pub fn is_as_judged(scratch: *mut Scratch, dentry: *const Dentry, which: Which) -> bool {
+pub(crate) fn is_as_judged(scratch: *mut Scratch, dentry: *const Dentry, which: Which) -> bool {
     // SAFETY: the current task's scratch.
     unsafe {
         let walk = addr_of_mut!((*scratch).walk);
@@ -371,13 +371,13 @@ unsafe fn place_of_sequence(scratch: *mut Scratch, row: u32, level: u32) -> *mut
 /// The sequence of `rename_lock`: its first 32 bits. Zero where it cannot be read, which the daemon's
 /// self-check at start rules out.
 #[inline(always)]
-pub fn rename_sequence() -> u32 {
+pub(crate) fn rename_sequence() -> u32 {
     number_at(rename_lock() as *const c_void) as u32
 }
 
 /// Whether a rename is under way at this value of the sequence.
 #[inline(always)]
-pub fn is_renaming(sequence: u32) -> bool {
+pub(crate) fn is_renaming(sequence: u32) -> bool {
     sequence & 1 != 0
 }
 
@@ -433,7 +433,7 @@ unsafe fn root_state(image: &Image, dev: u32, magic: u32) -> u32 {
 
 /// The number of the filesystem with this device number, if sessions know it.
 #[inline(always)]
-pub fn superblock_number(dev: u32) -> Option<u32> {
+pub(crate) fn superblock_number(dev: u32) -> Option<u32> {
     let mut choice = 0;
     while choice <= CANDIDATES {
         let number = if choice < CANDIDATES {

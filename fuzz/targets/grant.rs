@@ -3,6 +3,7 @@
 #![no_main]
 
 /// As people are shown them, by what has to bear every span.
+#[allow(unreachable_pub, reason = "it is public in agent-user")]
 #[path = "../../agent-user/src/render/diagnostic.rs"]
 mod diagnostic;
 

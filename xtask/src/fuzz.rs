@@ -90,17 +90,29 @@ fn output() -> PathBuf {
 
 /// Compiles every target with its counters.
 pub(crate) fn build() -> Result<()> {
+    let mut cargo = cargo("build")?;
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
+    cargo.env_remove("RUSTFLAGS");
+    exec::run(&mut cargo).context("compile the fuzz targets")
+}
+
+/// Clippy over the targets, with warnings as errors.
+pub(crate) fn lints() -> Result<Command> {
+    let mut clippy = cargo("clippy")?;
+    clippy.args(["--", "-D", "warnings"]);
+    Ok(clippy)
+}
+
+fn cargo(command: &str) -> Result<Command> {
     tools::need(tools::FUZZ)?;
     let mut cargo = build::cargo();
     cargo.current_dir(folder());
     // With `--target`, build scripts and procedural macros get none of the flags.
-    cargo.args(["build", "--quiet", "--release", "--locked"]);
+    cargo.args([command, "--quiet", "--release", "--locked"]);
     cargo
         .args(["--target", TRIPLE, "--target-dir"])
         .arg(output());
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
-    cargo.env_remove("RUSTFLAGS");
-    exec::run(&mut cargo).context("compile the fuzz targets")
+    Ok(cargo)
 }
 
 /// Looks for inputs that break a promise, beginning with the kept ones.

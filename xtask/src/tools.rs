@@ -55,6 +55,16 @@ pub(crate) const VM: &[Tool] = &[
 /// To compile the fuzz targets.
 pub(crate) const FUZZ: &[Tool] = &[tool("c++", "g++", "compiles libFuzzer")];
 
+/// Clippy of Debian's compiler for BPF.
+pub(crate) const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
+
+/// To lint the kernel side.
+pub(crate) const KERNEL_SIDE_LINTS: &[Tool] = &[tool(
+    DEBIAN_CLIPPY,
+    "rust-web-clippy",
+    "lints what is compiled for BPF",
+)];
+
 /// To make the Debian root image.
 pub(crate) const DEBIAN_ROOT: &[Tool] =
     &[tool("mmdebstrap", "mmdebstrap", "builds the Debian root")];

@@ -157,7 +157,7 @@ enum IpcObject {}
 /// inode's number, which no other has had since the start.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct NewQueue {
+pub(crate) struct NewQueue {
     inode: u64,
     number: u64,
 }

@@ -21,4 +21,4 @@ mod sockets;
 mod surface;
 mod unix;
 
-pub use ipc::NewQueue;
+pub(crate) use ipc::NewQueue;

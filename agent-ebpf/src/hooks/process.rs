@@ -345,7 +345,7 @@ fn matters(command: u32, argument: u64) -> bool {
 /// which the kernel makes its owner by itself (`__tty_fasync()`, drivers/tty/tty_io.c): it may be
 /// anybody's. No other device does so to anybody but the caller.
 #[inline(always)]
-pub fn notifies(subject: &Subject, file: *const File) -> i32 {
+pub(super) fn notifies(subject: &Subject, file: *const File) -> i32 {
     if is_character_device(file) {
         signals_owner(subject)
     } else {
@@ -355,7 +355,7 @@ pub fn notifies(subject: &Subject, file: *const File) -> i32 {
 
 /// Refuses to let signals go where nothing can tell whose process it is.
 #[inline(always)]
-pub fn signals_owner(subject: &Subject) -> i32 {
+pub(super) fn signals_owner(subject: &Subject) -> i32 {
     if subject.may(Surface::SignalAny) {
         return 0;
     }

@@ -57,6 +57,11 @@ pub(crate) fn ebpf_object(warnings: Warnings) -> Result<PathBuf> {
     ebpf::build(warnings)
 }
 
+/// Clippy over the kernel side, by the compiler that it is compiled with.
+pub(crate) fn ebpf_lints() -> Result<Command> {
+    ebpf::lints()
+}
+
 /// `bailiff`, with the eBPF object inside.
 pub(crate) const fn bailiff(profile: Profile) -> Static {
     Static {

@@ -29,9 +29,24 @@ pub(super) struct Toolchain {
 impl Toolchain {
     /// A cargo that compiles for BPF, with nothing of the caller's own flags.
     pub(super) fn cargo(&self) -> Command {
+        let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+        self.command(Path::new(&cargo))
+    }
+
+    /// `cargo clippy` of the same compiler.
+    pub(super) fn clippy(&self) -> Result<Command> {
+        if self.compiler == Compiler::Debian {
+            tools::need(tools::KERNEL_SIDE_LINTS)?;
+        }
+        let mut clippy = self.command(Path::new(tools::DEBIAN_CLIPPY));
+        clippy.arg("clippy");
+        Ok(clippy)
+    }
+
+    fn command(&self, debian_program: &Path) -> Command {
         let mut cargo = match self.compiler {
             Compiler::Debian => {
-                let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+                let mut cargo = Command::new(debian_program);
                 cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
                 cargo
             }

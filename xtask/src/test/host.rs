@@ -28,6 +28,8 @@ pub(crate) fn check(ebpf_object: &Path) -> Result<Tally> {
         "warnings",
     ];
     tally += one("lints", cargo(ebpf_object).args(lints))?;
+    tally += one("lints of the kernel side", &mut build::ebpf_lints()?)?;
+    tally += one("lints of the fuzz targets", &mut fuzz::lints()?)?;
     tally += unit_tests(ebpf_object)?;
     tally += fuzz_targets()?;
     Ok(tally)
@@ -101,4 +103,32 @@ fn unit_tests(ebpf_object: &Path) -> Result<Tally> {
         tally += Tally::failed("unit tests that did not compile, or were killed");
     }
     Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::paths;
+    use std::fs;
+
+    /// The lines of a manifest's table of lints.
+    fn lints(manifest: &str, table: &str) -> Vec<String> {
+        let text = fs::read_to_string(paths::workspace().join(manifest)).unwrap();
+        let head = format!("[{table}]");
+        let rows = text.lines().skip_while(|line| *line != head).skip(1);
+        rows.take_while(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn what_is_no_member_of_the_workspace_has_its_lints() {
+        for tool in ["rust", "clippy"] {
+            let workspace = lints("Cargo.toml", &format!("workspace.lints.{tool}"));
+            assert!(!workspace.is_empty());
+            for manifest in ["agent-ebpf/Cargo.toml", "fuzz/Cargo.toml"] {
+                let own = lints(manifest, &format!("lints.{tool}"));
+                assert_eq!(own, workspace, "{manifest}");
+            }
+        }
+    }
 }
