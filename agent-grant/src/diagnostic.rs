@@ -20,7 +20,7 @@ impl Source {
 }
 
 /// A piece of a source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     pub source: Arc<Source>,
     /// Bytes of `source.text`.

@@ -55,7 +55,7 @@ pub const DEFAULT: [&str; 33] = [
 ];
 
 /// The environment of a grant, or of several that are in force together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Environment {
     /// A name is kept if every part keeps it. A grant is one part, an intersection several.
     pub parts: Vec<Part>,
@@ -66,7 +66,7 @@ pub struct Environment {
 }
 
 /// What one grant keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// [`DEFAULT`] is kept.
     pub default: bool,
@@ -74,7 +74,7 @@ pub struct Part {
 }
 
 /// A pattern of names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
     pub text: Text,
     atoms: Vec<Atom>,

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A whole grant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     pub name: String,
     pub purpose: Option<String>,
@@ -44,7 +44,7 @@ pub struct Grant {
 }
 
 /// One rule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Unique within the grant.
     pub id: String,
@@ -56,7 +56,7 @@ pub struct Rule {
 }
 
 /// What a rule is about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Object {
     File {
         rights: FileRights,
@@ -99,7 +99,7 @@ impl Rule {
 }
 
 /// What a grant expects of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Test {
     pub question: Question,
     /// True: every one of the rights must be allowed. False: none may be.

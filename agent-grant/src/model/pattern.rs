@@ -6,7 +6,7 @@ use super::Effect;
 use crate::{diagnostic::Diagnostic, glob::Glob, syntax::Text};
 
 /// A path pattern.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FilePattern {
     /// As written.
     pub text: Text,
@@ -16,7 +16,7 @@ pub struct FilePattern {
 }
 
 /// One pattern without braces.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Alternative {
     pub glob: Glob,
     /// The glob before its prefix was resolved, where that changed it.

@@ -6,7 +6,7 @@ use super::reader::{Reader, Text};
 use crate::diagnostic::Diagnostic;
 
 /// `[environment]` as written; nothing is expanded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawEnvironment {
     /// Whether what programs need is kept; `None` is not given.
     pub default: Option<bool>,

@@ -11,7 +11,7 @@ use super::recover::Mistake;
 use crate::diagnostic::{Diagnostic, Location, Source, nearest, suggest};
 
 /// A string and where it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Text {
     pub value: String,
     /// The whole value, quotes included.

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// `[process]` and `[kernel]` as written; `None` is not given.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawSettings {
     /// Every switch with its value.
     pub surface: Vec<(Surface, bool)>,

@@ -205,7 +205,14 @@ impl Daemon {
         }
         let resolver = Resolver::replay(&row.resolutions);
         let names = row.sight.names();
-        let compiled = match Prepared::new(&row.source, &row.inputs, resolver, &self.own, names) {
+        let compiled = match Prepared::new(
+            &row.source,
+            &row.inputs,
+            resolver,
+            &self.own,
+            names,
+            &self.compiled,
+        ) {
             Ok(prepared) if prepared.rules == row.rules => {
                 if let Some(view) = mounts.as_ref().and_then(|mounts| mounts.view().ok()) {
                     self.ensure_reach(&row, &prepared.grant, &view);

@@ -54,7 +54,7 @@ impl Live {
     pub(super) fn new(
         row: SessionRow,
         cgroup: Cgroup,
-        compiled: Option<Compiled>,
+        compiled: Option<Arc<Compiled>>,
         mounts: Option<Arc<MountNamespace>>,
         sight: Sight,
         running: bool,
@@ -62,7 +62,7 @@ impl Live {
         Self {
             row,
             cgroup,
-            compiled: RwLock::new(compiled.map(Arc::new)),
+            compiled: RwLock::new(compiled),
             mounts: RwLock::new(mounts),
             sight: RwLock::new(Arc::new(sight)),
             running: AtomicBool::new(running),

@@ -88,7 +88,8 @@ impl Daemon {
             .asking(&makers)
             .keeping_from(&files);
         let names = seen.sight.names();
-        Prepared::new(&request.grant, &request.inputs, resolver, &self.own, names)
+        let (source, inputs) = (&request.grant, &request.inputs);
+        Prepared::new(source, inputs, resolver, &self.own, names, &self.compiled)
             .map_err(|error| RequestError::BadGrant(error.to_string()))
     }
 

@@ -35,7 +35,7 @@ use crate::{
     api::doctor::HostCheck,
     cgroup::Hierarchy,
     clock::{boot_id, steady_now},
-    grants::OwnFiles,
+    grants::{Cache, OwnFiles},
     kernel::{Kernel, Labels, claim, diagnose},
     store::{Counter, Retention, Store},
 };
@@ -159,6 +159,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
         store,
         hierarchy,
         sessions: Sessions::default(),
+        compiled: Cache::default(),
         tagging: Mutex::default(),
         superblocks: AsyncMutex::new(superblocks),
         namespaces: Mutex::default(),

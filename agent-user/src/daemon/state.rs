@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cgroup::Hierarchy,
-    grants::OwnFiles,
+    grants::{Cache, OwnFiles},
     kernel::{Kernel, Labels},
     mounts::MountNamespace,
     store::{EventWriter, Store},
@@ -30,6 +30,8 @@ pub(super) struct Daemon {
     pub(super) writer: EventWriter,
     pub(super) hierarchy: Hierarchy,
     pub(super) sessions: Sessions,
+    /// Grants that were compiled.
+    pub(super) compiled: Cache,
     /// What sessions can make, and could.
     pub(super) reaches: Mutex<Reaches>,
     /// Held while labels are given: one at a time.

@@ -1,5 +1,7 @@
 //! A grant on its way into the kernel.
 
+use std::sync::Arc;
+
 use agent_abi::{
     Image,
     net::{NetEntries, NetKey},
@@ -9,7 +11,7 @@ use agent_grant::{
     SuperblockView,
 };
 
-use super::{GrantError, OwnFiles, Resolutions, Resolver, read};
+use super::{Cache, GrantError, OwnFiles, Resolutions, Resolver, read};
 use crate::{
     api::{GrantSource, Inputs, Mode, PathText, RuleRef},
     mounts::Names,
@@ -19,7 +21,7 @@ use crate::{
 pub struct Prepared {
     pub name: String,
     pub mode: Mode,
-    pub compiled: Compiled,
+    pub compiled: Arc<Compiled>,
     pub rules: Vec<RuleRef>,
     pub resolutions: Resolutions,
     /// With real prefixes.
@@ -28,16 +30,18 @@ pub struct Prepared {
 
 impl Prepared {
     /// Reads, resolves and compiles, for a session that knows filesystems by these names. Takes a
-    /// moment for a large grant.
+    /// moment for a large grant that is not in the cache.
     pub fn new(
         source: &GrantSource,
         inputs: &Inputs,
         mut resolver: Resolver<'_>,
         own: &OwnFiles,
         names: &Names,
+        cache: &Cache,
     ) -> Result<Self, GrantError> {
         let mut grant = read(source, inputs)?;
-        let compiled = Compiled::in_place(&mut grant, &mut resolver, own, names)?;
+        let protected = resolve(&mut grant, &mut resolver, own, names)?;
+        let compiled = cache.compile(&grant, protected)?;
         Ok(Self {
             mode: grant.mode.into(),
             rules: compiled.rules(),
@@ -63,6 +67,21 @@ fn unusable(grant: &mut Grant, resolver: &mut Resolver<'_>) -> Vec<Diagnostic> {
     mistakes
 }
 
+/// Resolves a grant's prefixes. Returns what the session is kept from.
+fn resolve(
+    grant: &mut Grant,
+    resolver: &mut Resolver<'_>,
+    own: &OwnFiles,
+    names: &Names,
+) -> Result<Protected, GrantError> {
+    let mistakes = unusable(grant, resolver);
+    if mistakes.is_empty() {
+        protected(resolver, own, names)
+    } else {
+        Err(Errors(mistakes).into())
+    }
+}
+
 /// What the session is kept from.
 fn protected(
     resolver: &Resolver<'_>,
@@ -76,7 +95,7 @@ fn protected(
 }
 
 /// A compiled grant.
-pub struct Compiled(agent_grant::Compiled);
+pub struct Compiled(pub(super) agent_grant::Compiled);
 
 impl Compiled {
     /// Resolves a grant's prefixes, and compiles it for who knows filesystems by these names.
@@ -86,11 +105,7 @@ impl Compiled {
         own: &OwnFiles,
         names: &Names,
     ) -> Result<Self, GrantError> {
-        let mistakes = unusable(grant, resolver);
-        if !mistakes.is_empty() {
-            return Err(Errors(mistakes).into());
-        }
-        let protected = protected(resolver, own, names)?;
+        let protected = resolve(grant, resolver, own, names)?;
         Self::protecting(grant, protected)
     }
 

@@ -1,5 +1,6 @@
 //! Grants between file and kernel: found, read, their prefixes resolved, compiled.
 
+mod cache;
 mod compiled;
 mod grant_file;
 mod ground;
@@ -10,6 +11,7 @@ mod reach;
 mod resolve;
 mod trail;
 
+pub use cache::Cache;
 pub use compiled::{Compiled, Prepared};
 pub use grant_file::GrantFile;
 pub use ground::{Backing, Disk, Ground, Host, Named, named_by_operators};

@@ -133,7 +133,8 @@ probes = {
     'fanotify_mount': lambda: fanotify(0x10, 2), 'fanotify_permission': lambda: fanotify(0, 0x10000),
     'io_uring': lambda: call(425, 4, ctypes.create_string_buffer(120)),
     'worker_memory': lambda: ring_memory(0, 16), 'thread_memory': lambda: ring_memory(2, 0),
-    'userfaultfd': lambda: call(323, 1), 'add_key': lambda: call(248, b'user', b'k', b'v', 1, -1),
+    'userfaultfd': lambda: call(323, 1), 'userfaultfd_kernel': lambda: call(323, 0),
+    'add_key': lambda: call(248, b'user', b'k', b'v', 1, -1),
     'delete_module': lambda: call(176, b'nonexistent', 0x800, passed=(ENOENT,)),
     'init_module': lambda: call(175, b'x' * 64, 64, b'', passed=(ENOEXEC, EINVAL)),
     'kexec_load': lambda: call(246, 0, 0, None, 0), 'iopl': lambda: call(172, 3),
@@ -255,6 +256,12 @@ fn rows() -> Vec<(String, Row)> {
             "io_uring = true",
             &["hostname", "io_uring", "fanotify_file"],
             &["syslog"],
+        ),
+        switch(
+            "capabilities = [\"sys_ptrace\"]",
+            "userfaultfd = true",
+            &["userfaultfd"],
+            &[],
         ),
         switch(
             "capabilities = [\"sys_module\"]",
@@ -492,6 +499,7 @@ fn try_all(victim: &Background) -> Check {
         "fanotify_filesystem",
         "fanotify_mount",
         "fanotify_permission",
+        "userfaultfd_kernel",
     ] {
         ensure(outside.contains(name), || {
             format!("`{name}` is not done outside")
