@@ -75,7 +75,7 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::Bpf => (
             true,
-            "With the capability `bpf` it loads programs for sockets and, with `net_admin`, for packets of the whole host, and reaches the maps of others, never Bailiff's. Programs that run while others act (kprobes, tracepoints, those of cgroups) or call functions of the kernel stay shut.",
+            "With the capability `bpf` it loads programs for sockets and, with `net_admin`, for packets of the whole host, and reaches the maps of others, never Bailiff's. Programs that run while others act (kprobes, tracepoints, those of cgroups) or call functions of the kernel stay shut, and nothing is taken from where others attached it without a link.",
         ),
         Surface::Perf => (
             true,

@@ -8,7 +8,7 @@
 //! | `bpf_prog` | never, for Bailiff's own: the same for programs. Without one nothing can be attached to a program or put in its place. Nor for programs of such kinds, whoever loaded them, and for those that call functions of the kernel (kfuncs) |
 //!
 //! Links have no hook, and neither has what is pinned: the two commands that make a descriptor of what a
-//! session did not make are refused.
+//! session did not make are refused, and so is taking away what has no link, whoever attached it.
 
 use core::ffi::c_void;
 
@@ -30,6 +30,8 @@ use crate::{
 const LOAD: u32 = 5;
 /// `BPF_OBJ_GET`: what is pinned, by a path that no hook sees.
 const OBJECT_GET: u32 = 7;
+/// `BPF_PROG_DETACH`: what somebody attached to a cgroup, a network namespace or a device without a link.
+const DETACH: u32 = 9;
 /// `BPF_LINK_GET_FD_BY_ID`
 const LINK_BY_NUMBER: u32 = 30;
 
@@ -38,7 +40,7 @@ const LINK_BY_NUMBER: u32 = 30;
 fn bpf(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let command: u32 = ctx.arg(0);
-        if matches!(command, OBJECT_GET | LINK_BY_NUMBER) && subject.may(Surface::Bpf) {
+        if matches!(command, OBJECT_GET | DETACH | LINK_BY_NUMBER) && subject.may(Surface::Bpf) {
             return never(subject, u64::from(command));
         }
         if command != LOAD || !subject.may(Surface::Bpf) {

@@ -71,7 +71,15 @@ pub(crate) fn run(
     }
     let mut argv = vec![OsString::from(SCENARIOS)];
     argv.extend(plan.words.iter().cloned());
-    let outcome = vm.run(&argv)?;
+    let mut outcome = vm.run(&argv)?;
+    // Emulated processors fall over now and then while the kernel patches itself, before anything of ours runs.
+    if matches!(outcome.end, End::Panicked) && outcome.stdout.is_empty() {
+        eprintln!(
+            "{prefix}the kernel panicked before the first scenario, once more: {}",
+            outcome.machine_error().unwrap_or_default()
+        );
+        outcome = vm.run(&argv)?;
+    }
     let printed = String::from_utf8_lossy(&outcome.stdout);
     let mut error = outcome.machine_error();
     let told = printed.lines().rev().find_map(Tally::read);
