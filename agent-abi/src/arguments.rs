@@ -11,6 +11,8 @@ macro_rules! for_each_hook_argument {
             // Behind `idmap` from 6.9 on.
             SETATTR_DENTRY = "inode_setattr", "dentry";
             SETATTR_CHANGES = "inode_setattr", "attr";
+            // Behind `attr` before 6.16.
+            PERF_TYPE = "perf_event_open", "type";
         }
     };
 }

@@ -124,7 +124,8 @@ macro_rules! for_each_kernel_field {
             BUCKET_HEAD = "inet_listen_hashbucket", "nulls_head";
             MSG_CONTROL = "msghdr", "msg_control";
             MSG_CONTROL_LENGTH = "msghdr", "msg_controllen";
-            REGISTERS_FIRST = "pt_regs", "bx";
+            REGISTERS_FIRST = "pt_regs", "di";
+            REGISTERS_FIRST_OF_32 = "pt_regs", "bx";
             REGISTERS_THIRD = "pt_regs", "dx";
             MSG_NAME = "msghdr", "msg_name";
             MSG_NAMELEN = "msghdr", "msg_namelen";

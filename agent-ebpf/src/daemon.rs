@@ -25,7 +25,7 @@ pub(crate) fn owns(task: Address) -> bool {
     is(task)
         || is(task.member(&TASK_REAL_PARENT).follow())
         || is_first(task)
-        || is_labelled_so(task)
+        || is_its_test_or_its_next(task)
 }
 
 #[inline(always)]
@@ -48,7 +48,7 @@ fn is(task: Address) -> bool {
 
 /// Slot 0 is that of the self-test's label, and no session's. What a session runs is no daemon.
 #[inline(always)]
-fn is_labelled_so(task: Address) -> bool {
+fn is_its_test_or_its_next(task: Address) -> bool {
     let leader = task.member(&TASK_GROUP_LEADER).follow();
     let label = Label::from_bits(LABELS.find(leader));
     if label.is_some() {

@@ -79,7 +79,7 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::Perf => (
             true,
-            "It counts and samples its own processes, as far as `kernel.perf_event_paranoid` lets users without privileges. Others, the kernel and probes stay shut, whatever capability it has.",
+            "It counts and samples its own processes, as far as `kernel.perf_event_paranoid` lets users without privileges. Others, whole processors, the kernel and probes stay shut, whatever capability it has and whatever the host lets everybody.",
         ),
         Surface::IoUring => (
             true,
@@ -87,7 +87,7 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::Userfaultfd => (
             true,
-            "It can hold the kernel up in the middle of a copy, which makes faults of the kernel easier to use; and it says what is in the pages of programs and libraries that it maps, so it runs code that it made, as with `jit = true`.",
+            "It handles page faults of its own programs (`UFFD_USER_MODE_ONLY`; those of the kernel stay shut); it says what is in the pages of programs and libraries that it maps, so it runs code that it made, as with `jit = true`.",
         ),
         Surface::Keyrings => (
             true,
@@ -214,7 +214,7 @@ fn of_capability(number: usize) -> Opens {
         ),
         "sys_time" => (
             true,
-            "It sets the clock of the host: logs, certificates and timers of everybody. What it makes while the clock is turned bears a false date, so that later sessions may trust its links and grants as if it had not made them. Events keep their dates, and what is recorded is kept, until the daemon is started anew.",
+            "It sets the clock of the host: logs, certificates and timers of everybody. What it makes while the clock is turned bears a false date, so that later sessions may trust its links and grants as if it had not made them. From its start to the next start of the daemon, whatever is recorded is dated and kept as if nobody had set the clock, also to the right time.",
         ),
         "sys_tty_config" => (
             true,

@@ -1,6 +1,9 @@
 //! Times: those of the kernel's events count from boot, people's do not.
 
-use std::{fs, sync::OnceLock};
+use std::{
+    fs,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use nix::time::{ClockId, clock_gettime};
@@ -16,11 +19,8 @@ impl BootClock {
     /// As the two clocks stand to each other now.
     #[must_use]
     pub fn now() -> Self {
-        let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(SignedDuration::ZERO, |time| {
-            SignedDuration::new(time.tv_sec(), time.tv_nsec() as i32)
-        });
         Self {
-            zero: Timestamp::now() - boot,
+            zero: Timestamp::now() - since_boot(),
         }
     }
 
@@ -29,6 +29,12 @@ impl BootClock {
     pub fn at(self, nanoseconds: u64) -> Timestamp {
         self.zero + SignedDuration::from_nanos(i64::try_from(nanoseconds).unwrap_or(i64::MAX))
     }
+}
+
+fn since_boot() -> SignedDuration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(SignedDuration::ZERO, |time| {
+        SignedDuration::new(time.tv_sec(), time.tv_nsec() as i32)
+    })
 }
 
 /// Time since boot in the unit of `/proc/PID/stat`: 1/100 s (`USER_HZ`, on every architecture that
@@ -96,21 +102,53 @@ pub fn short_duration(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
-/// What the calendar says, had nobody set it since this process first asked.
-#[must_use]
-pub fn steady_now() -> Timestamp {
-    static FIRST: OnceLock<BootClock> = OnceLock::new();
-    let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(SignedDuration::ZERO, |time| {
-        SignedDuration::new(time.tv_sec(), time.tv_nsec() as i32)
-    });
-    FIRST.get_or_init(BootClock::now).zero + boot
+/// The clock by which the record is dated and kept: the host's, until a session may set that.
+#[derive(Default)]
+struct RecordClock {
+    /// As it stood then.
+    fixed: Option<BootClock>,
 }
 
-/// The oldest time worth keeping, `days` before now. Setting the clock makes nothing older.
+impl RecordClock {
+    fn fix(&mut self, now: BootClock) {
+        self.fixed.get_or_insert(now);
+    }
+
+    fn clock(&self, now: BootClock) -> BootClock {
+        self.fixed.unwrap_or(now)
+    }
+}
+
+/// One for the process, as the host's clock is one.
+static RECORD: Mutex<RecordClock> = Mutex::new(RecordClock { fixed: None });
+
+fn record() -> MutexGuard<'static, RecordClock> {
+    RECORD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on somebody may set the host's clock whose acts are recorded, and leave it so when he has ended. Until
+/// the next start of the daemon no setting of it dates anything.
+pub fn fix_record_clock() {
+    record().fix(BootClock::now());
+}
+
+/// Dates what happened at some time after boot.
+#[must_use]
+pub fn record_clock() -> BootClock {
+    record().clock(BootClock::now())
+}
+
+/// The time that something is recorded under that happens now.
+#[must_use]
+pub fn record_now() -> Timestamp {
+    record_clock().zero + since_boot()
+}
+
+/// The oldest time worth keeping, `days` before now.
 #[must_use]
 pub fn days_ago(days: u32) -> Timestamp {
     let hours = i64::from(days).saturating_mul(24);
-    steady_now()
+    record_now()
         .checked_sub(hours.hours())
         .unwrap_or(Timestamp::MIN)
 }
@@ -143,6 +181,23 @@ mod tests {
         assert_eq!(after(11_520), "3h12m");
         assert_eq!(after(187_200), "2d4h");
         assert_eq!(after(-5), "0s");
+    }
+
+    #[test]
+    fn a_clock_that_a_session_may_set_dates_nothing() {
+        let at = |zero| BootClock {
+            zero: Timestamp::from_second(zero).unwrap(),
+        };
+        let mut record = RecordClock::default();
+        let dated = |record: &RecordClock, now| record.clock(at(now)).at(0).as_second();
+        assert_eq!(dated(&record, 1_000), 1_000);
+        // The host's own time service sets it.
+        assert_eq!(dated(&record, 2_000), 2_000);
+        record.fix(at(2_000));
+        assert_eq!(dated(&record, 9_000), 2_000);
+        // The next such session begins under the clock that the last one left.
+        record.fix(at(9_000));
+        assert_eq!(dated(&record, 2_000), 2_000);
     }
 
     #[test]

@@ -16,7 +16,6 @@ use crate::{
 };
 
 const CAP_SYS_MODULE: u32 = 16;
-const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 
@@ -25,7 +24,6 @@ const COMPAT: u32 = 2;
 
 const IO_URING_ENTER: u64 = 426;
 const PERF_EVENT_OPEN: u64 = 298;
-const USERFAULTFD: u64 = 323;
 
 /// The last call that this table knows (`rseq_slice_yield`, 7.0). x32 numbers are above it too.
 const LAST: u64 = 471;
@@ -60,12 +58,6 @@ pub(super) fn used_for(subject: &Subject, capability: u32, namespace: *const Use
             16 | 321 => return 0,
             PERF_EVENT_OPEN => return refuse_to_watch(subject, capability),
             _ => return refuse_silently(subject, EPERM),
-        },
-        // Of the kernel's own faults: whoever holds a lock while it copies to that page would wait for the
-        // session, and everybody for him. The program's own it handles without.
-        CAP_SYS_PTRACE => match number(subject) {
-            USERFAULTFD => return refuse_silently(subject, EPERM),
-            _ => return 0,
         },
         CAP_SYS_MODULE => {
             if subject.may(Surface::Load) {

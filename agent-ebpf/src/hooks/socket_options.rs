@@ -24,8 +24,8 @@ use aya_ebpf::{
 use crate::{
     decide::{EACCES, refuse},
     kernel::{
-        REGISTERS_CALL, REGISTERS_FIRST, REGISTERS_THIRD, Registers, SOCK_FAMILY, SOCKET_SK, Sock,
-        Socket, load, number_at,
+        REGISTERS_CALL, REGISTERS_FIRST_OF_32, REGISTERS_THIRD, Registers, SOCK_FAMILY, SOCKET_SK,
+        Sock, Socket, load, number_at,
     },
     subject::{Subject, guard_unless},
 };
@@ -158,7 +158,7 @@ pub(super) fn is_batch(subject: &Subject) -> bool {
     let (call, first, third): (u64, u64, u64) = unsafe {
         (
             load(registers, &REGISTERS_CALL),
-            load(registers, &REGISTERS_FIRST),
+            load(registers, &REGISTERS_FIRST_OF_32),
             load(registers, &REGISTERS_THIRD),
         )
     };

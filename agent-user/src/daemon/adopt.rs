@@ -9,6 +9,7 @@ use super::{error::RequestError, owed::Owed, sessions::Live, state::Daemon};
 use crate::{
     api::{EndCause, GrantSource, Inputs, Mode, RuleCount, SourceFile},
     cgroup::Cgroup,
+    clock::fix_record_clock,
     grants::{Prepared, Resolutions, Resolver},
     mounts::{MountNamespace, Sight, Vantage},
     store::{SessionRow, StoreError},
@@ -54,6 +55,9 @@ impl Daemon {
             let sum = self.ledger_sum(*slot).unwrap_or_default();
             owed.push(Owed::of(&live.row, sum.refused));
             tracing::info!("session {} goes on", live.row.name);
+            if live.may_set_clock() {
+                fix_record_clock();
+            }
             self.sessions().insert(Arc::new(live));
         }
         for row in rows {

@@ -13,6 +13,7 @@ use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
 use crate::{
     api::{EndCause, Enrol, RuleCount, Vocabulary as _},
     cgroup::gone,
+    clock::record_now,
     process::ProcessHandle,
     store::{SessionRow, ended_row},
 };
@@ -250,7 +251,7 @@ impl Daemon {
     pub(super) fn bury(&self, number: u32, cause: EndCause, counts: Vec<RuleCount>) {
         let ending = Ending {
             number,
-            at: Timestamp::now(),
+            at: record_now(),
             cause,
             counts,
         };

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{Event, RuleRef},
-    clock::BootClock,
+    clock::{BootClock, record_clock},
     kernel::{EventStream, OwnedEvent, SELF_CHECK},
 };
 
@@ -35,8 +35,6 @@ pub(super) struct Pump {
     reported: u64,
     owed: Vec<Owed>,
     past: PastSessions,
-    /// As it stood when no session could set it.
-    clock: BootClock,
 }
 
 impl Pump {
@@ -54,7 +52,6 @@ impl Pump {
             reported,
             owed,
             past: PastSessions::default(),
-            clock: BootClock::now(),
         }
     }
 
@@ -143,21 +140,12 @@ impl Pump {
         self.owed = left.await;
     }
 
-    /// By which events are dated. A session that may set the host's clock dates none.
-    fn clock(&mut self) -> BootClock {
-        let live = self.daemon.live_sessions();
-        if !live.iter().any(|live| live.may_set_clock()) {
-            self.clock = BootClock::now();
-        }
-        self.clock
-    }
-
     async fn take(&mut self, batch: Vec<OwnedEvent>) {
         let took = self.daemon.kernel().took(&batch);
         if let Err(error) = took {
             tracing::warn!("shares of the kernel's buffer may be too small: {error}");
         }
-        let clock = self.clock();
+        let clock = record_clock();
         let sessions = batch.iter().filter(|event| !is_the_checks(event));
         let numbers = sessions.clone().map(|event| event.event.generation);
         let numbers = numbers.collect::<BTreeSet<_>>();

@@ -9,6 +9,7 @@ use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
 use crate::{
     api::{EndCause, PathText, StartSession, Target},
     cgroup::Cgroup,
+    clock::fix_record_clock,
     grants::{Host, OwnFiles, Prepared, Reach, Resolver, Spot},
     mounts::{MountNamespace, MountView, Sight},
     process::ProcessHandle,
@@ -248,6 +249,9 @@ impl Daemon {
             sight,
             !own_cgroup,
         ));
+        if live.may_set_clock() {
+            fix_record_clock();
+        }
         if let Err(error) = self.put_in_kernel(&live).await {
             self.sessions().insert(Arc::clone(&live));
             if !own_cgroup && let Err(error) = self.release(&live).await {

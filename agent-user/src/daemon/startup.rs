@@ -34,7 +34,7 @@ use super::{
 use crate::{
     api::doctor::HostCheck,
     cgroup::Hierarchy,
-    clock::{boot_id, steady_now},
+    clock::boot_id,
     grants::{Cache, OwnFiles},
     kernel::{Kernel, Labels, claim, diagnose},
     store::{Counter, Retention, Store},
@@ -61,7 +61,6 @@ pub fn main(settings: &Settings) -> anyhow::Result<()> {
         );
     }
     log::start();
-    let _ = steady_now();
     provide_descriptors();
     let _lock = lock(&settings.socket)?;
     // Loading takes seconds, in which a session that may signal any process could end each that starts.

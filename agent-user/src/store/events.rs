@@ -7,9 +7,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, Transaction, params};
 
 use super::{Store, StoreError, sessions::time};
-use crate::api::{
-    EndCause, Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA, Verdict,
-    Vocabulary as _, Word,
+use crate::{
+    api::{
+        EndCause, Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA, Verdict,
+        Vocabulary as _, Word,
+    },
+    clock::record_now,
 };
 
 /// Writes all of them, or none.
@@ -80,7 +83,7 @@ pub fn lost_row(session: &str, count: u64, why: &str) -> Event {
     Event {
         schema: SCHEMA,
         id: 0,
-        time: Timestamp::now(),
+        time: record_now(),
         session: session.into(),
         verdict: Verdict::Lost.into(),
         right: Word::Other("-".into()),

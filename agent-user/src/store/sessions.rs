@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::{Store, StoreError};
 use crate::{
     api::{EndCause, GrantSource, Inputs, Mode, RuleCount, RuleRef, Word},
+    clock::record_now,
     grants::Resolutions,
     mounts::Sight,
 };
@@ -171,7 +172,7 @@ impl Store {
              WHERE ended IS NULL AND boot_id <> ?1",
             params![
                 boot_id,
-                Timestamp::now().as_microsecond(),
+                record_now().as_microsecond(),
                 Word::from(EndCause::Reboot)
             ],
         )?)

@@ -117,6 +117,11 @@ pub(super) fn because(event: &Event, reason: Option<Reason>) -> String {
              call functions of the kernel. No grant can allow it."
                 .into()
         }
+        Some(Reason::SelfProtection) if event.right == Right::KernelUserfaultfd => {
+            "It would handle faults of the kernel too, which may hold what others wait for. Ask for those \
+             of the program alone (UFFD_USER_MODE_ONLY)."
+                .into()
+        }
         Some(Reason::SelfProtection) => {
             "It would let the session change its own limits, which no grant can allow.".into()
         }

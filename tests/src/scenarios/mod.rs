@@ -47,6 +47,7 @@ pub(crate) mod systemd;
 pub(crate) mod takeover;
 pub(crate) mod terminals;
 pub(crate) mod turmoil;
+pub(crate) mod turned_clock;
 pub(crate) mod unwritable;
 pub(crate) mod who;
 
@@ -148,6 +149,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(device_memory::scenarios());
     singles.extend(set_id::scenarios());
     singles.extend(silent_server::scenarios());
+    singles.extend(turned_clock::scenarios());
     singles.extend(sockets::scenarios());
     singles.extend(switches::scenarios());
     singles.extend(symlinks::scenarios());

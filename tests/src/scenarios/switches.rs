@@ -59,9 +59,9 @@ def mount_setattr():
 def bpf(command, *words, passed=()):
     attributes = ctypes.create_string_buffer(struct.pack(f'{len(words)}I', *words), 72)
     return call(321, command, attributes, 72, passed=passed)
-def perf(kind, flags, process):
+def perf(kind, flags, process, processor=-1):
     attributes = struct.pack('IIQQQQQIIQQ', kind, 128, 0, 1, 0, 0, flags, 0, 0, probed, 0)
-    return call(298, ctypes.create_string_buffer(attributes, 128), process, -1, -1, 0)
+    return call(298, ctypes.create_string_buffer(attributes, 128), process, processor, -1, 0)
 def uprobes():
     return int(open('/sys/bus/event_source/devices/uprobe/type').read())
 program = ctypes.create_string_buffer(b'/usr/bin/bailiff')
@@ -128,6 +128,7 @@ probes = {
     'bpf_cgroup': lambda: bpf(5, 18, passed=(EINVAL, EFAULT, 7)), 'bpf_tracer': tracer,
     'perf_own': lambda: perf(1, 1 << 5 | 1 << 6, 0), 'perf_kernel': lambda: perf(1, 0, 0),
     'perf_other': lambda: perf(1, 1 << 5 | 1 << 6, victim),
+    'perf_processor': lambda: perf(1, 1 << 5 | 1 << 6, -1, 0),
     'perf_signal': lambda: perf(1, 1 << 5 | 1 << 6 | 1 << 36 | 1 << 37, other()),
     'perf_probe': lambda: perf(uprobes(), 0, victim),
     'fanotify_file': lambda: fanotify(0, 2), 'fanotify_filesystem': lambda: fanotify(0x100, 2),
@@ -455,12 +456,20 @@ fn alone(_: &mut Context) -> Check {
     fs::create_dir_all("/w").doing("make a directory")?;
     fs::write("/w/probe.py", PROBE).doing("write the probes")?;
     let victim = Background::victim("switches")?;
-    // Debian's 3 asks for `sys_admin` too.
-    let paranoid = "/proc/sys/kernel/perf_event_paranoid";
-    let kept = fs::read_to_string(paranoid).doing("read a setting")?;
-    fs::write(paranoid, "2").doing("write a setting")?;
+    // A host that lets everybody: what a grant leaves shut is shut all the same.
+    let settings = [
+        ("/proc/sys/kernel/perf_event_paranoid", "-1"),
+        ("/proc/sys/vm/unprivileged_userfaultfd", "1"),
+    ];
+    let mut kept = Vec::new();
+    for (path, open) in settings {
+        kept.push((path, fs::read_to_string(path).doing("read a setting")?));
+        fs::write(path, open).doing("write a setting")?;
+    }
     let tried = try_all(&victim);
-    fs::write(paranoid, kept).doing("write a setting")?;
+    for (path, was) in kept {
+        fs::write(path, was).doing("write a setting")?;
+    }
     tried
 }
 
@@ -496,6 +505,8 @@ fn try_all(victim: &Background) -> Check {
         "bpf_tracer",
         "bpf_detach",
         "perf_other",
+        "perf_processor",
+        "perf_kernel",
         "perf_signal",
         "perf_probe",
         "fanotify_filesystem",
