@@ -79,7 +79,7 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::Perf => (
             true,
-            "It counts and samples its own processes, as far as `kernel.perf_event_paranoid` lets users without privileges. Others, whole processors, the kernel and probes stay shut, whatever capability it has and whatever the host lets everybody.",
+            "It counts and samples its own processes, as far as `kernel.perf_event_paranoid` lets users without privileges: where it is 3 or more, as on Debian and Ubuntu, nothing. Others, whole processors, the kernel and probes stay shut, whatever capability it has and whatever the host lets everybody.",
         ),
         Surface::IoUring => (
             true,

@@ -90,7 +90,8 @@ pub(super) fn because(event: &Event, reason: Option<Reason>) -> String {
         }
         Some(Reason::OutsideSession) if event.right == Right::KernelPerf => {
             "`perf` is for the session's own processes. To watch others, the kernel or whole processors, \
-             and to put probes into programs, takes a capability that no grant gives there."
+             and to put probes into programs, takes a capability that no grant gives there; so does \
+             watching its own where the host's `kernel.perf_event_paranoid` is 3 or more (2 lets it)."
                 .into()
         }
         Some(Reason::OutsideSession) if is_on_file(&event.right) => {
