@@ -3,7 +3,10 @@
 
 use agent_abi::{event::EventRecord, limits::MAX_DEPTH};
 
-use crate::{hooks::NewQueue, name::Gathered};
+use crate::{
+    kernel::{INODE_INO, Inode, load, opaque},
+    name::Gathered,
+};
 
 /// Rows of sequences; a power of two.
 pub(crate) const ROWS: usize = 2;
@@ -68,4 +71,31 @@ pub(crate) struct WalkState {
     pub cursor: u32,
     /// `s_magic` of the object's filesystem, its low half.
     pub magic: u32,
+}
+
+/// A queue that the current task has just made: its inode, which no other has at the same time, and the
+/// inode's number, which no other has had since the start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct NewQueue {
+    inode: u64,
+    number: u64,
+}
+
+impl NewQueue {
+    pub(crate) const NONE: Self = Self {
+        inode: 0,
+        number: 0,
+    };
+
+    /// # Safety
+    /// `inode` is one that the verifier accepts for a direct load.
+    #[inline(always)]
+    pub(crate) unsafe fn of(inode: *const Inode) -> Self {
+        Self {
+            inode: opaque(inode as u64),
+            // SAFETY: the caller's promise.
+            number: unsafe { load(inode, &INODE_INO) },
+        }
+    }
 }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    effect::Effect,
     glob::{Atom, matches_name},
-    model::Effect,
     syntax::Text,
     unix::{NameRule, NameTable},
 };

@@ -7,6 +7,7 @@ pub mod algebra;
 pub mod automaton;
 pub mod compile;
 pub mod diagnostic;
+pub mod effect;
 pub mod environment;
 pub mod explain;
 pub mod glob;

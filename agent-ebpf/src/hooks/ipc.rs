@@ -23,10 +23,11 @@ use crate::{
     address::Address,
     decide::{EACCES, ENOMEM, EPERM, file, refuse},
     kernel::{
-        DENTRY_INODE, DENTRY_SB, Dentry, FILE_INODE, File, INODE_INO, IPC_ID, IPC_KEY, Inode,
-        SB_MAGIC, SuperBlock, TASK_GROUP_LEADER, Task, load, opaque,
+        DENTRY_INODE, DENTRY_SB, Dentry, FILE_INODE, File, IPC_ID, IPC_KEY, Inode, SB_MAGIC,
+        SuperBlock, TASK_GROUP_LEADER, Task, load, opaque,
     },
     maps::{LABELS, OBJECTS, QUEUES, SCRATCH},
+    scratch::NewQueue,
     subject::{Subject, current_task, guard, guard_unless},
 };
 
@@ -152,33 +153,6 @@ fn is_own_object(subject: &Subject, address: u64) -> bool {
 
 /// `struct kern_ipc_perm`
 enum IpcObject {}
-
-/// A queue that the current task has just made: its inode, which no other has at the same time, and the
-/// inode's number, which no other has had since the start.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct NewQueue {
-    inode: u64,
-    number: u64,
-}
-
-impl NewQueue {
-    const NONE: Self = Self {
-        inode: 0,
-        number: 0,
-    };
-
-    /// # Safety
-    /// `inode` is one that the verifier accepts for a direct load.
-    #[inline(always)]
-    unsafe fn of(inode: *const Inode) -> Self {
-        Self {
-            inode: opaque(inode as u64),
-            // SAFETY: the caller's promise.
-            number: unsafe { load(inode, &INODE_INO) },
-        }
-    }
-}
 
 /// `int mqueue_create_attr(struct dentry *, umode_t, void *)` (ipc/mqueue.c), after it. Should the kernel
 /// skip it, a session is refused its own queue.

@@ -20,5 +20,3 @@ mod socket_options;
 mod sockets;
 mod surface;
 mod unix;
-
-pub(crate) use ipc::NewQueue;

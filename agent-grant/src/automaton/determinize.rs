@@ -13,7 +13,7 @@ use super::{
     dfa::{Dfa, Label},
     nfa::{Move, Nfa, State},
 };
-use crate::{glob::ByteSet, model::Effect};
+use crate::{effect::Effect, glob::ByteSet};
 
 /// States before minimisation at which the compiler gives up.
 pub(crate) const MAX_SUBSETS: usize = 1 << 16;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use agent_abi::FileRights;
 
 use crate::{
+    effect::Effect,
     glob::{Atom, ByteSet, Component, Glob},
-    model::Effect,
 };
 
 /// A glob and the rule that it stands in.

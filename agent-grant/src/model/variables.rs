@@ -7,11 +7,8 @@ use std::{
 
 use crate::{
     diagnostic::{Diagnostic, nearest},
-    syntax::{Document, Text},
+    syntax::{Document, GIVEN, Text},
 };
-
-/// Variables that every grant has.
-pub const GIVEN: [&str; 3] = ["cwd", "home", "user"];
 
 /// Variables whose values name one another.
 const MAX_NESTING: usize = 32;

@@ -8,7 +8,7 @@ use agent_abi::{
 use agent_decide::destination;
 
 use super::{Destination, Endpoint, Prefix};
-use crate::model::Effect;
+use crate::effect::Effect;
 
 /// A prefix and everything that is said of its addresses; first match decides.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,6 +51,9 @@ pub struct Document {
     pub tests: Vec<tests_table::RawTest>,
 }
 
+/// Variables that every grant has.
+pub const GIVEN: [&str; 3] = ["cwd", "home", "user"];
+
 const KEYS: &[&str] = &[
     "version",
     "name",
@@ -248,7 +251,7 @@ fn read_variables(reader: &mut Reader, table: &DeTable<'_>) -> (Vec<(Text, Text)
         let location = reader.at(key.span());
         let name = key.get_ref().as_ref();
         let valid = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if crate::model::variables::GIVEN.contains(&name) {
+        if GIVEN.contains(&name) {
             reader.error(
                 Diagnostic::error(
                     location,

@@ -6,23 +6,7 @@ use toml::de::DeTable;
 use super::reader::{Reader, Text, Value, is_misspelt};
 use crate::diagnostic::{Diagnostic, Location};
 
-/// What a rule does where it matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Effect {
-    Allow,
-    Deny,
-}
-
-impl Effect {
-    /// `allow` or `deny`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-        }
-    }
-}
+pub use crate::effect::Effect;
 
 /// A rule as written: strings are not looked into yet, rights are.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Word, word::vocabulary};
-use crate::kernel;
 
 /// `bailiff status` without a session, and a part of `bailiff doctor`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,20 +60,6 @@ vocabulary! { EnforcementState:
     InForce = "in-force",
     NotLasting = "not-lasting",
     Off = "off",
-}
-
-impl From<kernel::Enforcement> for Enforcement {
-    fn from(found: kernel::Enforcement) -> Self {
-        let (state, because) = match found {
-            kernel::Enforcement::InForce => (EnforcementState::InForce, None),
-            kernel::Enforcement::NotLasting(why) => (EnforcementState::NotLasting, Some(why)),
-            kernel::Enforcement::Off(why) => (EnforcementState::Off, Some(why)),
-        };
-        Self {
-            state: state.into(),
-            because,
-        }
-    }
 }
 
 /// How recording goes.

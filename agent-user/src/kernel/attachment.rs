@@ -13,6 +13,8 @@ use std::{
 
 use agent_abi::names;
 
+use crate::api::{self, EnforcementState};
+
 use super::{
     error::KernelError,
     load::{make_directory, map_pin},
@@ -29,6 +31,20 @@ pub enum Enforcement {
     NotLasting(String),
     /// Sessions are not limited, or not wholly.
     Off(String),
+}
+
+impl From<Enforcement> for api::Enforcement {
+    fn from(found: Enforcement) -> Self {
+        let (state, because) = match found {
+            Enforcement::InForce => (EnforcementState::InForce, None),
+            Enforcement::NotLasting(why) => (EnforcementState::NotLasting, Some(why)),
+            Enforcement::Off(why) => (EnforcementState::Off, Some(why)),
+        };
+        Self {
+            state: state.into(),
+            because,
+        }
+    }
 }
 
 /// One object, and where it is pinned.

@@ -338,17 +338,14 @@ impl Kernel {
     }
 
     /// The last number of a kind that was given, as far as the kernel side lives back.
-    pub fn last_number(&self, counter: crate::store::Counter) -> Result<u32, KernelError> {
-        Ok(self.numbers.get(&(counter as u32))?.unwrap_or(0))
+    pub fn last_number(&self, counter: impl Into<u32>) -> Result<u32, KernelError> {
+        Ok(self.numbers.get(&counter.into())?.unwrap_or(0))
     }
 
-    pub fn note_number(
-        &mut self,
-        counter: crate::store::Counter,
-        number: u32,
-    ) -> Result<(), KernelError> {
+    pub fn note_number(&mut self, counter: impl Into<u32>, number: u32) -> Result<(), KernelError> {
+        let counter = counter.into();
         let last = self.last_number(counter)?.max(number);
-        self.numbers.set(&(counter as u32), &last)
+        self.numbers.set(&counter, &last)
     }
 
     /// Lets a session say which of its jobs is in the foreground of the terminal that was made for it:

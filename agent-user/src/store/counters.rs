@@ -18,6 +18,12 @@ pub enum Counter {
 
 const _: () = assert!((Counter::Filesystem as usize) < agent_abi::limits::NOTED_NUMBERS);
 
+impl From<Counter> for u32 {
+    fn from(counter: Counter) -> Self {
+        counter as Self
+    }
+}
+
 impl Counter {
     /// Under which name it is stored.
     #[must_use]

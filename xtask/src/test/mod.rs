@@ -2,6 +2,8 @@
 
 pub(crate) mod host;
 pub(crate) mod kernel;
+#[cfg(test)]
+mod layers;
 mod tally;
 
 pub(crate) use tally::Tally;
