@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::{
     classes::byte_classes,
     dfa::{Dfa, Label},
-    nfa::{Move, Nfa, State},
+    nfa::{Guard, Nfa, State},
 };
 use crate::{effect::Effect, glob::ByteSet};
 
@@ -69,8 +69,8 @@ impl<'n> Builder<'n> {
         let mut sets: Vec<ByteSet> = Vec::new();
         for state in &nfa.states {
             match state.on {
-                Move::One(byte) => singles[usize::from(byte)] = true,
-                Move::Set(set) if !sets.contains(&set) => sets.push(set),
+                Guard::One(byte) => singles[usize::from(byte)] = true,
+                Guard::Set(set) if !sets.contains(&set) => sets.push(set),
                 _ => {}
             }
         }
@@ -157,14 +157,14 @@ impl Builder<'_> {
                 absorbers.push(*id);
             }
             match state.on {
-                Move::Stay => {}
-                Move::Slash => by_class[slash].extend_from_slice(&state.to),
-                Move::Any => everywhere.extend_from_slice(&state.to),
-                Move::One(byte) => {
+                Guard::Never => {}
+                Guard::Slash => by_class[slash].extend_from_slice(&state.to),
+                Guard::Any => everywhere.extend_from_slice(&state.to),
+                Guard::One(byte) => {
                     by_class[usize::from(self.classes[usize::from(byte)])]
                         .extend_from_slice(&state.to);
                 }
-                Move::Set(set) => {
+                Guard::Set(set) => {
                     let mut last = None;
                     let mut seen = [false; 256];
                     for byte in set.iter().filter(|byte| *byte != 0) {

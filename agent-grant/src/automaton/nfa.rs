@@ -17,11 +17,11 @@ pub(crate) struct Entry<'g> {
     pub(crate) glob: &'g Glob,
 }
 
-/// Bytes on which a state moves on.
+/// The bytes by which a state is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Move {
-    /// Nothing moves it.
-    Stay,
+pub(crate) enum Guard {
+    /// No byte leads on.
+    Never,
     Slash,
     /// Every byte but the slash.
     Any,
@@ -42,7 +42,7 @@ pub(crate) struct State {
     pub(crate) accepts: bool,
     /// Whether every path from here on matches.
     pub(crate) absorbs: bool,
-    pub(crate) on: Move,
+    pub(crate) on: Guard,
     /// Where `on` leads, everything that follows without a byte included.
     pub(crate) to: Vec<u32>,
 }
@@ -78,7 +78,7 @@ impl Nfa {
         nfa
     }
 
-    fn push(&mut self, index: u32, entry: &Entry<'_>, on: Move, to: Vec<u32>) -> u32 {
+    fn push(&mut self, index: u32, entry: &Entry<'_>, on: Guard, to: Vec<u32>) -> u32 {
         self.states.push(State {
             rule: entry.rule,
             except: entry.except,
@@ -105,16 +105,16 @@ impl Nfa {
             let absorber = *absorbers
                 .entry((entry.rule, entry.except))
                 .or_insert_with(|| {
-                    let state = self.push(index, entry, Move::Stay, Vec::new());
+                    let state = self.push(index, entry, Guard::Never, Vec::new());
                     let found = &mut self.states[state as usize];
                     (found.accepts, found.absorbs) = (true, true);
                     state
                 });
-            let boundary = self.push(index, entry, Move::Slash, vec![absorber]);
+            let boundary = self.push(index, entry, Guard::Slash, vec![absorber]);
             self.states[boundary as usize].accepts = true;
             after = vec![boundary];
         } else {
-            let end = self.push(index, entry, Move::Stay, Vec::new());
+            let end = self.push(index, entry, Guard::Never, Vec::new());
             self.states[end as usize].accepts = true;
             after = vec![end];
         }
@@ -122,7 +122,7 @@ impl Nfa {
             after = match component {
                 Component::Name(atoms) => {
                     let inside = self.name(index, entry, atoms, after);
-                    vec![self.push(index, entry, Move::Slash, inside)]
+                    vec![self.push(index, entry, Guard::Slash, inside)]
                 }
                 Component::Any => self.any_components(index, entry, &after),
             };
@@ -140,11 +140,11 @@ impl Nfa {
     ) -> Vec<u32> {
         for atom in atoms.iter().rev() {
             let on = match atom {
-                Atom::Byte(byte) => Move::One(*byte),
-                Atom::One => Move::Any,
-                Atom::Set(set) => Move::Set(*set),
+                Atom::Byte(byte) => Guard::One(*byte),
+                Atom::One => Guard::Any,
+                Atom::Set(set) => Guard::Set(*set),
                 Atom::Star => {
-                    let state = self.push(index, entry, Move::Any, Vec::new());
+                    let state = self.push(index, entry, Guard::Any, Vec::new());
                     after.push(state);
                     self.states[state as usize].to = after.clone();
                     continue;
@@ -157,8 +157,8 @@ impl Nfa {
 
     /// `**` before more components: skip nothing, or whole components.
     fn any_components(&mut self, index: u32, entry: &Entry<'_>, after: &[u32]) -> Vec<u32> {
-        let slash = self.push(index, entry, Move::Slash, Vec::new());
-        let inside = self.push(index, entry, Move::Any, Vec::new());
+        let slash = self.push(index, entry, Guard::Slash, Vec::new());
+        let inside = self.push(index, entry, Guard::Any, Vec::new());
         // In a skipped component: more of it, or its end, where what follows may begin.
         let mut active = vec![inside, slash];
         active.extend_from_slice(after);
