@@ -221,6 +221,12 @@ impl FileRights {
         Right::of_bit(self.lowest())
     }
 
+    /// The rights in the set, in the order of their bits.
+    pub fn iter(self) -> impl Iterator<Item = Right> {
+        let all = Right::FILE.into_iter();
+        all.filter(move |right| self.contains(Self::only(*right)))
+    }
+
     /// The set with this file right alone; empty for a right that is not about files.
     #[must_use]
     pub const fn only(right: Right) -> Self {

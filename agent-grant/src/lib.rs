@@ -21,6 +21,7 @@ pub mod net;
 pub mod opens;
 mod policies;
 pub mod syntax;
+pub mod testing;
 pub mod unix;
 
 pub use algebra::{
@@ -28,13 +29,16 @@ pub use algebra::{
 };
 pub use compile::{
     CompileOptions, Compiled, ImageError, ImageParams, MountView, Protected, RuleInfo,
-    SuperblockView, TestAnswer, TestOutcome, compile,
+    SuperblockView, compile,
 };
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
-pub use explain::{Explanation, NetExplanation, denying_rule, explain, explain_net};
+pub use explain::{
+    Explanation, MoveExplanation, NetExplanation, denying_rule, explain, explain_move, explain_net,
+};
 pub use graph::graph;
 pub use interpret::Interpreter;
 pub use lint::{Lint, LintKind, lint};
 pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, examine, load, load_for_tests};
-pub use moves::{Authority, Manner, Move, MoveError, MoveExplanation, explain_move};
+pub use moves::{Authority, Manner, Move, MoveError};
 pub use policies::{shipped, shipped_includes, shipped_names};
+pub use testing::{TestAnswer, TestOutcome, run_tests};

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::{
+    effect::Effect,
     glob::{Atom, GlobError, matches_name, parse_names},
-    model::{Effect, Object, Rule},
 };
 
 /// A pattern for abstract names, written `@name` with `*`, `?`, classes and braces. Here `*` and
@@ -34,6 +34,18 @@ pub(crate) struct NameRule {
     pub(crate) ways: Vec<Vec<Atom>>,
 }
 
+impl NameRule {
+    /// `number` is the rule's place in its grant.
+    pub(crate) fn new(number: u16, effect: Effect, names: &[NamePattern]) -> Self {
+        let ways = names.iter().flat_map(|name| name.alternatives.clone());
+        Self {
+            number,
+            effect,
+            ways: ways.collect(),
+        }
+    }
+}
+
 /// What is decided about abstract names.
 #[derive(Clone, Debug)]
 pub(crate) struct NameTable {
@@ -43,24 +55,6 @@ pub(crate) struct NameTable {
 }
 
 impl NameTable {
-    /// Of a grant's rules, which have their places as numbers.
-    pub(crate) fn of(rules: &[Rule]) -> Self {
-        let part = rules.iter().enumerate().filter_map(|(number, rule)| {
-            let Object::Unix { names, .. } = &rule.object else {
-                return None;
-            };
-            let ways = names.iter().flat_map(|name| name.alternatives.clone());
-            Some(NameRule {
-                number: number as u16,
-                effect: rule.effect,
-                ways: ways.collect(),
-            })
-        });
-        Self {
-            parts: vec![part.collect()],
-        }
-    }
-
     /// What both allow, the other's rules numbered anew.
     pub(crate) fn intersect(&self, other: &Self, renumber: impl Fn(u16) -> u16) -> Self {
         let mut parts = self.parts.clone();

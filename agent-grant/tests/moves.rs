@@ -9,8 +9,8 @@ use agent_decide::{New, Old, refer::gained_by_file};
 use agent_grant::{
     Compiled, Effect, Interpreter, Manner, Move, MoveError, MoveExplanation,
     compile::{making_rights_lost, rights_permit_move},
+    explain::{Bar, Transfer},
     explain_move,
-    moves::{Bar, Transfer},
 };
 use common::{
     OfImage, all_paths_below, arb_grant, arb_path, arb_rules, compile_rules, compile_text,

@@ -4,7 +4,7 @@ mod common;
 
 use agent_abi::Right;
 use agent_grant::{
-    CompileOptions, LintKind, Source, compile, graph, load_for_tests, model::Limits,
+    CompileOptions, LintKind, Source, compile, graph, load_for_tests, model::Limits, run_tests,
     shipped_includes, syntax::settings::settings,
 };
 use common::compile_text;
@@ -19,7 +19,7 @@ fn examples() {
         let grant = load_for_tests(source, None, [].into(), &shipped_includes)
             .unwrap_or_else(|errors| panic!("{errors}"));
         let grant = compile(&grant, &CompileOptions::default()).expect("compiles");
-        for outcome in grant.run_tests() {
+        for outcome in run_tests(&grant) {
             assert!(outcome.passed, "{}: {}", outcome.location, outcome.question);
         }
         examples += 1;

@@ -16,7 +16,7 @@ use agent_grant::{
     load_for_tests,
     model::Object,
     naive::{self, NaiveRule},
-    shipped_includes,
+    run_tests, shipped_includes,
 };
 use diagnostic::{Colours, render, render_all};
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -110,7 +110,7 @@ fn check_tests(text: &str) {
     let Ok(compiled) = compile(&grant, &CompileOptions::default()) else {
         return;
     };
-    for outcome in compiled.run_tests() {
+    for outcome in run_tests(&compiled) {
         if let TestAnswer::Move(found) = outcome.answer {
             let rights = found.needs.iter().all(|need| need.allowed);
             let bars = found.transfers.iter().any(|moved| moved.bar.is_some());

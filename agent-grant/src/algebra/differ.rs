@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use super::{
-    Witness, environment, limits, net, rights, unix,
+    Witness, environment, limits, net, unix,
     walk::{Phase, Walk},
 };
 use crate::{
@@ -97,7 +97,7 @@ fn files(first: &Compiled, second: &Compiled) -> Vec<Difference> {
                 .allowed
                 .without(b.allowed)
                 .union(b.allowed.without(a.allowed));
-            for right in rights(differing) {
+            for right in differing.iter() {
                 let (ours, theirs) = (a.decide(right), b.decide(right));
                 if known.insert((right as u8, ours, theirs)) {
                     found.push(Difference {

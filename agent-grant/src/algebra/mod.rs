@@ -110,10 +110,3 @@ pub fn compare(first: &Compiled, second: &Compiled) -> Comparison {
         only_second,
     }
 }
-
-/// The rights in a set.
-pub(crate) fn rights(set: FileRights) -> impl Iterator<Item = Right> {
-    Right::FILE
-        .into_iter()
-        .filter(move |right| set.contains(FileRights::only(*right)))
-}

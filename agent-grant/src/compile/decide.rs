@@ -10,60 +10,7 @@ use agent_abi::{
 use agent_decide::{New, Old};
 
 use super::{Compiled, ImageParams, MountView, RuleInfo, SuperblockView};
-use crate::{
-    algebra,
-    diagnostic::Location,
-    environment::Fate,
-    interpret::Interpreter,
-    model::{Effect, Question, Test, right_name},
-    moves::{MoveExplanation, explain_move},
-    net::Endpoint,
-};
-
-/// How one of a grant's own tests came out.
-#[derive(Clone, Debug)]
-pub struct TestOutcome {
-    pub passed: bool,
-    /// "file.read /w/.env"
-    pub question: String,
-    /// True: the grant should allow it.
-    pub expected_allow: bool,
-    pub answer: TestAnswer,
-    pub location: Location,
-}
-
-impl TestOutcome {
-    /// What the test expects.
-    #[must_use]
-    pub fn expected(&self) -> Effect {
-        effect(self.expected_allow)
-    }
-
-    /// What the grant decided.
-    #[must_use]
-    pub fn decided(&self) -> Effect {
-        effect(self.expected_allow == self.passed)
-    }
-}
-
-fn effect(allows: bool) -> Effect {
-    if allows { Effect::Allow } else { Effect::Deny }
-}
-
-/// What the grant says to a test's question.
-#[derive(Clone, Debug)]
-pub enum TestAnswer {
-    Rights {
-        /// The rights that came out otherwise than expected.
-        wrong: Vec<Right>,
-        /// The rule that decided the first of those, or of all if none did; `None` where no rule
-        /// did.
-        rule: Option<RuleInfo>,
-    },
-    Move(MoveExplanation),
-    /// What becomes of a variable: "kept", "dropped", or its value.
-    Environment(String),
-}
+use crate::{interpret::Interpreter, moves::Authority, net::Endpoint};
 
 impl Compiled {
     /// Every rule by number, those that every session has included.
@@ -122,74 +69,15 @@ impl Compiled {
     pub fn net_entries(&self, policy: u32) -> Vec<(u32, NetKey, NetEntries)> {
         self.net.kernel_entries(policy)
     }
+}
 
-    /// Runs the `[[test]]` tables of a grant that was [loaded for them](crate::load_for_tests).
-    #[must_use]
-    pub fn run_tests(&self) -> Vec<TestOutcome> {
-        self.tests.iter().map(|test| self.run_test(test)).collect()
+impl Authority for Compiled {
+    fn rights(&self, path: &[u8]) -> FileRights {
+        self.rights(path)
     }
 
-    fn run_test(&self, test: &Test) -> TestOutcome {
-        let (question, passed, answer) = match &test.question {
-            Question::File { path, rights } => {
-                let verdicts: Vec<_> = algebra::rights(*rights)
-                    .map(|right| (right, self.decide(path, right)))
-                    .collect();
-                self.about_rights("file", &shown(path), &verdicts, test.allow)
-            }
-            Question::Connect(to) => {
-                let verdict = (Right::NetConnect, self.decide_net(*to));
-                self.about_rights("net", &to.to_string(), &[verdict], test.allow)
-            }
-            Question::Environment(name) => {
-                let fate = self.environment.fate(name.as_bytes());
-                let passed = (fate != Fate::Dropped) == test.allow;
-                let answer = match fate {
-                    Fate::Dropped => "it is dropped".to_owned(),
-                    Fate::Set(value) => format!("it is set to \"{}\"", value.escape_debug()),
-                    Fate::Kept => "it is kept".to_owned(),
-                };
-                let question = format!("environment {name}");
-                (question, passed, TestAnswer::Environment(answer))
-            }
-            Question::Move(wanted) => {
-                let explanation = explain_move(self, wanted);
-                let passed = explanation.allowed == test.allow;
-                (wanted.to_string(), passed, TestAnswer::Move(explanation))
-            }
-        };
-        TestOutcome {
-            passed,
-            question,
-            expected_allow: test.allow,
-            answer,
-            location: test.location.clone(),
-        }
-    }
-
-    /// The question in words, whether every right came out as expected, and which did not.
-    fn about_rights(
-        &self,
-        kind: &str,
-        object: &str,
-        verdicts: &[Verdict],
-        expected_allow: bool,
-    ) -> (String, bool, TestAnswer) {
-        let names: Vec<_> = verdicts
-            .iter()
-            .map(|(right, _)| right_name(*right))
-            .collect();
-        let question = format!("{kind}.{} {object}", names.join("+"));
-        let wrong: Vec<_> = verdicts
-            .iter()
-            .filter(|(_, (allowed, _))| *allowed != expected_allow)
-            .collect();
-        let first = wrong.first().copied().or(verdicts.first());
-        let answer = TestAnswer::Rights {
-            wrong: wrong.iter().map(|(right, _)| *right).collect(),
-            rule: first.and_then(|(_, (_, rule))| self.rule(*rule)).cloned(),
-        };
-        (question, wrong.is_empty(), answer)
+    fn may_move(&self, is_directory: bool, old: Old<&[u8]>, new: New<&[u8]>) -> bool {
+        self.may_move(is_directory, old, new)
     }
 }
 
@@ -238,12 +126,3 @@ impl fmt::Debug for Asked {
         f.write_str("Asked")
     }
 }
-
-/// A path for people: what is no UTF-8 is replaced, and the root is `/`.
-pub(crate) fn shown(path: &[u8]) -> String {
-    let path = if path.is_empty() { &b"/"[..] } else { path };
-    String::from_utf8_lossy(path).into_owned()
-}
-
-/// A right, whether it is allowed, and the rule that decides.
-type Verdict = (Right, (bool, u16));

@@ -9,8 +9,7 @@ mod roots;
 
 use agent_abi::limits::MAX_RULES;
 
-pub(crate) use decide::{Asked, shown};
-pub use decide::{TestAnswer, TestOutcome};
+pub(crate) use decide::Asked;
 pub use image::{ImageError, ImageParams, MountView, SuperblockView};
 pub use implicit::Protected;
 pub use refer::{Refer, making_rights_lost, rights_permit_move};
@@ -21,7 +20,7 @@ use crate::{
     environment::Environment,
     model::{Effect, FilePattern, Grant, Limits, Mode, Object, Rule, Test},
     net::{NetTable, NetTableError},
-    unix::NameTable,
+    unix::{NameRule, NameTable},
 };
 
 /// What the compiler is told besides the grant.
@@ -100,7 +99,7 @@ pub fn compile(grant: &Grant, options: &CompileOptions) -> Result<Compiled, Erro
         environment: grant.environment.clone(),
         limits: grant.limits,
         net: net_table(&source)?,
-        names: NameTable::of(&source),
+        names: name_table(&source),
         dfa,
         refer,
         attributes_all,
@@ -203,4 +202,15 @@ fn net_table(rules: &[Rule]) -> Result<NetTable, Errors> {
             None => plain_error(error.to_string(), None),
         }
     })
+}
+
+fn name_table(rules: &[Rule]) -> NameTable {
+    let rules = rules.iter().enumerate();
+    let part = rules.filter_map(|(number, rule)| match &rule.object {
+        Object::Unix { names, .. } => Some(NameRule::new(number as u16, rule.effect, names)),
+        _ => None,
+    });
+    NameTable {
+        parts: vec![part.collect()],
+    }
 }

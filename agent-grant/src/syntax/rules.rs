@@ -46,11 +46,7 @@ fn in_rules() -> Vec<(&'static str, FileRights)> {
 /// Names of the rights in a set, in the order of their bits.
 #[must_use]
 pub fn right_names(rights: FileRights) -> Vec<&'static str> {
-    let single = Right::FILE.into_iter();
-    single
-        .filter(|right| rights.contains(FileRights::only(*right)))
-        .map(right_name)
-        .collect()
+    rights.iter().map(right_name).collect()
 }
 
 /// The rights in a set as a rule says them, where `create` is for symbolic links too.

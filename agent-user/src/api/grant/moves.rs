@@ -3,7 +3,7 @@
 use agent_abi::{FileRights, Right};
 use agent_grant::{
     Manner,
-    moves::{self, Transfer},
+    explain::{self, Transfer},
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,8 +88,8 @@ impl From<&agent_grant::MoveExplanation> for MoveJudgement {
     }
 }
 
-impl From<&moves::Need> for Need {
-    fn from(need: &moves::Need) -> Self {
+impl From<&explain::Need> for Need {
+    fn from(need: &explain::Need) -> Self {
         Self {
             right: need.right.into(),
             path: PathText::new(&need.path),
@@ -103,7 +103,7 @@ impl Bar {
     /// What forbids that an object changes its path, if something does.
     fn of(transfer: &Transfer) -> Option<Self> {
         Some(match transfer.bar.as_ref()? {
-            moves::Bar::Rights {
+            explain::Bar::Rights {
                 below,
                 gained,
                 lost,
@@ -115,7 +115,7 @@ impl Bar {
                 lost: names(*lost),
                 rule: rule.as_ref().map(RuleRef::from),
             },
-            moves::Bar::Coarse => Self {
+            explain::Bar::Coarse => Self {
                 old: None,
                 new: None,
                 gained: Vec::new(),
@@ -127,9 +127,5 @@ impl Bar {
 }
 
 fn names(rights: FileRights) -> Vec<Word<Right>> {
-    Right::FILE
-        .into_iter()
-        .filter(|right| rights.contains(FileRights::only(*right)))
-        .map(Word::from)
-        .collect()
+    rights.iter().map(Word::from).collect()
 }

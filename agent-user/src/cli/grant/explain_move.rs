@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use agent_grant::{Manner, Move, MoveExplanation, explain_move, moves::Bar};
+use agent_grant::{Manner, Move, MoveExplanation, explain::Bar, explain_move};
 use anyhow::{Context, bail};
 use clap::Args;
 

@@ -2,8 +2,8 @@
 
 use agent_grant::{
     MoveExplanation, RuleInfo,
+    explain::{Bar, Transfer},
     model::{right_name, right_words},
-    moves::{Bar, Transfer},
 };
 
 use super::rule_and_place;

@@ -72,7 +72,7 @@ pub(super) fn line(outcome: &TestOutcome) -> String {
 
 /// Runs the tests of a grant that was loaded for them.
 pub(super) fn run_tests(grant: &Grant) -> Result<Vec<TestOutcome>, GrantError> {
-    Ok(Compiled::for_tests(grant)?.inner().run_tests())
+    Ok(agent_grant::run_tests(Compiled::for_tests(grant)?.inner()))
 }
 
 /// The exit code tells errors from failures, so no error may leave as another code.

@@ -25,14 +25,23 @@ const GRANT: Crate = Crate {
         ("interpret", &[]),
         ("naive", &[]),
         ("net", &["effect"]),
-        ("unix", &["glob"]),
+        ("unix", &["effect", "glob"]),
+        ("moves", &["glob"]),
         ("automaton", &["effect", "glob"]),
-        ("syntax", &["diagnostic", "effect"]),
+        ("syntax", &["diagnostic", "effect", "moves"]),
         ("opens", &["syntax"]),
         ("environment", &["effect", "glob", "syntax", "unix"]),
         (
             "model",
-            &["diagnostic", "environment", "glob", "net", "syntax", "unix"],
+            &[
+                "diagnostic",
+                "environment",
+                "glob",
+                "moves",
+                "net",
+                "syntax",
+                "unix",
+            ],
         ),
         ("policies", &["diagnostic", "model"]),
         (
@@ -44,6 +53,7 @@ const GRANT: Crate = Crate {
                 "glob",
                 "interpret",
                 "model",
+                "moves",
                 "net",
                 "syntax",
                 "unix",
@@ -63,8 +73,14 @@ const GRANT: Crate = Crate {
                 "unix",
             ],
         ),
-        ("explain", &["compile", "glob", "model", "net"]),
-        ("moves", &["algebra", "compile", "explain", "glob"]),
+        (
+            "explain",
+            &["algebra", "compile", "glob", "model", "moves", "net"],
+        ),
+        (
+            "testing",
+            &["compile", "diagnostic", "environment", "explain", "model"],
+        ),
         (
             "lint",
             &[
@@ -79,16 +95,7 @@ const GRANT: Crate = Crate {
             ],
         ),
     ],
-    upward: &[
-        // `Rule` and `Object`, to make the table of names.
-        ("unix", "model"),
-        // `Move` and `Manner`, of a grant's own tests.
-        ("syntax", "moves"),
-        ("model", "moves"),
-        // A grant's own tests are run there.
-        ("compile", "algebra"),
-        ("compile", "moves"),
-    ],
+    upward: &[],
 };
 
 const EBPF: Crate = Crate {

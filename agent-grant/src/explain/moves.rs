@@ -3,11 +3,11 @@
 use agent_abi::{FileRights, Right};
 use agent_decide::{New, Old, refer::gained_by_file};
 
-use super::{Move, Passage};
+use super::denying_rule;
 use crate::{
-    algebra::{MoveWitness, move_witness, rights},
+    algebra::{MoveWitness, move_witness},
     compile::{Compiled, RuleInfo, making_rights_lost},
-    explain::denying_rule,
+    moves::{Move, Passage},
 };
 
 /// The whole answer.
@@ -63,7 +63,7 @@ pub enum Bar {
 #[must_use]
 pub fn explain_move(grant: &Compiled, wanted: &Move) -> MoveExplanation {
     let needs = wanted.needs().into_iter().flat_map(|(path, needed)| {
-        rights(needed).map(move |right| {
+        needed.iter().map(move |right| {
             let (allowed, rule) = decided(grant, path, right);
             Need {
                 path: path.to_vec(),
@@ -118,9 +118,9 @@ fn bar(grant: &Compiled, passage: Passage<'_>) -> Option<Bar> {
     } else {
         FileRights::NONE
     };
-    let refused = match rights(gained).next() {
+    let refused = match gained.first() {
         Some(right) => Some((old.0, right)),
-        None => rights(lost).next().map(|right| (new.0, right)),
+        None => lost.first().map(|right| (new.0, right)),
     };
     let rule = refused
         .and_then(|(above, right)| decided(grant, &[above, &witness.below].concat(), right).1);

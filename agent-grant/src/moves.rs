@@ -1,8 +1,6 @@
 //! Moves: renames, links and exchanges, decided as the kernel side decides them
 //! (`agent-ebpf/src/refer.rs`).
 
-mod answer;
-
 use std::fmt;
 
 use agent_abi::FileRights;
@@ -11,9 +9,7 @@ use agent_decide::{
     needs::{OfMove, RENAME_EXCHANGE},
 };
 
-pub use answer::{Bar, MoveExplanation, Need, Transfer, explain_move};
-
-use crate::{compile::Compiled, glob};
+use crate::glob;
 
 /// How an object gets another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +63,6 @@ pub trait Authority {
 
     /// Whether an object may get another path, a directory with all that is below it.
     fn may_move(&self, is_directory: bool, old: Old<&[u8]>, new: New<&[u8]>) -> bool;
-}
-
-impl Authority for Compiled {
-    fn rights(&self, path: &[u8]) -> FileRights {
-        self.rights(path)
-    }
-
-    fn may_move(&self, is_directory: bool, old: Old<&[u8]>, new: New<&[u8]>) -> bool {
-        self.may_move(is_directory, old, new)
-    }
 }
 
 /// An object that changes its path.

@@ -1,28 +1,13 @@
-//! Why a path is allowed or refused, and what would have to change.
+//! Why a file right is allowed or refused on a path.
 
 use agent_abi::{FileRights, Right, limits::MAX_DEPTH};
 
+use super::{Match, shown};
 use crate::{
-    compile::{Compiled, RuleInfo, shown},
+    compile::{Compiled, RuleInfo, implicit},
     glob::{Component, Glob},
     model::{Alternative, Effect, FilePattern, Object, right_name},
-    net::Endpoint,
 };
-
-/// A rule that matches a path and speaks of the right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Match {
-    pub rule: RuleInfo,
-    /// The pattern as written.
-    pub pattern: String,
-    /// The glob that matched: one way through the pattern's braces, variables and real paths put
-    /// in.
-    pub glob: String,
-    /// The pattern of `except` that takes the path out of the rule again.
-    pub except: Option<String>,
-    /// Whether this rule decided.
-    pub decides: bool,
-}
 
 /// A rule that would allow it if the request or the rule were a little different.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,19 +32,6 @@ pub struct Explanation {
     pub matches: Vec<Match>,
     /// Only of a refusal: the allowing rule that comes nearest.
     pub nearest: Option<Near>,
-    /// What would have to change for the opposite, in words.
-    pub change: String,
-}
-
-/// The whole answer about a destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NetExplanation {
-    pub to: Endpoint,
-    pub allowed: bool,
-    /// The rule that decided, if one did.
-    pub rule: Option<RuleInfo>,
-    /// Every rule that matches, in order.
-    pub matches: Vec<Match>,
     /// What would have to change for the opposite, in words.
     pub change: String,
 }
@@ -119,72 +91,6 @@ pub fn explain(grant: &Compiled, path: &[u8], right: Right) -> Option<Explanatio
         nearest,
         change,
     })
-}
-
-/// Explains the decision about connecting to a destination. Matches have no `glob` of their own and
-/// no `except`.
-#[must_use]
-pub fn explain_net(grant: &Compiled, to: Endpoint) -> NetExplanation {
-    let asked = to;
-    let to = asked.reached();
-    let (allowed, number) = grant.decide_net(to);
-    let mut matches = Vec::new();
-    for (source, info) in grant.source.iter().zip(&grant.info) {
-        let Object::Net {
-            to: destinations,
-            text,
-        } = &source.object
-        else {
-            continue;
-        };
-        let mut pairs = destinations.iter().zip(text);
-        if let Some((_, text)) = pairs.find(|(destination, _)| destination.contains(to)) {
-            matches.push(Match {
-                rule: info.clone(),
-                pattern: text.value.clone(),
-                glob: text.value.clone(),
-                except: None,
-                decides: info.number == number,
-            });
-        }
-    }
-    let mut change = change_net(to, allowed, &matches);
-    if asked.is_unspecified() {
-        change = format!(
-            "{asked} leads to {to}, or to the address that the socket is bound to; {change}"
-        );
-    }
-    NetExplanation {
-        to: asked,
-        allowed,
-        rule: grant.rule(number).cloned(),
-        matches,
-        change,
-    }
-}
-
-fn change_net(to: Endpoint, allowed: bool, matches: &[Match]) -> String {
-    let ids = |effect: Effect| {
-        let of_effect = matches.iter().filter(|m| m.rule.effect == effect);
-        let ids: Vec<_> = of_effect.map(|m| format!("`{}`", m.rule.id)).collect();
-        ids.join(", ")
-    };
-    if allowed {
-        return format!(
-            "to refuse it, take {to} out of {}, or add a [[net]] rule with deny = [\"connect\"]",
-            ids(Effect::Allow)
-        );
-    }
-    let denials = ids(Effect::Deny);
-    if denials.is_empty() {
-        return format!("to allow it, add a [[net]] rule with to = [\"{to}\"]");
-    }
-    let also = if ids(Effect::Allow).is_empty() {
-        ", and allow it"
-    } else {
-        ""
-    };
-    format!("to allow it, take {to} out of {denials}{also}")
 }
 
 /// The first rule that denies a file right on a path, whether or not another would allow it.
@@ -297,7 +203,7 @@ fn change(
             ids(Effect::Allow)
         );
     }
-    if live(Effect::Deny).any(|m| m.rule.id.starts_with(crate::compile::implicit::RESERVED)) {
+    if live(Effect::Deny).any(|m| m.rule.id.starts_with(implicit::RESERVED)) {
         return "no grant can allow it: it would let the session change its own limits".to_owned();
     }
     let denials = ids(Effect::Deny);
