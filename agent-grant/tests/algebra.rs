@@ -8,6 +8,7 @@ use agent_grant::{
     Compiled, Relation, Witness,
     algebra::{Side, differences, move_witness},
     compare, intersect,
+    model::Limits,
     syntax::settings::settings,
     unreachable_rules,
 };
@@ -276,6 +277,29 @@ fn the_rest_of_a_grant_counts() {
     for (a, b, relation) in cases {
         let found = compare(&grant(a), &grant(b));
         assert_eq!(found.relation, relation, "{a}\n{b}\n{found:?}");
+    }
+}
+
+#[test]
+fn every_limit_takes_part() {
+    for (name, _) in Limits::default().texts() {
+        let given = |value: &str| grant(&format!("[limits]\n{name} = {value}\n"));
+        let [low, high] = if name == "lifetime" {
+            ["\"1h\"", "\"2h\""]
+        } else {
+            ["5", "6"]
+        };
+        let found = compare(&given(low), &given(high));
+        assert_eq!(found.relation, Relation::Narrower, "{name}");
+        assert_eq!(found.only_second, [Witness::Limit(name)]);
+        let found = compare(&given(low), &grant(""));
+        assert_eq!(found.only_second, [Witness::Limit(name)]);
+        let both = intersect(&given(high), &given(low)).unwrap();
+        assert_eq!(
+            compare(&both, &given(low)).relation,
+            Relation::Equal,
+            "{name}"
+        );
     }
 }
 

@@ -277,6 +277,8 @@ fn limits_and_tests() {
         &["is no budget", "100/min"],
     );
     check("[limits]\ndeletes = -1", &["out of range"]);
+    check("[limits]\ndeletes = \"+5\"", &["`+5` is no budget"]);
+    check("[limits]\ndeletes = \"5kB\"", &["`5kB` is no budget"]);
     check(
         "[limits]\nbytes_out = \"99999999999TiB\"",
         &["is no budget"],

@@ -1,39 +1,39 @@
-//! Comparing and joining budgets.
+//! Comparing and joining limits.
 
-use crate::model::{Budget, Limits, Then};
+use std::time::Duration;
 
-/// Names of the limits in which `a` is not within `b`.
-pub(super) fn excess(a: &Limits, b: &Limits) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    if let Some(most) = b.lifetime
-        && a.lifetime.is_none_or(|own| own > most)
-    {
-        names.push("lifetime");
-    }
-    for ((name, own), (_, most)) in a.budgets().into_iter().zip(b.budgets()) {
-        if !within(own, most) {
-            names.push(name);
+use crate::{
+    model::{Budget, Bytes, Count, Limits, Refusals, Then},
+    syntax::limits::for_each_limit,
+};
+
+/// Values of a limit, of which one can be within another.
+trait Bound: Copy {
+    /// Whether what stays within `self` stays within `most`.
+    fn is_within(self, most: Self) -> bool;
+
+    /// Stays within both. Where neither is within the other there may be none.
+    fn stricter(self, other: Self) -> Option<Self> {
+        if self.is_within(other) {
+            Some(self)
+        } else {
+            other.is_within(self).then_some(other)
         }
     }
-    if let Some(most) = b.refusals {
-        let inside = a.refusals.is_some_and(|own| {
-            own.max <= most.max && (own.then == most.then || own.then == Then::Kill)
-        });
-        if !inside {
-            names.push("refusals");
-        }
+}
+
+impl Bound for Duration {
+    fn is_within(self, most: Self) -> bool {
+        self <= most
     }
-    names
 }
 
 /// A budget over time is a token bucket, which holds `amount` and is filled again within `per`; one
 /// over the whole session is never filled. Of two, one is within the other exactly if it holds no
 /// more and is filled no faster.
-fn within(own: Option<Budget>, most: Option<Budget>) -> bool {
-    match (own, most) {
-        (_, None) => true,
-        (None, Some(_)) => false,
-        (Some(own), Some(most)) => own.amount <= most.amount && fills_no_faster(own, most),
+impl Bound for Budget {
+    fn is_within(self, most: Self) -> bool {
+        self.amount <= most.amount && fills_no_faster(self, most)
     }
 }
 
@@ -49,40 +49,71 @@ fn fills_no_faster(own: Budget, most: Budget) -> bool {
     }
 }
 
-/// The stricter of each limit. Where neither of two budgets is within the other there is none.
-///
-/// # Errors
-/// The name of a limit that cannot be joined.
-pub(super) fn stricter(a: &Limits, b: &Limits) -> Result<Limits, &'static str> {
-    let join = |name: &'static str, a: Option<Budget>, b: Option<Budget>| {
-        if within(a, b) {
-            Ok(a)
-        } else if within(b, a) {
-            Ok(b)
-        } else {
-            Err(name)
-        }
-    };
-    let refusals = match (a.refusals, b.refusals) {
-        (Some(x), Some(y)) => {
-            let then = if x.then == Then::Kill { x.then } else { y.then };
-            Some(crate::model::Refusals {
-                max: x.max.min(y.max),
-                then,
-            })
-        }
-        (one, other) => one.or(other),
-    };
-    Ok(Limits {
-        lifetime: match (a.lifetime, b.lifetime) {
-            (Some(x), Some(y)) => Some(x.min(y)),
-            (one, other) => one.or(other),
-        },
-        processes: join("processes", a.processes, b.processes)?,
-        deletes: join("deletes", a.deletes, b.deletes)?,
-        bytes_written: join("bytes_written", a.bytes_written, b.bytes_written)?,
-        bytes_out: join("bytes_out", a.bytes_out, b.bytes_out)?,
-        connections: join("connections", a.connections, b.connections)?,
-        refusals,
-    })
+impl Bound for Count {
+    fn is_within(self, most: Self) -> bool {
+        self.0.is_within(most.0)
+    }
 }
+
+impl Bound for Bytes {
+    fn is_within(self, most: Self) -> bool {
+        self.0.is_within(most.0)
+    }
+}
+
+impl Bound for Refusals {
+    fn is_within(self, most: Self) -> bool {
+        self.max <= most.max && (self.then == most.then || self.then == Then::Kill)
+    }
+
+    fn stricter(self, other: Self) -> Option<Self> {
+        let then = if self.then == Then::Kill {
+            self.then
+        } else {
+            other.then
+        };
+        Some(Self {
+            max: self.max.min(other.max),
+            then,
+        })
+    }
+}
+
+fn is_within<B: Bound>(own: Option<B>, most: Option<B>) -> bool {
+    match (own, most) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(own), Some(most)) => own.is_within(most),
+    }
+}
+
+fn join<B: Bound>(
+    name: &'static str,
+    a: Option<B>,
+    b: Option<B>,
+) -> Result<Option<B>, &'static str> {
+    match (a, b) {
+        (Some(a), Some(b)) => a.stricter(b).map(Some).ok_or(name),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+macro_rules! define {
+    ($($(#[$doc:meta])* $name:ident: $value:ty, enforced = $enforced:literal;)*) => {
+        /// Names of the limits in which `a` is not within `b`.
+        pub(super) fn excess(a: &Limits, b: &Limits) -> Vec<&'static str> {
+            let all = [$((stringify!($name), is_within(a.$name, b.$name)),)*];
+            all.into_iter().filter(|(_, within)| !within).map(|(name, _)| name).collect()
+        }
+
+        /// The stricter of each limit.
+        ///
+        /// # Errors
+        /// The name of a limit that cannot be joined: neither of its values is within the other.
+        pub(super) fn stricter(a: &Limits, b: &Limits) -> Result<Limits, &'static str> {
+            Ok(Limits { $($name: join(stringify!($name), a.$name, b.$name)?,)* })
+        }
+    };
+}
+
+for_each_limit!(define);

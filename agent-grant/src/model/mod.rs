@@ -13,7 +13,7 @@ pub use variables::Inputs;
 
 pub use crate::syntax::{
     Mode,
-    limits::{Budget, Limits, Refusals, Then},
+    limits::{Budget, Bytes, Count, Limits, Refusals, Then},
     rules::{Effect, right_name, right_names, right_words},
 };
 use crate::{
@@ -125,7 +125,7 @@ impl Grant {
     /// Limits that this version parses and does not enforce yet.
     #[must_use]
     pub fn unenforced_limits(&self) -> Vec<&'static str> {
-        self.limits.given()
+        self.limits.unenforced()
     }
 
     /// What the grant relies on and the kernel side does not decide yet: a session with such a

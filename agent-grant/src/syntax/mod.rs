@@ -145,7 +145,7 @@ pub(crate) fn parse_all(source: &Arc<Source>) -> (Document, Vec<Diagnostic>) {
     let limits = table
         .get("limits")
         .and_then(|v| reader.table(v, "limits"))
-        .map(|t| limits::read_limits(&mut reader, t))
+        .map(|t| limits::Limits::read(&mut reader, t))
         .unwrap_or_default();
     let tests = read_tests(&mut reader, table);
     let document = Document {
