@@ -1,7 +1,5 @@
 //! Verdicts: a state or a fact against the session's image; then the ledger, then the event.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-
 use agent_abi::{
     FileRights, Image, Reason, Right, Verdict,
     event::Detail,
@@ -11,12 +9,14 @@ use agent_abi::{
 use agent_decide::{Record, Refusal, judge};
 
 use crate::{
+    counter::increment,
     directory::recall,
-    event::{Finding, Said, count_loss, report, report_file},
+    event::{Finding, Said, report, report_file},
     kernel::{
         Dentry, NAMEIDATA_DENTRY, NameiData, TASK_NAMEIDATA, file_path_is_trusted, load, opaque,
     },
     maps::{LEDGER, SCRATCH},
+    notice::count_loss,
     scratch::Scratch,
     short_walk::short_walk,
     subject::Subject,
@@ -26,13 +26,6 @@ use crate::{
 pub(crate) const EPERM: i32 = 1;
 pub(crate) const ENOMEM: i32 = 12;
 pub(crate) const EACCES: i32 = 13;
-
-pub(crate) const fn nothing() -> Detail {
-    Detail {
-        words: [0; 2],
-        extra: 0,
-    }
-}
 
 /// Refuses something that has no path. Returns what the hook returns.
 #[inline(always)]
@@ -325,20 +318,4 @@ fn returned(verdict: Verdict, errno: i32) -> i32 {
     } else {
         -errno
     }
-}
-
-#[inline(always)]
-unsafe fn increment(counter: *mut u64) {
-    // SAFETY: the caller's promise.
-    unsafe { add(counter, 1) };
-}
-
-/// Adds to a counter that others add to at the same time.
-///
-/// # Safety
-/// `counter` is a live, aligned map value.
-#[inline(always)]
-pub(crate) unsafe fn add(counter: *mut u64, amount: u64) {
-    // SAFETY: the caller's promise.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, amount) };
 }

@@ -24,28 +24,12 @@ use crate::{
     kernel::{DENTRY_INODE, DENTRY_PARENT, DENTRY_SEQUENCE, Dentry, Inode, load},
     maps::DIRECTORIES,
     name::{Name, is_casefolded},
-    walk::{is_renaming, rename_sequence},
+    renames::{is_renaming, rename_sequence},
+    values::{WAYS, Way},
 };
-
-/// Sessions that can remember one directory at the same time; others take turns.
-const WAYS: usize = 4;
 
 /// Room on the stack for a name; longer ones go the long way.
 const ROOM: usize = 64;
-
-/// Value of the `DIRECTORIES` inode storage.
-#[repr(C)]
-pub(crate) struct Remembered {
-    ways: [Way; WAYS],
-}
-
-#[repr(C)]
-struct Way {
-    version: u64,
-    /// State after the `/` that ends the directory's path in the low 16 bits; above them bits of the
-    /// mixed version, so that two halves of different writers do not pass for one.
-    state: u64,
-}
 
 /// When, and for which image, a state holds.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use agent_abi::{
     Event, EventKind, Reason, Right, Verdict,
     event::Detail,
     limits::{MAX_DEPTH, MAX_EVENT_PATH, MAX_NAME},
-    share::{EVENTS_BYTES, NOBODYS_ACCOUNT, record_bytes},
+    share::{EVENTS_BYTES, record_bytes},
 };
 use aya_ebpf::bindings::BPF_RB_AVAIL_DATA;
 use aya_ebpf::helpers::generated::{
@@ -18,13 +18,14 @@ use aya_ebpf::helpers::generated::{
 
 use crate::{
     automaton::bounded,
-    decide::{add, nothing},
+    counter::add,
     kernel::{
         DENTRY_INODE, Dentry, INODE_INO, Inode, TASK_REAL_PARENT, TASK_TGID, Task, is_null, load,
         opaque,
     },
-    maps::{EVENTS, NOTICES, SHARES, TAKEN},
+    maps::{EVENTS, SHARES, TAKEN},
     name::Gathered,
+    notice::count_loss,
     scratch::Scratch,
     subject::Subject,
     walk::{Which, gather, is_as_judged},
@@ -38,6 +39,11 @@ pub(crate) struct Finding {
     pub rule: u16,
     pub detail: Detail,
 }
+
+const NO_DETAIL: Detail = Detail {
+    words: [0; 2],
+    extra: 0,
+};
 
 /// Reports a decision about something without a path.
 #[inline(always)]
@@ -76,7 +82,7 @@ pub(crate) fn report_file(
     dentry: *const Dentry,
     which: Which,
 ) {
-    fill(subject, scratch, said, nothing());
+    fill(subject, scratch, said, NO_DETAIL);
     gather(scratch, dentry, which);
     write_path(scratch);
     let moved = !is_as_judged(scratch, dentry, which);
@@ -233,31 +239,4 @@ fn has_room(slot: u32, size: u64) -> bool {
     };
     let free = (EVENTS_BYTES as u64).wrapping_sub(used).cast_signed();
     waiting.wrapping_add(size.cast_signed()) <= free
-}
-
-/// Tells the daemon of something that it has to see to. No flood of decisions holds that up, nor a store
-/// that takes no more of them.
-#[inline(always)]
-pub(crate) fn notify(event: &Event) {
-    // SAFETY: the map and a live value of that size.
-    let sent = unsafe {
-        bpf_ringbuf_output(
-            (&raw const NOTICES).cast_mut().cast(),
-            core::ptr::from_ref(event).cast_mut().cast(),
-            size_of::<Event>() as u64,
-            0,
-        )
-    };
-    if sent != 0 {
-        count_loss(NOBODYS_ACCOUNT);
-    }
-}
-
-/// Counts an event that could not be sent.
-#[inline(always)]
-pub(crate) fn count_loss(slot: u32) {
-    if let Some(share) = SHARES.get_ptr_mut(slot) {
-        // SAFETY: a live map value; the addition is atomic.
-        unsafe { add(&raw mut (*share).lost, 1) };
-    }
 }

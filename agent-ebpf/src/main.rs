@@ -34,6 +34,7 @@
 
 mod address;
 mod automaton;
+mod counter;
 mod daemon;
 mod decide;
 mod directory;
@@ -45,13 +46,17 @@ mod listeners;
 mod maps;
 mod membership;
 mod name;
+mod notice;
 mod place;
 mod refer;
+mod renames;
 mod scratch;
 mod short_walk;
 mod sockets;
+mod storage;
 mod subject;
 mod terminal;
+mod values;
 mod walk;
 
 #[cfg(not(test))]

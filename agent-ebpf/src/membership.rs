@@ -11,20 +11,19 @@
 use core::ffi::c_void;
 
 use agent_abi::{
-    Event, EventKind, Image, Label,
+    EventKind, Image, Label,
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
-    ledger::NO_RULE,
     limits::MAX_SESSIONS,
 };
-use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop};
+use aya_ebpf::helpers::generated::bpf_loop;
 
 use crate::{
-    event::notify,
     kernel::{
         CGROUP_KERNFS, CGROUP_LEVEL, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup,
         Css, CssSet, KERNFS_ID, KernfsNode, TASK_CGROUPS, Task, load,
     },
     maps::{CGROUPS, IMAGES, LABELS, SCRATCH, SETTLING},
+    notice::tell,
 };
 
 /// What a label is worth now.
@@ -145,21 +144,6 @@ pub(crate) fn unsettle() -> i32 {
         unsafe { (*settling).failed = (*settling).failed.wrapping_add(1) };
     }
     tell(EventKind::Unsettled, 0);
-    0
-}
-
-/// Tells the daemon of something that no process is to blame for.
-#[inline(never)]
-pub(crate) fn tell(kind: EventKind, cgroup: u64) -> i32 {
-    let event = Event {
-        // SAFETY: a helper without preconditions.
-        time: unsafe { bpf_ktime_get_boot_ns() },
-        cgroup,
-        rule: NO_RULE,
-        kind: kind as u8,
-        ..Event::default()
-    };
-    notify(&event);
     0
 }
 

@@ -11,7 +11,8 @@ use crate::{
     automaton::{next, read_name},
     kernel::{DENTRY_PARENT, DENTRY_SB, Dentry, SB_DEV, SB_ROOT, SuperBlock, load},
     name::Name,
-    walk::{is_renaming, rename_sequence, superblock_number},
+    renames::{is_renaming, rename_sequence},
+    walk::superblock_number,
 };
 
 /// Calls a macro once for each directory that fits between an object and the root of its

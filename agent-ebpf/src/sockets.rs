@@ -2,11 +2,9 @@
 //!
 //! The storage belongs to the kernel's `struct sock` and is freed with it, so it is never another
 //! socket's. Only sockets that need it have it: those that a session binds (Unix) or makes listen
-//! (TCP), and those whose own address matters, see [`State::flags`].
+//! (TCP), and those whose own address matters, see [`SocketState::flags`].
 
 use core::arch::asm;
-
-use agent_abi::Label;
 
 use crate::{
     kernel::{
@@ -15,28 +13,13 @@ use crate::{
     },
     maps::SOCKETS,
     subject::Subject,
+    values::SocketState,
 };
-
-/// Value of the `SOCKETS` storage.
-#[repr(C)]
-pub(crate) struct State {
-    /// The session that bound it (Unix) or made it listen (TCP); generation 0 for none.
-    pub owner: Label,
-    /// [`BOUND`], [`CONNECTED`] and [`UNSPECIFIED`]
-    pub flags: u64,
-}
-
-/// Somebody set about to bind it to an address.
-pub(crate) const BOUND: u64 = 1;
-/// Somebody set about to connect it, which gives a UDP socket an address until it disconnects.
-pub(crate) const CONNECTED: u64 = 2;
-/// Something was sent to an unspecified address, and judged by the socket's own.
-pub(crate) const UNSPECIFIED: u64 = 4;
 
 /// Sets a flag, and returns those that were set before. Orders it against the kernel's later accesses to
 /// the socket: of two tasks that set a flag each and look for the other's, one finds it.
 #[inline(always)]
-pub(crate) fn set_flag(state: *mut State, flag: u64) -> u64 {
+pub(crate) fn set_flag(state: *mut SocketState, flag: u64) -> u64 {
     let before;
     // SAFETY: an atomic operation, which is a full barrier, on a live map value.
     unsafe {
@@ -45,8 +28,6 @@ pub(crate) fn set_flag(state: *mut State, flag: u64) -> u64 {
     }
     before
 }
-
-const _: () = assert!(core::mem::offset_of!(State, flags) == 8);
 
 /// Makes it the socket of this session, for good. False: no memory.
 #[inline(always)]
@@ -74,7 +55,7 @@ pub(crate) fn is_own(subject: &Subject, sock: *const Sock) -> bool {
 /// How many storages of one socket are looked at: one for each map that keeps something with sockets.
 const MAX_STORAGES: usize = 8;
 
-/// The owner of a socket that the verifier has no type for, as the bits of a [`Label`]; 0 for none.
+/// The owner of a socket that the verifier has no type for, as the bits of a label; 0 for none.
 #[inline(always)]
 pub(crate) fn owner_of(sock: u64) -> u64 {
     let sock: *const Sock = sock as *const Sock;

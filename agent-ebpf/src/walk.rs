@@ -31,10 +31,11 @@ use crate::{
     directory::{Version, remember},
     kernel::{
         DENTRY_PARENT, DENTRY_SB, DENTRY_SEQUENCE, Dentry, SB_DEV, SB_MAGIC, SB_ROOT, SuperBlock,
-        load, number_at, opaque, rename_lock,
+        load, opaque,
     },
     maps::{OWN, SUPERBLOCKS},
     name::{Gathered, Name},
+    renames::{is_renaming, rename_sequence},
     scratch::{ROWS, Scratch},
 };
 
@@ -366,19 +367,6 @@ unsafe fn place_of_sequence(scratch: *mut Scratch, row: u32, level: u32) -> *mut
     let index = opaque(index) as usize & (ROWS * MAX_DEPTH - 1);
     // SAFETY: the caller's scratch; masked to the array.
     unsafe { (&raw mut (*scratch).sequences).cast::<u32>().add(index) }
-}
-
-/// The sequence of `rename_lock`: its first 32 bits. Zero where it cannot be read, which the daemon's
-/// self-check at start rules out.
-#[inline(always)]
-pub(crate) fn rename_sequence() -> u32 {
-    number_at(rename_lock() as *const c_void) as u32
-}
-
-/// Whether a rename is under way at this value of the sequence.
-#[inline(always)]
-pub(crate) fn is_renaming(sequence: u32) -> bool {
-    sequence & 1 != 0
 }
 
 /// Leaves the state at the path of `dentry` in the scratch, or one of the two marks.

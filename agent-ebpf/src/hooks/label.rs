@@ -26,13 +26,13 @@ use aya_ebpf::{
 use crate::{
     daemon,
     decide::{ENOMEM, EPERM, refuse},
-    event::notify,
     kernel::{
         Cgroup, ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SeqFile, SuperBlock,
         TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_TGID, Task, load,
     },
     maps::{CENSUS, CGROUPS, LABELS, OWN, SCRATCH, SUPERBLOCKS},
-    membership::{cgroup_of, held_by, id_of, is_unsettled, tag_of, tell, unsettle},
+    membership::{cgroup_of, held_by, id_of, is_unsettled, tag_of, unsettle},
+    notice::{notify, tell},
     subject::{current_task, guard},
     walk::superblock_number,
 };

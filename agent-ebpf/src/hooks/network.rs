@@ -34,8 +34,9 @@ use crate::{
     },
     listeners::reaches_own,
     maps::{NET, SOCKETS},
-    sockets::{BOUND, CONNECTED, UNSPECIFIED, set_flag},
+    sockets::set_flag,
     subject::{Subject, guard, guard_unless},
+    values::{BOUND, CONNECTED, UNSPECIFIED},
 };
 
 const AF_UNSPEC: u16 = 0;

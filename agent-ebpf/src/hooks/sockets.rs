@@ -24,8 +24,9 @@ use crate::{
         load,
     },
     maps::SOCKETS,
-    sockets::{BOUND, UNSPECIFIED, own, set_flag},
+    sockets::{own, set_flag},
     subject::{Subject, guard},
+    values::{BOUND, UNSPECIFIED},
 };
 
 /// `TCP_CLOSE` in `skc_state`: neither connected nor listening.
