@@ -7,14 +7,15 @@ use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    JsonArg, failure,
+    JsonArg,
+    event_line::EventLines,
+    failure,
     output::{block_on, print, print_json, print_json_line},
 };
 use crate::{
     api::{Event, EventFilter, Verdict, routes},
     client::Client,
     clock::parse_time,
-    render::EventLines,
 };
 
 #[derive(Debug, Args)]

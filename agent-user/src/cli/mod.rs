@@ -2,6 +2,7 @@
 
 mod daemon;
 mod doctor;
+mod event_line;
 mod events;
 mod failure;
 mod grant;

@@ -2,13 +2,11 @@
 
 pub mod diagnostic;
 pub mod escape;
-pub mod event_line;
 pub mod shell;
 pub mod style;
 pub mod table;
 
 pub use escape::escape;
-pub use event_line::EventLines;
 pub use table::Table;
 
 use jiff::{Timestamp, tz::TimeZone};

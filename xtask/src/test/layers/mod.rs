@@ -12,8 +12,6 @@ struct Crate {
     folder: &'static str,
     /// From the bottom: a module, and what it may name of what stands before it.
     layers: &'static [(&'static str, &'static [&'static str])],
-    /// What is named against the order, and should not be. No more of these.
-    upward: &'static [(&'static str, &'static str)],
 }
 
 const GRANT: Crate = Crate {
@@ -95,7 +93,6 @@ const GRANT: Crate = Crate {
             ],
         ),
     ],
-    upward: &[],
 };
 
 const EBPF: Crate = Crate {
@@ -186,7 +183,6 @@ const EBPF: Crate = Crate {
         ),
         ("hooks", EVERYTHING),
     ],
-    upward: &[],
 };
 
 const USER: Crate = Crate {
@@ -234,18 +230,14 @@ const USER: Crate = Crate {
                 "render",
                 "self_test",
                 "store",
+                "why",
                 "working_directory",
             ],
         ),
     ],
-    // The reason in a few words, in the line of an event.
-    upward: &[("render", "why")],
 };
 
 const EVERYTHING: &[&str] = &["*"];
-
-/// A module, and another that it names.
-type Pair = (String, String);
 
 impl Crate {
     fn may(&self, module: &str, other: &str) -> bool {
@@ -257,14 +249,14 @@ impl Crate {
         })
     }
 
-    /// The lines that break the order, and what of `upward` was met.
-    fn offences(&self) -> Result<(Vec<String>, BTreeSet<Pair>)> {
+    /// The lines that break the order.
+    fn offences(&self) -> Result<Vec<String>> {
         let root = paths::workspace().join(self.folder).join("src");
         let mut files = Vec::new();
         add_files(&root, &mut files)?;
         files.sort();
         let again = self.names_at_the_root(&root)?;
-        let (mut offences, mut upward) = (Vec::new(), BTreeSet::new());
+        let mut offences = Vec::new();
         for file in files {
             let module = module(file.strip_prefix(&root)?);
             let Some(own) = module.first() else {
@@ -279,15 +271,11 @@ impl Crate {
                 if name == own || self.may(own, name) {
                     continue;
                 }
-                if self.upward.contains(&(own, name)) {
-                    upward.insert((own.clone(), name.to_owned()));
-                    continue;
-                }
                 let file = file.strip_prefix(paths::workspace())?.display();
                 offences.push(format!("{file}:{}: {own} names {name}", named.line));
             }
         }
-        Ok((offences, upward))
+        Ok(offences)
     }
 
     /// What the crate's root has of its modules under its own name, and the module.
@@ -349,17 +337,12 @@ fn module(file: &Path) -> Vec<String> {
 
 #[test]
 fn no_module_names_what_is_above_it() {
-    let mut wrong = Vec::new();
-    for held in [GRANT, EBPF, USER] {
-        let (offences, met) = held.offences().unwrap();
-        wrong.extend(offences);
-        for (one, other) in held.upward {
-            if !met.contains(&((*one).into(), (*other).into())) {
-                wrong.push(format!("{one} names {other} no more: strike it"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let crates = [GRANT, EBPF, USER];
+    let offences: Vec<_> = crates
+        .iter()
+        .flat_map(|held| held.offences().unwrap())
+        .collect();
+    assert!(offences.is_empty(), "{}", offences.join("\n"));
 }
 
 #[test]

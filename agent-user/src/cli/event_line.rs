@@ -3,13 +3,13 @@
 use agent_abi::Reason;
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{
-    escape, local_time,
-    style::{self, FAINT, NAME, PLAIN},
-    table::{Cell, render_line},
-};
 use crate::{
     api::{Event, Verdict},
+    render::{
+        escape, local_time,
+        style::{self, FAINT, NAME, PLAIN},
+        table::{Cell, render_line},
+    },
     why,
 };
 
@@ -18,15 +18,14 @@ use crate::{
 const WIDEST: [usize; 8] = [8, 19, 24, 12, 18, 44, 24, 20];
 
 /// Renders events as lines; the widths seen so far are kept, so that a stream lines up too.
-pub struct EventLines {
+pub(super) struct EventLines {
     now: Timestamp,
     zone: TimeZone,
     widths: [usize; 8],
 }
 
 impl EventLines {
-    #[must_use]
-    pub fn new(now: Timestamp, zone: TimeZone) -> Self {
+    pub(super) fn new(now: Timestamp, zone: TimeZone) -> Self {
         Self {
             now,
             zone,
@@ -35,7 +34,7 @@ impl EventLines {
     }
 
     /// Widens the columns for what will be rendered.
-    pub fn fit(&mut self, events: &[Event]) {
+    pub(super) fn fit(&mut self, events: &[Event]) {
         for event in events {
             for (i, cell) in self.cells(event).iter().enumerate().take(WIDEST.len()) {
                 self.widths[i] = self.widths[i].max(cell.width().min(WIDEST[i]));
@@ -44,7 +43,7 @@ impl EventLines {
     }
 
     /// One line, without its end.
-    pub fn render(&mut self, event: &Event) -> String {
+    pub(super) fn render(&mut self, event: &Event) -> String {
         self.fit(std::slice::from_ref(event));
         render_line(&self.cells(event), &self.widths)
     }
