@@ -20,16 +20,16 @@ use tokio::{
 };
 
 use super::{
-    door,
-    epochs::Epochs,
-    log, notices,
-    pump::Pump,
-    reach::Reaches,
-    server::router,
+    events::{notices, pump::Pump},
+    filesystems::{epochs::Epochs, reach::Reaches, superblocks::Superblocks},
+    log,
+    requests::{
+        door,
+        router::router,
+        shares::{Shares, provide_descriptors},
+    },
     sessions::Sessions,
-    shares::{Shares, provide_descriptors},
     state::Daemon,
-    superblocks::Superblocks,
 };
 use crate::{
     api::doctor::HostCheck,

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::{
-    epochs::Epochs, labels::UnseenBirths, lifecycle::Ending, reach::Reaches, sessions::Sessions,
-    shares::Shares, superblocks::Superblocks,
+    filesystems::{epochs::Epochs, reach::Reaches, superblocks::Superblocks},
+    requests::shares::Shares,
+    sessions::{Sessions, ending::Ending, labels::UnseenBirths},
 };
 use crate::{
     cgroup::Hierarchy,

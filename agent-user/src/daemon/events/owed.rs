@@ -4,9 +4,9 @@ use std::{mem, sync::atomic::Ordering::Relaxed};
 
 use agent_abi::{ledger::Count, share::NOBODYS_ACCOUNT};
 
-use super::{sessions::Live, state::Daemon};
 use crate::{
     api::RuleCount,
+    daemon::{sessions::Live, state::Daemon},
     store::{SessionRow, StoreError, lost_row},
 };
 
@@ -14,17 +14,17 @@ use crate::{
 const REPORTED: &str = "reported-drops";
 
 /// A session of which an earlier daemon had read refusals that it may not have stored.
-pub(super) struct Owed {
+pub(in crate::daemon) struct Owed {
     number: u32,
     slot: u32,
-    pub(super) name: String,
+    pub(in crate::daemon) name: String,
     /// What it had been refused at an earlier look: once everything that waited then is stored, what is
     /// missing of that will not come.
     refused: u64,
 }
 
 impl Owed {
-    pub(super) fn of(row: &SessionRow, refused: u64) -> Self {
+    pub(in crate::daemon) fn of(row: &SessionRow, refused: u64) -> Self {
         Self {
             number: row.number,
             slot: row.slot,
@@ -37,7 +37,7 @@ impl Owed {
     ///
     /// What a session is refused meanwhile may be stored already and hides what is missing, until it was
     /// refused nothing between two looks, or has ended.
-    pub(super) fn tell(&mut self, daemon: &Daemon) -> Result<bool, StoreError> {
+    pub(in crate::daemon) fn tell(&mut self, daemon: &Daemon) -> Result<bool, StoreError> {
         let Some(refused) = self.refused_by_now(daemon)? else {
             return Ok(false);
         };
@@ -76,7 +76,7 @@ impl Owed {
 
 impl Daemon {
     /// All that the ledger has of a slot.
-    pub(super) fn ledger_sum(&self, slot: u32) -> Option<Count> {
+    pub(in crate::daemon) fn ledger_sum(&self, slot: u32) -> Option<Count> {
         let ledger = self.kernel().ledger(slot).ok()?;
         let sum = |of: fn(&Count) -> u64| ledger.iter().map(of).sum();
         Some(Count {
@@ -86,7 +86,7 @@ impl Daemon {
     }
 
     /// Says what a session lost in the kernel's buffer, once.
-    pub(super) fn tell_losses(&self, live: &Live) {
+    pub(in crate::daemon) fn tell_losses(&self, live: &Live) {
         let told = live.told_lost.load(Relaxed);
         if let Some(lost) = self.tell_more_lost(&live.row, told) {
             live.told_lost.store(lost, Relaxed);
@@ -94,7 +94,7 @@ impl Daemon {
     }
 
     /// The same for whoever had its slot last; what was lost in all, if that is more than was told.
-    pub(super) fn tell_more_lost(&self, row: &SessionRow, told: u64) -> Option<u64> {
+    pub(in crate::daemon) fn tell_more_lost(&self, row: &SessionRow, told: u64) -> Option<u64> {
         let lost = self.kernel().lost(row.slot).ok()?;
         let new = lost.checked_sub(told).filter(|new| *new > 0)?;
         let name = &row.name;

@@ -14,23 +14,23 @@ use futures_util::{Stream, stream};
 use super::{
     answers::{no_session, of_row},
     door::receive,
-    error::RequestError,
     peer::Caller,
-    sessions::Live,
-    state::Daemon,
 };
-use crate::api::{
-    Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery, StartSession,
-    Status, Summary, Untag, Why, WhyQuery,
-    doctor::HookCoverage,
-    routes::{self, OWN_SESSION},
+use crate::{
+    api::{
+        Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery,
+        StartSession, Status, Summary, Untag, Why, WhyQuery,
+        doctor::HookCoverage,
+        routes::{self, OWN_SESSION},
+    },
+    daemon::{error::RequestError, sessions::Live, state::Daemon},
 };
 
 type App = State<Arc<Daemon>>;
 type Who = Extension<Caller>;
 type Answer<T> = Result<Json<T>, RequestError>;
 
-pub(super) fn router(daemon: Arc<Daemon>) -> Router {
+pub(in crate::daemon) fn router(daemon: Arc<Daemon>) -> Router {
     Router::new()
         .route(routes::STATUS.pattern(), get(status))
         .route(routes::COVERAGE.pattern(), get(coverage))

@@ -10,14 +10,13 @@ use tokio::{
 
 use super::{
     owed::Owed,
-    sessions::Live,
-    state::Daemon,
     translate::{Context, fold, translate},
     whose::{PastSessions, Whose},
 };
 use crate::{
     api::{Event, RuleRef},
     clock::{BootClock, record_clock},
+    daemon::{sessions::Live, state::Daemon},
     kernel::{EventStream, OwnedEvent, SELF_CHECK},
 };
 
@@ -27,7 +26,7 @@ const DROPS: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_millis(20);
 
 /// Reads events for as long as the daemon lives.
-pub(super) struct Pump {
+pub(in crate::daemon) struct Pump {
     daemon: Arc<Daemon>,
     stream: EventStream,
     drain: mpsc::Receiver<oneshot::Sender<()>>,
@@ -38,7 +37,7 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn new(
+    pub(in crate::daemon) fn new(
         daemon: Arc<Daemon>,
         stream: EventStream,
         drain: mpsc::Receiver<oneshot::Sender<()>>,
@@ -55,7 +54,7 @@ impl Pump {
         }
     }
 
-    pub(super) async fn run(mut self) {
+    pub(in crate::daemon) async fn run(mut self) {
         // An act under way is counted before its event is sent: the first look comes late enough.
         let mut ticks = interval_at(Instant::now() + DROPS, DROPS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

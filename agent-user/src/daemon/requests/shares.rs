@@ -57,12 +57,12 @@ impl Account {
 const SESSION_REQUESTS: usize = 4;
 
 /// Who has how much.
-pub(super) struct Shares {
+pub(in crate::daemon) struct Shares {
     connections: Mutex<BTreeMap<Account, usize>>,
     /// For the requests of sessions: they wait for one another, and nobody for them.
     pub(super) session_requests: Semaphore,
     /// For the grants that are being compiled: each takes a processor and some memory.
-    pub(super) compiling: Semaphore,
+    pub(in crate::daemon) compiling: Semaphore,
 }
 
 impl Default for Shares {
@@ -77,7 +77,7 @@ impl Default for Shares {
 }
 
 /// A connection's part; given back with this value.
-pub(super) struct Part {
+pub(in crate::daemon) struct Part {
     shares: Arc<Shares>,
     account: Account,
 }
@@ -90,7 +90,7 @@ impl Shares {
     }
 
     /// A part for one more connection; `None`: this account, or its kind, has all that it may.
-    pub(super) fn take(self: &Arc<Self>, account: Account) -> Option<Part> {
+    pub(in crate::daemon) fn take(self: &Arc<Self>, account: Account) -> Option<Part> {
         let Share { each, all } = account.share();
         let mut connections = self.connections();
         let alike = connections
@@ -125,7 +125,7 @@ impl Drop for Part {
 }
 
 /// Sees to it that there are descriptors for every share at once, whatever started this daemon.
-pub(super) fn provide_descriptors() {
+pub(in crate::daemon) fn provide_descriptors() {
     let wanted = DESCRIPTORS as u64;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
     if soft >= wanted {

@@ -16,8 +16,7 @@ use std::{
 
 use agent_abi::Label;
 
-use super::state::Daemon;
-use crate::{cgroup::Cgroup, process::ProcessHandle};
+use crate::{cgroup::Cgroup, daemon::state::Daemon, process::ProcessHandle};
 
 impl Daemon {
     /// The terminals among the standard descriptors of a process that is about to enrol.

@@ -8,8 +8,9 @@ use std::{
 
 use tokio::time::{Instant, interval_at};
 
-use super::{error::RequestError, sessions::Live, state::Daemon, superblocks::Superblocks};
+use super::superblocks::Superblocks;
 use crate::{
+    daemon::{error::RequestError, sessions::Live, state::Daemon},
     grants::OwnPlaces,
     mounts::{MountNamespace, MountView, Sight},
     store::Counter,
@@ -44,7 +45,7 @@ impl Look {
 
 impl Daemon {
     /// Gives every session's image a new epoch, again and again.
-    pub(super) async fn renew_epochs(self: Arc<Self>) {
+    pub(in crate::daemon) async fn renew_epochs(self: Arc<Self>) {
         let mut ticks = interval_at(Instant::now() + EPOCH, EPOCH);
         loop {
             ticks.tick().await;
@@ -53,7 +54,7 @@ impl Daemon {
     }
 
     /// A filesystem went away. Its number can be used again when no image has it.
-    pub(super) async fn forget_superblock(
+    pub(in crate::daemon) async fn forget_superblock(
         &self,
         dev: u32,
         instance: u32,
@@ -63,7 +64,7 @@ impl Daemon {
     }
 
     /// Replaces every session's image.
-    pub(super) async fn rebuild_all(&self) {
+    pub(in crate::daemon) async fn rebuild_all(&self) {
         let stale = self.superblocks.lock().await.stale();
         let mut complete = true;
         for live in self.live_sessions() {
@@ -80,7 +81,7 @@ impl Daemon {
     }
 
     /// Something was mounted or unmounted in this namespace: its sessions see what is new.
-    pub(super) async fn take_in(&self, mounts: &Arc<MountNamespace>) {
+    pub(in crate::daemon) async fn take_in(&self, mounts: &Arc<MountNamespace>) {
         let mut changed = Vec::new();
         {
             let mut table = self.superblocks.lock().await;
@@ -137,7 +138,7 @@ impl Daemon {
     }
 
     /// What a session that begins here sees, and by which names it will know it.
-    pub(super) fn first_look(
+    pub(in crate::daemon) fn first_look(
         &self,
         mounts: &MountNamespace,
         table: &mut Superblocks,
@@ -202,7 +203,7 @@ impl Daemon {
     }
 
     /// Builds the image of a session for what it knows, and puts it in force.
-    pub(super) fn put_in_force(
+    pub(in crate::daemon) fn put_in_force(
         &self,
         live: &Live,
         sight: &Sight,
@@ -228,7 +229,7 @@ impl Daemon {
         Ok(self.kernel().install(live.row.slot, &image)?)
     }
 
-    pub(super) fn live_sessions(&self) -> Vec<Arc<Live>> {
+    pub(in crate::daemon) fn live_sessions(&self) -> Vec<Arc<Live>> {
         self.sessions().live()
     }
 }

@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// What is known of the session that an event names.
-pub(super) struct Context<'a> {
-    pub(super) session: &'a str,
-    pub(super) rules: &'a [RuleRef],
-    pub(super) names: Option<&'a Names>,
-    pub(super) clock: BootClock,
+pub(in crate::daemon) struct Context<'a> {
+    pub(in crate::daemon) session: &'a str,
+    pub(in crate::daemon) rules: &'a [RuleRef],
+    pub(in crate::daemon) names: Option<&'a Names>,
+    pub(in crate::daemon) clock: BootClock,
 }
 
 /// The event for people and the store.

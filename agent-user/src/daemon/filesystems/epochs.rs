@@ -13,7 +13,7 @@ const BLOCK: u32 = 1 << 16;
 
 /// Numbers that are reserved for this daemon. The next block is reserved when half of one is left: a store
 /// that fails for a time keeps no image from being put in force.
-pub(super) struct Epochs {
+pub(in crate::daemon) struct Epochs {
     block: u32,
     left: Mutex<Left>,
 }
@@ -28,7 +28,7 @@ impl Epochs {
     ///
     /// # Errors
     /// The store fails, or has no more numbers.
-    pub(super) fn reserve(store: &Store, floor: u32) -> Result<Self, StoreError> {
+    pub(in crate::daemon) fn reserve(store: &Store, floor: u32) -> Result<Self, StoreError> {
         Self::in_blocks(store, floor, BLOCK)
     }
 
@@ -45,7 +45,7 @@ impl Epochs {
     }
 
     /// What the kernel side is to note: where the disk is full, the store does not know these.
-    pub(super) fn last_reserved(&self) -> u32 {
+    pub(in crate::daemon) fn last_reserved(&self) -> u32 {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.block.end.saturating_sub(1)
     }
@@ -54,7 +54,7 @@ impl Epochs {
     ///
     /// # Errors
     /// None is left, and the store fails or has no more.
-    pub(super) fn next(&self, store: &Store) -> Result<u32, StoreError> {
+    pub(in crate::daemon) fn next(&self, store: &Store) -> Result<u32, StoreError> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if left.following.is_none() && left.block.len() as u32 <= self.block / 2 {
             // Somebody may have replaced the store by an empty one.

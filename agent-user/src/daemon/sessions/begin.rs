@@ -5,11 +5,12 @@ use std::{path::Path, sync::Arc};
 use agent_grant::Grant;
 use jiff::Timestamp;
 
-use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
+use super::Live;
 use crate::{
     api::{EndCause, PathText, StartSession, Target},
     cgroup::Cgroup,
     clock::fix_record_clock,
+    daemon::{error::RequestError, requests::peer::Peer, state::Daemon},
     grants::{Host, OwnFiles, Prepared, Reach, Resolver, Spot},
     mounts::{MountNamespace, MountView, Sight},
     process::ProcessHandle,
@@ -32,7 +33,7 @@ struct Seen {
 
 impl Daemon {
     /// Starts a session. Nothing is in force if it fails.
-    pub(super) async fn start(
+    pub(in crate::daemon) async fn start(
         self: &Arc<Self>,
         request: StartSession,
         peer: &Peer,
@@ -293,7 +294,7 @@ impl Daemon {
 }
 
 /// What a session can make, at most.
-pub(super) fn reach_of(
+pub(in crate::daemon) fn reach_of(
     row: &SessionRow,
     grant: &Grant,
     view: &MountView,

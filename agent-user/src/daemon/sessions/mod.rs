@@ -1,5 +1,13 @@
 //! The sessions that are in force, and those that ended lately.
 
+mod adopt;
+pub(super) mod begin;
+pub(super) mod ending;
+pub(super) mod labels;
+mod last_process;
+mod members;
+mod terminals;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     path::Path,

@@ -1,12 +1,14 @@
 //! Numbers that no two of the daemons of one boot give, also while the store cannot be written.
 
-use super::{error::RequestError, state::Daemon};
-use crate::store::{Counter, Store, StoreError};
+use crate::{
+    daemon::{error::RequestError, state::Daemon},
+    store::{Counter, Store, StoreError},
+};
 
 /// The first of `count` numbers above `floor`, which is what the kernel side noted as given at least.
 /// Where the disk is full, that and what is stored say what was given: what such numbers tell apart (images
 /// in force, filesystems that are mounted) does not outlive the kernel side's notes.
-pub(super) fn reserve(
+pub(in crate::daemon) fn reserve(
     store: &Store,
     counter: Counter,
     floor: u32,
@@ -24,7 +26,7 @@ pub(super) fn reserve(
 
 impl Daemon {
     /// The first of `count` numbers above `floor`, noted where a later daemon looks.
-    pub(super) fn reserve(
+    pub(in crate::daemon) fn reserve(
         &self,
         counter: Counter,
         floor: u32,

@@ -7,8 +7,7 @@ use std::{
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::state::Daemon;
-use crate::mounts::MountNamespace;
+use crate::{daemon::state::Daemon, mounts::MountNamespace};
 
 /// A burst of changes has ended when nothing changed for so long …
 const QUIET: Duration = Duration::from_millis(20);
@@ -20,7 +19,10 @@ const GLANCE: Duration = Duration::from_secs(5);
 impl Daemon {
     /// The one handle of a namespace and root that all sessions in it share; followed from now on, until
     /// the last has ended.
-    pub(super) fn share(self: &Arc<Self>, mounts: MountNamespace) -> Arc<MountNamespace> {
+    pub(in crate::daemon) fn share(
+        self: &Arc<Self>,
+        mounts: MountNamespace,
+    ) -> Arc<MountNamespace> {
         let mut shared = self
             .namespaces
             .lock()
@@ -37,7 +39,7 @@ impl Daemon {
     }
 
     /// The namespaces that sessions are in.
-    pub(super) fn shared_mounts(&self) -> Vec<Arc<MountNamespace>> {
+    pub(in crate::daemon) fn shared_mounts(&self) -> Vec<Arc<MountNamespace>> {
         let shared = self
             .namespaces
             .lock()

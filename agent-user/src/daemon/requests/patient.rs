@@ -23,7 +23,7 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    pub(super) fn new(stream: UnixStream, patience: Duration) -> Self {
+    pub(in crate::daemon) fn new(stream: UnixStream, patience: Duration) -> Self {
         Self {
             stream,
             patience,

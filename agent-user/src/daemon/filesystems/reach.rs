@@ -12,9 +12,13 @@ use agent_abi::FileRights;
 use agent_grant::Grant;
 use jiff::Timestamp;
 
-use super::{error::RequestError, sessions::Live, start::reach_of, state::Daemon};
 use crate::{
     api::{GrantSource, PathText},
+    daemon::{
+        error::RequestError,
+        sessions::{Live, begin::reach_of},
+        state::Daemon,
+    },
     grants::{Backing, Disk, GrantFile, Ground, Host, Named, Reach, Spot, named_by_operators},
     mounts::{MountNamespace, MountView},
     render::escape::escape_bytes,
@@ -23,14 +27,14 @@ use crate::{
 
 /// Every reach that a session of this host has or had.
 #[derive(Clone, Default)]
-pub(super) struct Reaches {
+pub(in crate::daemon) struct Reaches {
     kept: Arc<Vec<KeptReach>>,
     /// Disks that were there before the first session that could make something; `None` where nobody looked.
     disks: Option<Arc<BTreeSet<String>>>,
 }
 
 impl Reaches {
-    pub(super) fn load(store: &Store) -> Result<Self, StoreError> {
+    pub(in crate::daemon) fn load(store: &Store) -> Result<Self, StoreError> {
         Ok(Self {
             kept: Arc::new(store.reaches()?),
             disks: store.filesystems()?.map(Arc::new),
@@ -108,14 +112,14 @@ const FILESYSTEMS: &str = "/etc/bailiff/filesystems";
 const DEEPEST: usize = 4;
 
 /// What is known of the host and of the sessions that it had.
-pub(super) struct Witness<'d> {
+pub(in crate::daemon) struct Witness<'d> {
     daemon: &'d Daemon,
     host: Host,
 }
 
 impl Witness<'_> {
     /// Why a link, or whatever is at its place, may be a session's.
-    pub(super) fn against_link(&self, spot: &Spot) -> Option<String> {
+    pub(in crate::daemon) fn against_link(&self, spot: &Spot) -> Option<String> {
         let doubt = self.doubt(FileRights::CREATE, spot);
         doubt.map(|doubt| doubt.to_string())
     }
@@ -243,13 +247,13 @@ impl Daemon {
     }
 
     /// What is mounted where the daemon is.
-    pub(super) fn host(&self) -> Result<Host, RequestError> {
+    pub(in crate::daemon) fn host(&self) -> Result<Host, RequestError> {
         let failed = |error| RequestError::failed("cannot see what is mounted", error);
         Host::here(&self.own).map_err(failed)
     }
 
     /// Tells what sessions could have made, as it is now.
-    pub(super) fn witness(&self) -> Result<Witness<'_>, RequestError> {
+    pub(in crate::daemon) fn witness(&self) -> Result<Witness<'_>, RequestError> {
         Ok(Witness {
             daemon: self,
             host: self.host()?,
@@ -258,7 +262,10 @@ impl Daemon {
 
     /// Writes down the disks that are mounted here and in `other`, until a session can make something; of a
     /// store of an earlier version, those that are mounted when it is first used by this one.
-    pub(super) fn note_disks(&self, other: Option<&MountView>) -> Result<(), RequestError> {
+    pub(in crate::daemon) fn note_disks(
+        &self,
+        other: Option<&MountView>,
+    ) -> Result<(), RequestError> {
         let mut reaches = self.reaches();
         if reaches.disks.is_some() && reaches.first().is_some() {
             return Ok(());
@@ -272,7 +279,7 @@ impl Daemon {
 
     /// [`Self::note_disks`] at the start. What a full disk does not take then is written before the first
     /// session; where one could make something already, disks that come meanwhile would pass for older ones.
-    pub(super) fn note_first_disks(&self) -> Result<(), RequestError> {
+    pub(in crate::daemon) fn note_first_disks(&self) -> Result<(), RequestError> {
         match self.note_disks(None) {
             Err(RequestError::Store(error))
                 if error.may_pass() && self.reaches().first().is_none() =>
@@ -285,7 +292,7 @@ impl Daemon {
     }
 
     /// Writes down what a session can make, before it can; it began at `opened`.
-    pub(super) fn open_reach(
+    pub(in crate::daemon) fn open_reach(
         &self,
         number: u32,
         session: &str,
@@ -320,7 +327,12 @@ impl Daemon {
     }
 
     /// A session of a version that did not write it down.
-    pub(super) fn ensure_reach(&self, row: &SessionRow, grant: &Grant, view: &MountView) {
+    pub(in crate::daemon) fn ensure_reach(
+        &self,
+        row: &SessionRow,
+        grant: &Grant,
+        view: &MountView,
+    ) {
         let known = |kept: &KeptReach| kept.open.contains(&row.number);
         if self.reaches().kept.iter().any(known) {
             return;
@@ -358,7 +370,7 @@ impl Daemon {
     }
 
     /// A session has ended, and what is left of it can do nothing.
-    pub(super) fn close_reach(&self, number: u32) {
+    pub(in crate::daemon) fn close_reach(&self, number: u32) {
         let now = Timestamp::now();
         if let Err(error) = self.store.close_reach(number, now) {
             tracing::error!("the end of session {number} is not recorded: {error}");
@@ -373,7 +385,7 @@ impl Daemon {
     }
 
     /// After a start: sessions that no daemon saw ending ended at the latest now.
-    pub(super) fn close_reaches_of_the_dead(&self) {
+    pub(in crate::daemon) fn close_reaches_of_the_dead(&self) {
         let live = self.sessions().live();
         let numbers: BTreeSet<_> = self
             .reaches()
@@ -392,7 +404,7 @@ impl Daemon {
     ///
     /// Refused are files that a session could have written, and those that the session could change
     /// by another name.
-    pub(super) fn grant_files(
+    pub(in crate::daemon) fn grant_files(
         &self,
         grant: &GrantSource,
         caller: u32,

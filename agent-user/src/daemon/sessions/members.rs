@@ -8,15 +8,15 @@ use agent_abi::{
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
 };
 
-use super::{error::RequestError, state::Daemon};
 use crate::{
     api::{Member, Standing},
+    daemon::{error::RequestError, state::Daemon},
     process,
 };
 
 impl Daemon {
     /// Every live thread that belongs to a session, or is where it should.
-    pub(super) fn members(&self) -> Result<Vec<Member>, RequestError> {
+    pub(in crate::daemon) fn members(&self) -> Result<Vec<Member>, RequestError> {
         let (records, installed) = {
             let mut kernel = self.kernel();
             (kernel.members()?, kernel.installed()?)
@@ -40,7 +40,7 @@ impl Daemon {
     }
 
     /// How many processes each session has, by its number.
-    pub(super) fn populations(&self) -> BTreeMap<u32, u32> {
+    pub(in crate::daemon) fn populations(&self) -> BTreeMap<u32, u32> {
         let members = self.kernel().members().unwrap_or_else(|error| {
             tracing::warn!("{error}");
             Vec::new()

@@ -18,7 +18,7 @@ use crate::kernel::{Kernel, KernelError, SuperblockEntry};
 
 /// Who has which number. Number 0 is nobody's.
 #[derive(Debug, Default)]
-pub(super) struct Superblocks {
+pub(in crate::daemon) struct Superblocks {
     by_dev: BTreeMap<u32, SuperblockEntry>,
     /// Of filesystems that went away; perhaps still in some image.
     stale: BTreeSet<u32>,
@@ -29,7 +29,7 @@ pub(super) struct Superblocks {
 impl Superblocks {
     /// What an earlier daemon left. Numbers that are not in it may be in images all the same:
     /// until those are replaced no number is given.
-    pub(super) fn from_kernel(entries: &[SuperblockEntry]) -> Self {
+    pub(in crate::daemon) fn from_kernel(entries: &[SuperblockEntry]) -> Self {
         let by_dev = entries
             .iter()
             .map(|entry| (entry.dev, *entry))
@@ -70,12 +70,12 @@ impl Superblocks {
         self.stale.retain(|number| !since.contains(number));
     }
 
-    pub(super) fn instance(&self, dev: u32) -> Option<u32> {
+    pub(in crate::daemon) fn instance(&self, dev: u32) -> Option<u32> {
         self.by_dev.get(&dev).map(|entry| entry.instance)
     }
 
     /// The number of a filesystem, if it is still that instance.
-    pub(super) fn number(&self, dev: u32, instance: u32) -> Option<u32> {
+    pub(in crate::daemon) fn number(&self, dev: u32, instance: u32) -> Option<u32> {
         let entry = self.by_dev.get(&dev)?;
         (entry.instance == instance).then_some(entry.number)
     }

@@ -5,11 +5,12 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use agent_abi::{ImageHeader, Label, image::RELEASED_MAGIC};
 use jiff::Timestamp;
 
-use super::{error::RequestError, owed::Owed, sessions::Live, state::Daemon};
+use super::Live;
 use crate::{
     api::{EndCause, GrantSource, Inputs, Mode, RuleCount, SourceFile},
     cgroup::Cgroup,
     clock::fix_record_clock,
+    daemon::{error::RequestError, events::owed::Owed, state::Daemon},
     grants::{Prepared, Resolutions, Resolver},
     mounts::{MountNamespace, Sight, Vantage},
     store::{SessionRow, StoreError},
@@ -18,7 +19,7 @@ use crate::{
 impl Daemon {
     /// Finds the sessions that are still in force, and goes on with them. Nothing that the
     /// kernel enforces is interrupted.
-    pub(super) async fn adopt(self: &Arc<Self>) -> Result<Vec<Owed>, StoreError> {
+    pub(in crate::daemon) async fn adopt(self: &Arc<Self>) -> Result<Vec<Owed>, StoreError> {
         match self.store.end_earlier_boots(&self.boot_id) {
             Ok(0) => {}
             Ok(rebooted) => {

@@ -4,8 +4,10 @@ use std::sync::PoisonError;
 
 use agent_abi::{Label, census::Settling};
 
-use super::{error::RequestError, state::Daemon};
-use crate::kernel::{Kernel, KernelError, Outcome};
+use crate::{
+    daemon::{error::RequestError, state::Daemon},
+    kernel::{Kernel, KernelError, Outcome},
+};
 
 /// Passes after which something must be wrong. What is born or moved after a tag is in force is
 /// labelled by the kernel side, so the first pass finds all that was there before, but for a thread
@@ -17,7 +19,7 @@ const QUIET: usize = 2;
 
 /// How many births had gone unseen when everybody was last looked at.
 #[derive(Default)]
-pub(super) struct UnseenBirths(u64);
+pub(in crate::daemon) struct UnseenBirths(u64);
 
 impl Daemon {
     /// Puts `label` on a cgroup: on every process in it and below, and on all that are born there or
@@ -34,13 +36,13 @@ impl Daemon {
     }
 
     /// Labels every process that is in a tagged cgroup and has no label, if there may be any.
-    pub(super) fn settle_labels(&self) -> Result<u64, RequestError> {
+    pub(in crate::daemon) fn settle_labels(&self) -> Result<u64, RequestError> {
         let mut unseen = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
         self.settle_all(&mut unseen)
     }
 
     /// The same where births went unseen since everybody was last looked at.
-    pub(super) fn settle_unseen(&self) -> Result<(), RequestError> {
+    pub(in crate::daemon) fn settle_unseen(&self) -> Result<(), RequestError> {
         let mut unseen = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
         if self.kernel().unseen_births()? != unseen.0 {
             self.settle_all(&mut unseen)?;
@@ -63,7 +65,7 @@ impl Daemon {
     }
 
     /// Takes a label that is released from every process of this host that has it.
-    pub(super) fn clear(&self, label: Label) -> Result<u64, RequestError> {
+    pub(in crate::daemon) fn clear(&self, label: Label) -> Result<u64, RequestError> {
         self.until_quiet(|kernel| kernel.clear_labels(label))
     }
 

@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{error::RequestError, sessions::Live, state::Daemon};
 use crate::{
     api::{
         Alignment, EnvironmentState, Mode, RuleCount, SCHEMA, Session, SessionReport, SessionState,
         Status, StoreStatus, Summary, Why, WhyQuery, Word,
     },
     cgroup::Cgroup,
+    daemon::{error::RequestError, sessions::Live, state::Daemon},
     kernel::Enforcement,
     process,
     store::{SessionRow, StoreError},
@@ -50,7 +50,10 @@ impl Daemon {
     }
 
     /// A session by name or number: in force, or from history.
-    pub(super) async fn session(self: &Arc<Self>, key: &str) -> Result<Session, RequestError> {
+    pub(in crate::daemon) async fn session(
+        self: &Arc<Self>,
+        key: &str,
+    ) -> Result<Session, RequestError> {
         let live = self.sessions().in_force(key);
         match live {
             Some(live) => Ok(self.describe(&live)),
@@ -58,7 +61,10 @@ impl Daemon {
         }
     }
 
-    pub(super) async fn row(self: &Arc<Self>, key: &str) -> Result<SessionRow, RequestError> {
+    pub(in crate::daemon) async fn row(
+        self: &Arc<Self>,
+        key: &str,
+    ) -> Result<SessionRow, RequestError> {
         let wanted = key.to_owned();
         let row = self
             .blocking(move |daemon| daemon.store.session(&wanted))
@@ -109,7 +115,10 @@ impl Daemon {
         }
     }
 
-    pub(super) async fn report(self: &Arc<Self>, key: &str) -> Result<SessionReport, RequestError> {
+    pub(in crate::daemon) async fn report(
+        self: &Arc<Self>,
+        key: &str,
+    ) -> Result<SessionReport, RequestError> {
         let live = self.sessions().in_force(key);
         // Counted before what waits is stored, so that all of it should be stored afterwards.
         let due = live.as_ref().map(|live| refused(&self.counts(live)));
@@ -168,7 +177,7 @@ impl Daemon {
         })
     }
 
-    pub(super) async fn why(
+    pub(in crate::daemon) async fn why(
         self: &Arc<Self>,
         query: WhyQuery,
         inside: Option<&str>,
@@ -216,7 +225,7 @@ impl Daemon {
         Ok(why::why_crashed(event, before, terms))
     }
 
-    pub(super) async fn status(self: &Arc<Self>) -> Result<Status, RequestError> {
+    pub(in crate::daemon) async fn status(self: &Arc<Self>) -> Result<Status, RequestError> {
         let (hooks_attached, hooks_known) = {
             let kernel = self.kernel();
             let attached = kernel

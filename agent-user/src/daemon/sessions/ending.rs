@@ -9,17 +9,18 @@ use std::{
 use agent_abi::Label;
 use jiff::Timestamp;
 
-use super::{error::RequestError, peer::Peer, sessions::Live, state::Daemon};
+use super::Live;
 use crate::{
     api::{EndCause, Enrol, RuleCount, Vocabulary as _},
     cgroup::gone,
     clock::record_now,
+    daemon::{error::RequestError, requests::peer::Peer, state::Daemon},
     process::ProcessHandle,
     store::{SessionRow, ended_row},
 };
 
 /// The end of a session, for the store.
-pub(super) struct Ending {
+pub(in crate::daemon) struct Ending {
     number: u32,
     at: Timestamp,
     cause: EndCause,
@@ -39,7 +40,12 @@ const KILL_PASSES: usize = 200;
 
 impl Daemon {
     /// Puts the calling process into a session. It is labelled when this returns.
-    pub(super) fn enrol(&self, live: &Live, peer: &Peer, said: Enrol) -> Result<(), RequestError> {
+    pub(in crate::daemon) fn enrol(
+        &self,
+        live: &Live,
+        peer: &Peer,
+        said: Enrol,
+    ) -> Result<(), RequestError> {
         let name = &live.row.name;
         if live.ending.load(Relaxed) {
             return Err(RequestError::Conflict(format!(
@@ -87,7 +93,10 @@ impl Daemon {
     }
 
     /// Kills every process of a session, and waits for its end.
-    pub(super) async fn stop(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
+    pub(in crate::daemon) async fn stop(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+    ) -> Result<(), RequestError> {
         live.stopping.store(true, Relaxed);
         match live.cgroup.kill() {
             Err(error) if !gone(&error) => {
@@ -165,7 +174,7 @@ impl Daemon {
     }
 
     /// Kills what is left of a session that is not in force, by its label. `None`: nobody has it.
-    pub(super) async fn stop_remains(
+    pub(in crate::daemon) async fn stop_remains(
         self: &Arc<Self>,
         number: u32,
     ) -> Result<Option<usize>, RequestError> {
@@ -181,7 +190,10 @@ impl Daemon {
     }
 
     /// Frees the processes of a tagged cgroup.
-    pub(super) async fn untag(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
+    pub(in crate::daemon) async fn untag(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+    ) -> Result<(), RequestError> {
         if live.row.own_cgroup {
             return Err(RequestError::BadRequest(format!(
                 "{} was started by `bailiff run` and stays limited; `bailiff stop {}` ends it",
@@ -194,7 +206,10 @@ impl Daemon {
     }
 
     /// Sets every process of a session free. Doing it again finishes what was begun.
-    pub(super) async fn release(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), RequestError> {
+    pub(in crate::daemon) async fn release(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+    ) -> Result<(), RequestError> {
         {
             // No image of it is put in force any more.
             let _table = self.superblocks.lock().await;
@@ -210,7 +225,7 @@ impl Daemon {
 
     /// Takes a session out of the kernel and writes its end down. What still has its label is
     /// refused everything. Does nothing where this was done already.
-    pub(super) async fn end(self: &Arc<Self>, live: &Arc<Live>, cause: EndCause) {
+    pub(in crate::daemon) async fn end(self: &Arc<Self>, live: &Arc<Live>, cause: EndCause) {
         if live.ending.swap(true, Relaxed) {
             return;
         }
@@ -272,7 +287,7 @@ impl Daemon {
     }
 
     /// Writes down the ends that are not in the store yet. What fails is tried again later.
-    pub(super) fn record_endings(&self) {
+    pub(in crate::daemon) fn record_endings(&self) {
         let mut unrecorded = self
             .unrecorded
             .lock()
@@ -308,7 +323,7 @@ impl Daemon {
     }
 
     /// The ledger of a session by rule; the last row is what no rule decided.
-    pub(super) fn counts(&self, live: &Live) -> Vec<RuleCount> {
+    pub(in crate::daemon) fn counts(&self, live: &Live) -> Vec<RuleCount> {
         let counts = self.counts_of(&live.row);
         let sum = |of: fn(&RuleCount) -> u64| counts.iter().map(of).sum::<u64>();
         live.allowed.store(sum(|count| count.allowed), Relaxed);

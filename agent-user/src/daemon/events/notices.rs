@@ -5,14 +5,16 @@ use std::{sync::Arc, time::Duration};
 use agent_abi::EventKind;
 use tokio::time::sleep;
 
-use super::state::Daemon;
-use crate::kernel::{EventStream, OwnedEvent};
+use crate::{
+    daemon::state::Daemon,
+    kernel::{EventStream, OwnedEvent},
+};
 
 /// How soon a stream that cannot be read is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Sees to notices for as long as the daemon lives.
-pub(super) async fn follow(daemon: Arc<Daemon>, mut notices: EventStream) {
+pub(in crate::daemon) async fn follow(daemon: Arc<Daemon>, mut notices: EventStream) {
     loop {
         match notices.wait().await {
             Ok(batch) => {

@@ -27,12 +27,11 @@ use tokio::{runtime::Handle, time::timeout};
 use tower_service::Service;
 
 use super::{
-    error::RequestError,
     patient::Patient,
     peer::{Account, Caller, Peer, classify},
     shares::Part,
-    state::Daemon,
 };
+use crate::daemon::{error::RequestError, state::Daemon};
 
 /// For the head of a request.
 const HEAD: Duration = Duration::from_secs(5);
@@ -53,7 +52,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// The thread cannot be made.
-pub(super) fn open(daemon: Arc<Daemon>, listener: UnixListener, router: Router) -> io::Result<()> {
+pub(in crate::daemon) fn open(
+    daemon: Arc<Daemon>,
+    listener: UnixListener,
+    router: Router,
+) -> io::Result<()> {
     let runtime = Handle::current();
     let work = move || {
         let mut turned_away = VecDeque::new();

@@ -5,15 +5,17 @@ use std::{
     sync::Arc,
 };
 
-use super::{sessions::Live, state::Daemon};
-use crate::api::RuleRef;
+use crate::{
+    api::RuleRef,
+    daemon::{sessions::Live, state::Daemon},
+};
 
 /// Sessions whose names are kept at hand. Events of more of those that ended before this daemon began are
 /// seldom; the store knows them all.
 const REMEMBERED: usize = 256;
 
 /// The session that an event is of.
-pub(super) enum Whose {
+pub(in crate::daemon) enum Whose {
     /// One that this daemon knows.
     Live(Arc<Live>),
     /// One that ended before this daemon began.
@@ -23,7 +25,7 @@ pub(super) enum Whose {
 impl Whose {
     /// One that the store does not know: somebody replaced the store, or the session was removed from it.
     /// Its events are told all the same, under its number.
-    pub(super) fn stranger(number: u32) -> Self {
+    pub(in crate::daemon) fn stranger(number: u32) -> Self {
         Self::Past(Arc::new(Past {
             name: format!("session-{number}"),
             rules: Vec::new(),
@@ -32,9 +34,9 @@ impl Whose {
 }
 
 /// What is left of a session that has ended.
-pub(super) struct Past {
-    pub(super) name: String,
-    pub(super) rules: Vec<RuleRef>,
+pub(in crate::daemon) struct Past {
+    pub(in crate::daemon) name: String,
+    pub(in crate::daemon) rules: Vec<RuleRef>,
 }
 
 /// Those that were looked up lately.
@@ -45,7 +47,7 @@ pub(super) struct PastSessions {
 
 impl PastSessions {
     /// Whose these numbers are.
-    pub(super) async fn whose(
+    pub(in crate::daemon) async fn whose(
         &mut self,
         daemon: &Arc<Daemon>,
         numbers: BTreeSet<u32>,

@@ -12,8 +12,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{sessions::Live, state::Daemon};
-use crate::{api::EndCause, cgroup::gone};
+use super::Live;
+use crate::{api::EndCause, cgroup::gone, daemon::state::Daemon};
 
 /// How long a session waits for its first process.
 const FIRST_PROCESS: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const GLANCE: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Watches a session until it ends.
-    pub(super) fn watch(self: &Arc<Self>, live: Arc<Live>) {
+    pub(in crate::daemon) fn watch(self: &Arc<Self>, live: Arc<Live>) {
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
             let cause = tokio::select! {

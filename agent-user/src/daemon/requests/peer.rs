@@ -21,26 +21,30 @@ use nix::{
     sys::socket::{getsockopt, sockopt::PeerCredentials},
 };
 
-use super::{error::RequestError, sessions::Live, state::Daemon};
-use crate::{clock::ticks_since_boot, kernel::Labels, process::ProcessHandle};
+use crate::{
+    clock::ticks_since_boot,
+    daemon::{error::RequestError, sessions::Live, state::Daemon},
+    kernel::Labels,
+    process::ProcessHandle,
+};
 
 /// The group whose members may operate.
 pub(super) const GROUP: &str = "bailiff";
 
 /// The process at the other end, as it was when it connected.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
-    pub(super) uid: u32,
+pub(in crate::daemon) struct Peer {
+    pub(in crate::daemon) uid: u32,
     gids: Vec<u32>,
     /// `None`: it has ended, or cannot be told apart from another.
-    pub(super) process: Option<Arc<ProcessHandle>>,
+    pub(in crate::daemon) process: Option<Arc<ProcessHandle>>,
     /// Of the task that made the connection.
     label: Option<Label>,
 }
 
 /// Whose share of the daemon a connection counts towards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Account {
+pub(in crate::daemon) enum Account {
     Root,
     /// Another user who may operate.
     Operator(u32),
@@ -53,7 +57,7 @@ pub(super) enum Account {
 impl Peer {
     /// # Errors
     /// The kernel does not tell who connected.
-    pub(super) fn of(stream: &UnixStream, labels: &Labels) -> io::Result<Self> {
+    pub(in crate::daemon) fn of(stream: &UnixStream, labels: &Labels) -> io::Result<Self> {
         let credentials = getsockopt(stream, PeerCredentials)?;
         let mut gids = groups(stream)?;
         gids.push(credentials.gid());
@@ -72,7 +76,7 @@ impl Peer {
     }
 
     /// Whose share this connection counts towards.
-    pub(super) fn account(&self) -> Account {
+    pub(in crate::daemon) fn account(&self) -> Account {
         match self.label {
             Some(label) => Account::Session(label.generation),
             None if self.uid == 0 => Account::Root,
@@ -190,7 +194,7 @@ pub(super) enum Caller {
 
 impl Caller {
     /// The caller, if it may do everything.
-    pub(super) fn operator(&self) -> Result<&Peer, RequestError> {
+    pub(in crate::daemon) fn operator(&self) -> Result<&Peer, RequestError> {
         match self {
             Self::Operator(peer) => Ok(peer),
             Self::Inside(live) => Err(RequestError::Labelled(format!(

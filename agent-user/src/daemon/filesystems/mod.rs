@@ -1,0 +1,8 @@
+//! What filesystems there are, what sessions know them as, and the images that say so.
+
+pub(super) mod epochs;
+mod follow;
+mod images;
+mod numbers;
+pub(super) mod reach;
+pub(super) mod superblocks;
