@@ -49,17 +49,19 @@ fn main() -> ExitCode {
 fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
     Some(match words {
         ["drive", way, plan] => driver::drive(way, plan),
-        ["toil", secret, threads] => lifecycle::toil(secret, threads).map_err(Into::into),
+        ["toil", secret, threads] => lifecycle::tagged::toil(secret, threads).map_err(Into::into),
         ["exec-by-thread", command @ ..] if !command.is_empty() => {
-            lifecycle::execute_by_thread(command).map_err(Into::into)
+            lifecycle::tagged::execute_by_thread(command).map_err(Into::into)
         }
         ["who-forks", flags, cgroup, secret] => {
-            who::fork_on(flags, cgroup, secret).map_err(Into::into)
+            who::births::fork_on(flags, cgroup, secret).map_err(Into::into)
         }
-        ["who-is-born", cgroup, secret] => who::bear_into(cgroup, secret).map_err(Into::into),
+        ["who-is-born", cgroup, secret] => {
+            who::births::bear_into(cgroup, secret).map_err(Into::into)
+        }
         ["turmoil", kind] => turmoil::rage(kind).map_err(Into::into),
         ["who-executes", flags, command @ ..] if !command.is_empty() => {
-            who::execute_on(flags, command).map_err(Into::into)
+            who::executions::execute_on(flags, command).map_err(Into::into)
         }
         ["truncate-input"] => {
             lifecycle::truncate_standard_input();

@@ -1,7 +1,9 @@
 //! Acts by system calls.
 
+mod program;
+mod signals;
+
 use std::{
-    ffi::CString,
     mem,
     os::fd::{AsRawFd, OwnedFd},
     ptr,
@@ -11,8 +13,8 @@ use super::{
     Act, Arg, OVERWRITTEN, Outcome, SendBy, SignalBy,
     modes::with_mode,
     raw::{
-        Address, Done, Fault, bind, check, connect, in_child, map, open, open_at, owned, protect,
-        read, send_to, sleeper, socket, syscall, text, wait, write,
+        Address, Done, Fault, bind, check, connect, map, open, open_at, owned, protect, read,
+        send_to, sleeper, socket, syscall, text, wait, write,
     },
 };
 
@@ -210,13 +212,13 @@ impl Act {
 
     fn execution(&self) -> Done {
         match self {
-            Self::Run { program, mark } => execute(program, &[program, mark], &[]),
+            Self::Run { program, mark } => program::execute(program, &[program, mark], &[]),
             Self::RunDescriptor { program, mark } => {
-                execute_descriptor(&open(program, libc::O_PATH)?, mark)
+                program::execute_descriptor(&open(program, libc::O_PATH)?, mark)
             }
             Self::RunByLoader { program, mark } => {
                 let loader = "/lib64/ld-linux-x86-64.so.2";
-                execute(loader, &[loader, program, mark], &[])
+                program::execute(loader, &[loader, program, mark], &[])
             }
             Self::RunMemory { program, mark } => {
                 let from = open(program, libc::O_RDONLY)?;
@@ -229,12 +231,12 @@ impl Act {
                     }
                     write(&memory, &bytes)?;
                 }
-                execute_descriptor(&memory, mark)
+                program::execute_descriptor(&memory, mark)
             }
             Self::Preload { library, mark } => {
                 let preload = format!("LD_PRELOAD={library}");
                 let variables = [preload.as_str(), &format!("MARK={mark}")];
-                execute("/usr/bin/test", &["test", "-e", mark], &variables)
+                program::execute("/usr/bin/test", &["test", "-e", mark], &variables)
             }
             // A static program has no `dlopen`.
             Self::Dlopen { .. } => Err(Fault::Other("not in this way".into())),
@@ -324,10 +326,10 @@ impl Act {
 
     fn kernel(&self) -> Done {
         match self {
-            Self::Signal { pid, by, .. } => signal(*pid, *by),
+            Self::Signal { pid, by, .. } => signals::signal(*pid, *by),
             Self::SignalChild { by } => {
                 let pid = sleeper()?;
-                signal(pid, *by)?;
+                signals::signal(pid, *by)?;
                 if libc::WIFSIGNALED(wait(pid)?) {
                     return Ok(());
                 }
@@ -343,7 +345,7 @@ impl Act {
             Self::PtraceChild => {
                 let pid = sleeper()?;
                 let traced = syscall(libc::SYS_ptrace, &[libc::PTRACE_ATTACH.into(), pid.into()]);
-                signal(pid, SignalBy::Kill)?;
+                signals::signal(pid, SignalBy::Kill)?;
                 traced.map(drop)
             }
             Self::ReadMemory { pid } => {
@@ -354,7 +356,7 @@ impl Act {
                 };
                 // Whether the address is mapped there is asked only once access is allowed.
                 let remote = libc::iovec {
-                    iov_base: stack_of(*pid) as *mut _,
+                    iov_base: signals::stack_of(*pid) as *mut _,
                     iov_len: 8,
                 };
                 // SAFETY: both describe memory of eight bytes; the other is not of this process.
@@ -368,7 +370,7 @@ impl Act {
                 let arguments = [process.as_raw_fd().into(), 1, 0];
                 syscall(libc::SYS_pidfd_getfd, &arguments).map(drop)
             }
-            Self::SignalByOwner { pid } => signal_by_owner(*pid),
+            Self::SignalByOwner { pid } => signals::signal_by_owner(*pid),
             Self::Syscall {
                 number, arguments, ..
             } => generic(*number, arguments),
@@ -447,66 +449,6 @@ fn read_by_handle(path: &str) -> Done {
     has_secret(&owned(syscall(libc::SYS_open_by_handle_at, &arguments)?))
 }
 
-fn strings(words: &[&str]) -> Done<(Vec<CString>, Vec<*const libc::c_char>)> {
-    let owned = words
-        .iter()
-        .map(|word| text(word))
-        .collect::<Done<Vec<_>>>()?;
-    let pointers = owned
-        .iter()
-        .map(|word| word.as_ptr())
-        .chain([ptr::null()])
-        .collect();
-    Ok((owned, pointers))
-}
-
-/// Runs `exec`, which returns only if it fails, in a child, and tells its error or exit code.
-fn outcome_of(exec: impl FnOnce()) -> Done {
-    let mut ends = [0; 2];
-    // SAFETY: two live integers.
-    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
-    let (from, to) = (owned(ends[0].into()), owned(ends[1].into()));
-    let status = in_child(|| {
-        exec();
-        let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-        i32::from(write(&to, &errno.to_ne_bytes()).is_err()) + 120
-    })?;
-    drop(to);
-    let told = read(&from)?;
-    if let Some(errno) = told.first_chunk::<4>() {
-        return Err(Fault::Errno(i32::from_ne_bytes(*errno)));
-    }
-    if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
-        return Ok(());
-    }
-    Err(Fault::Other(format!(
-        "the program ended with status {status:#x}"
-    )))
-}
-
-fn execute(program: &str, arguments: &[&str], variables: &[&str]) -> Done {
-    let program = text(program)?;
-    let (_kept, arguments) = strings(arguments)?;
-    let (_also, variables) = strings(variables)?;
-    outcome_of(|| {
-        // SAFETY: NULL-terminated arrays of NUL-terminated strings.
-        unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), variables.as_ptr()) };
-    })
-}
-
-fn execute_descriptor(program: &OwnedFd, mark: &str) -> Done {
-    let (_kept, arguments) = strings(&["touch", mark])?;
-    let nothing = [ptr::null::<libc::c_char>()];
-    let words = [
-        program.as_raw_fd().into(),
-        c"".as_ptr() as i64,
-        arguments.as_ptr() as i64,
-        nothing.as_ptr() as i64,
-        libc::AT_EMPTY_PATH.into(),
-    ];
-    outcome_of(|| drop(syscall(libc::SYS_execveat, &words)))
-}
-
 fn datagram(address: &str, port: u16, by: SendBy) -> Done {
     let mut to = Address::inet(address, port)?;
     let family = if by == SendBy::V4OnV6 {
@@ -551,59 +493,6 @@ fn datagram(address: &str, port: u16, by: SendBy) -> Done {
             check(unsafe { libc::sendmmsg(fd, twice.as_mut_ptr(), 2, 0) }).map(drop)
         }
     }
-}
-
-fn signal(pid: i32, by: SignalBy) -> Done {
-    let (pid, kill) = (i64::from(pid), i64::from(libc::SIGKILL));
-    match by {
-        SignalBy::Kill | SignalBy::Pkill => syscall(libc::SYS_kill, &[pid, kill]),
-        SignalBy::Tgkill => syscall(libc::SYS_tgkill, &[pid, pid, kill]),
-        SignalBy::Queue => {
-            // SAFETY: plain data, for which all bits zero is a value.
-            let mut information: libc::siginfo_t = unsafe { mem::zeroed() };
-            information.si_signo = libc::SIGKILL;
-            information.si_code = libc::SI_QUEUE;
-            syscall(
-                libc::SYS_rt_sigqueueinfo,
-                &[pid, kill, (&raw mut information) as i64],
-            )
-        }
-        SignalBy::Pidfd => {
-            let process = owned(syscall(libc::SYS_pidfd_open, &[pid, 0])?);
-            syscall(
-                libc::SYS_pidfd_send_signal,
-                &[process.as_raw_fd().into(), kill, 0, 0],
-            )
-        }
-    }
-    .map(drop)
-}
-
-/// An address that is mapped in every process: the stack pointer that /proc tells, or nothing.
-fn stack_of(pid: i32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let mut words = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace();
-    words
-        .nth(25)
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0)
-}
-
-/// Makes the process the owner of a socket, whose owner is told by SIGIO when something comes.
-fn signal_by_owner(pid: i32) -> Done {
-    let mut ends = [0; 2];
-    // SAFETY: two live integers.
-    check(unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) })?;
-    let (here, there) = (owned(ends[0].into()), owned(ends[1].into()));
-    // SAFETY: no pointers.
-    check(unsafe { libc::fcntl(here.as_raw_fd(), libc::F_SETOWN, pid) })?;
-    // SAFETY: no pointers.
-    check(unsafe { libc::fcntl(here.as_raw_fd(), libc::F_SETFL, libc::O_ASYNC) })?;
-    write(&there, b"x")
 }
 
 fn generic(number: i64, arguments: &[Arg]) -> Done {

@@ -18,6 +18,8 @@ mod witness;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use arg::Arg;
+pub(crate) use outcome::{Outcome, errno_name};
 pub(crate) use python::HEAD as PYTHON_HEAD;
 pub(crate) use witness::Witness;
 
@@ -48,60 +50,6 @@ impl Way {
             Self::Python => "python",
             Self::Compiled => "compiled",
         }
-    }
-}
-
-/// Argument of a [`Act::Syscall`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Arg {
-    Number(i64),
-    /// A NUL-terminated string.
-    Text(String),
-    /// A buffer with this content.
-    Bytes(Vec<u8>),
-    /// A descriptor of this path, opened with these flags before.
-    Open(String, i32),
-}
-
-impl From<i64> for Arg {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<i32> for Arg {
-    fn from(number: i32) -> Self {
-        Self::Number(number.into())
-    }
-}
-
-impl From<u32> for Arg {
-    fn from(number: u32) -> Self {
-        Self::Number(number.into())
-    }
-}
-
-impl From<u64> for Arg {
-    fn from(number: u64) -> Self {
-        Self::Number(number.cast_signed())
-    }
-}
-
-impl From<&str> for Arg {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<String> for Arg {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Vec<u8>> for Arg {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(bytes)
     }
 }
 
@@ -468,82 +416,6 @@ pub(crate) enum Act {
     Then(Box<Act>, Box<Act>),
 }
 
-/// What became of an act.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Done,
-    /// The error number, where the way tells it.
-    Refused(i32),
-    /// It failed otherwise; the text is the tool's or the exception's.
-    Failed(String),
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Done => f.write_str("it was done"),
-            Self::Refused(0) => f.write_str("it was refused"),
-            Self::Refused(errno) => write!(f, "it was refused with {}", errno_name(*errno)),
-            Self::Failed(text) => write!(f, "it failed: {text}"),
-        }
-    }
-}
-
-/// Names of the error numbers that a refusal can have, or that a mistake in a test has.
-pub(crate) fn errno_name(errno: i32) -> String {
-    let known = [
-        (libc::EPERM, "EPERM"),
-        (libc::EACCES, "EACCES"),
-        (libc::EXDEV, "EXDEV"),
-        (libc::ENOENT, "ENOENT"),
-        (libc::EINVAL, "EINVAL"),
-        (libc::ENOSYS, "ENOSYS"),
-        (libc::ENOMEM, "ENOMEM"),
-        (libc::ESRCH, "ESRCH"),
-        (libc::EIO, "EIO"),
-    ];
-    let name = known.iter().find(|(number, _)| *number == errno);
-    name.map_or_else(|| format!("errno {errno}"), |(_, name)| (*name).into())
-}
-
-impl Outcome {
-    /// From what a driver says: `ok`, `errno 13`, `exit 1 text`.
-    pub(crate) fn parse(text: &str) -> Self {
-        let mut words = text.splitn(3, ' ');
-        match (words.next(), words.next(), words.next()) {
-            (Some("ok"), ..) => Self::Done,
-            (Some("errno"), Some(number), _) => number
-                .parse()
-                .ok()
-                .filter(|errno| is_refusal(*errno))
-                .map_or_else(|| Self::Failed(format!("errno {number}")), Self::Refused),
-            (Some("exit"), code, said) => Self::of_tool(code.unwrap_or("?"), said.unwrap_or("")),
-            _ => Self::Failed(text.into()),
-        }
-    }
-
-    /// Tools tell errors by their text. One that failed for another reason was not refused.
-    fn of_tool(code: &str, said: &str) -> Self {
-        let lower = said.to_ascii_lowercase();
-        let refusals = [
-            ("permission denied", libc::EACCES),
-            ("operation not permitted", libc::EPERM),
-            ("must be superuser", libc::EPERM),
-            ("you must be root", libc::EPERM),
-            ("cross-device", libc::EXDEV),
-        ];
-        let found = refusals.iter().find(|(words, _)| lower.contains(words));
-        found.map_or_else(
-            || Self::Failed(format!("exit code {code}: {said}")),
-            |(_, errno)| Self::Refused(*errno),
-        )
-    }
-}
-
-fn is_refusal(errno: i32) -> bool {
-    [libc::EPERM, libc::EACCES, libc::EXDEV].contains(&errno)
-}
-
 impl Act {
     /// A system call that also a tool makes; an empty tool is none.
     pub(crate) fn syscall<const N: usize>(
@@ -591,3 +463,5 @@ mod tests {
         assert!(matches!(Outcome::parse(""), Outcome::Failed(_)));
     }
 }
+mod arg;
+mod outcome;

@@ -5,6 +5,11 @@
 //! fixtures, unconfined, where they must succeed. A case passes if all three hold, no refused act
 //! left a trace, and each refusal is an event with the right, the reason and the rule.
 
+mod case;
+mod judge;
+
+pub(crate) use case::Case;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -16,189 +21,16 @@ use super::{
     Check, Doing, ensure,
     events::{self, Event},
     ground::{Ground, Listener},
-    process::{self, Background},
+    process,
     report::skip,
     world::{Place, World},
 };
 use crate::{
-    acts::{Act, Outcome, Way, Witness},
+    acts::{Act, Way, Witness},
     driver::{self, Step, Told, Transcript},
 };
 
 type Prepare = Box<dyn Fn(&mut Ground<'_>) -> Act>;
-
-/// One thing that a session must not do.
-pub(crate) struct Case {
-    pub(crate) family: &'static str,
-    pub(crate) name: &'static str,
-    ways: Vec<Way>,
-    places: bool,
-    /// It crosses from the workspace to elsewhere.
-    across: bool,
-    nameless: bool,
-    /// The first version of the kernel that has it.
-    since: (u32, u32),
-    refused: Prepare,
-    twin: Option<Prepare>,
-    /// The unconfined act, where it differs from the refused one.
-    free: Option<Prepare>,
-    pub(crate) without_free: bool,
-    pub(crate) grantable: bool,
-    rights: Vec<&'static str>,
-    reasons: Vec<&'static str>,
-    rule: Option<&'static str>,
-    errnos: Vec<i32>,
-    /// What a tool says that fails by the refusal without telling its error.
-    says: Vec<&'static str>,
-}
-
-impl Case {
-    /// A case that is refused by `right`. A twin, or the reason why there is none, must follow.
-    pub(crate) fn new(
-        family: &'static str,
-        name: &'static str,
-        right: &'static str,
-        refused: impl Fn(&mut Ground<'_>) -> Act + 'static,
-    ) -> Self {
-        Self {
-            family,
-            name,
-            ways: Way::ALL.into(),
-            places: false,
-            across: false,
-            nameless: false,
-            since: (0, 0),
-            refused: Box::new(refused),
-            twin: None,
-            free: None,
-            without_free: false,
-            grantable: true,
-            rights: vec![right],
-            reasons: vec!["no-rule"],
-            rule: None,
-            errnos: vec![libc::EACCES, libc::EPERM],
-            says: Vec::new(),
-        }
-    }
-
-    /// The act that must succeed in the same session.
-    pub(crate) fn twin(mut self, twin: impl Fn(&mut Ground<'_>) -> Act + 'static) -> Self {
-        self.twin = Some(Box::new(twin));
-        self
-    }
-
-    /// What must succeed unconfined, where it is not the refused act itself.
-    pub(crate) fn free(mut self, free: impl Fn(&mut Ground<'_>) -> Act + 'static) -> Self {
-        self.free = Some(Box::new(free));
-        self
-    }
-
-    /// Unconfined it cannot succeed, or must not be tried.
-    pub(crate) fn without_free(mut self) -> Self {
-        self.without_free = true;
-        self.grantable = false;
-        self
-    }
-
-    /// No grant can allow it.
-    pub(crate) fn never(mut self) -> Self {
-        self.grantable = false;
-        self
-    }
-
-    /// Also on an overlay, below a bind mount and after chroot.
-    pub(crate) fn places(mut self) -> Self {
-        self.places = true;
-        self
-    }
-
-    /// The same, but not across a bind mount, where the kernel itself answers EXDEV.
-    pub(crate) fn places_but_bind(mut self) -> Self {
-        self.places = true;
-        self.across = true;
-        self
-    }
-
-    /// Needs `O_TMPFILE`, which overlayfs has from 6.3 on.
-    pub(crate) fn nameless(mut self) -> Self {
-        self.nameless = true;
-        self
-    }
-
-    /// Kernels have it from this version on.
-    pub(crate) fn since(mut self, major: u32, minor: u32) -> Self {
-        self.since = (major, minor);
-        self
-    }
-
-    /// Whether it is tried in this place, on this kernel.
-    pub(crate) fn belongs(&self, place: Place) -> bool {
-        if !kernel_is_at_least(self.since.0, self.since.1) {
-            return false;
-        }
-        match place {
-            Place::Plain => true,
-            Place::Bind => self.places && !self.across,
-            Place::Overlay => self.places && (!self.nameless || kernel_is_at_least(6, 3)),
-            Place::Chroot => self.places,
-        }
-    }
-
-    pub(crate) fn ways(mut self, ways: &[Way]) -> Self {
-        self.ways = ways.into();
-        self
-    }
-
-    /// Another right whose refusal may come first.
-    pub(crate) fn or_right(mut self, right: &'static str) -> Self {
-        self.rights.push(right);
-        self
-    }
-
-    pub(crate) fn reason(mut self, reason: &'static str) -> Self {
-        self.reasons = vec![reason];
-        self
-    }
-
-    pub(crate) fn or_reason(mut self, reason: &'static str) -> Self {
-        self.reasons.push(reason);
-        self
-    }
-
-    /// The rule that decides.
-    pub(crate) fn rule(mut self, rule: &'static str) -> Self {
-        self.rule = Some(rule);
-        self.reasons = vec!["rule"];
-        self
-    }
-
-    pub(crate) fn errno(mut self, errno: i32) -> Self {
-        self.errnos = vec![errno];
-        self
-    }
-
-    pub(crate) fn errnos(mut self, errnos: &[i32]) -> Self {
-        self.errnos = errnos.into();
-        self
-    }
-
-    pub(crate) fn says(mut self, text: &'static str) -> Self {
-        self.says = vec![text];
-        self
-    }
-
-    pub(crate) fn says_also(mut self, text: &'static str) -> Self {
-        self.says.push(text);
-        self
-    }
-
-    /// Whether this way has words for it.
-    pub(crate) fn has(&self, way: Way) -> bool {
-        let world = World::describe(Place::Plain);
-        let act = (self.refused)(&mut Ground::imagined(&world));
-        self.ways.contains(&way) && act.has(way)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
@@ -383,21 +215,21 @@ fn attempt(world: &World, cases: &[&Case], way: Way) -> Check<Vec<Check>> {
     for act in planned.iter().filter(|act| act.role != Role::Free) {
         let told = session.told.get(&act.ground.number);
         let check = match act.role {
-            Role::Refused => judge_refused(cases[act.case], way, act, told, &session.events),
-            _ => judge_done("the twin inside the grant", act, told, &session.events),
+            Role::Refused => judge::judge_refused(cases[act.case], way, act, told, &session.events),
+            _ => judge::judge_done("the twin inside the grant", act, told, &session.events),
         };
-        keep_first(&mut verdicts, act.case, check);
+        judge::keep_first(&mut verdicts, act.case, check);
     }
     let changed = mounts != self::mounts();
     let free = steps(planned.iter().filter(|act| act.role == Role::Free));
     let free_run = unconfined(world, way, &free)?;
     for act in planned.iter().filter(|act| act.role == Role::Free) {
         let told = free_run.told.get(&act.ground.number);
-        let check = judge_done("unconfined", act, told, &[]);
-        if is_unsupported(told) {
+        let check = judge::judge_done("unconfined", act, told, &[]);
+        if judge::is_unsupported(told) {
             verdicts.insert(act.case, skip("nobody can do it here on this kernel"));
         } else {
-            keep_first(&mut verdicts, act.case, check);
+            judge::keep_first(&mut verdicts, act.case, check);
         }
     }
     for (case, error) in broken {
@@ -440,7 +272,7 @@ pub(crate) fn run_under_everything(world: &World, cases: &[&Case]) -> Vec<Check>
             .iter()
             .map(|act| {
                 let told = transcript.told.get(&act.ground.number);
-                judge_done("under a grant of everything", act, told, &events)
+                judge::judge_done("under a grant of everything", act, told, &events)
             })
             .collect())
     };
@@ -461,19 +293,6 @@ fn with_perf_for_users<T>(act: impl FnOnce() -> Check<T>) -> Check<T> {
     done
 }
 
-/// The filesystem does not have it.
-fn is_unsupported(told: Option<&Told>) -> bool {
-    let text = format!("errno {}", libc::EOPNOTSUPP);
-    told.is_some_and(|told| told.outcome == Outcome::Failed(text))
-}
-
-fn keep_first(verdicts: &mut BTreeMap<usize, Check>, case: usize, check: Check) {
-    let kept = verdicts.entry(case).or_insert(Ok(()));
-    if kept.is_ok() {
-        *kept = check;
-    }
-}
-
 /// Notes what every witness shows now.
 fn look(planned: &mut [Planned<'_>]) {
     for act in planned {
@@ -488,105 +307,6 @@ fn look(planned: &mut [Planned<'_>]) {
 
 fn mounts() -> String {
     fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
-}
-
-fn judge_refused(
-    case: &Case,
-    way: Way,
-    act: &Planned<'_>,
-    told: Option<&Told>,
-    events: &[Event],
-) -> Check {
-    let told = told.ok_or("the driver told nothing of it")?;
-    let traces = act.traces();
-    ensure(traces.is_empty(), || {
-        format!(
-            "expected a refusal, but {} ({}; {:?})",
-            traces.join(", "),
-            told.outcome,
-            act.act
-        )
-    })?;
-    let refused = match &told.outcome {
-        // Tools tell one word for both.
-        Outcome::Refused(errno) if matches!(way, Way::Direct | Way::Bash) => {
-            case.errnos.contains(errno) || [libc::EACCES, libc::EPERM].contains(errno)
-        }
-        Outcome::Refused(errno) => case.errnos.contains(errno),
-        Outcome::Failed(text) => case.says.iter().any(|says| text.contains(says)),
-        Outcome::Done => false,
-    };
-    ensure(refused, || {
-        let names = case
-            .errnos
-            .iter()
-            .map(|errno| crate::acts::errno_name(*errno));
-        let names = names.collect::<Vec<_>>().join(" or ");
-        format!("expected {names}, but {} ({:?})", told.outcome, act.act)
-    })?;
-    let mine = mine(act, told, events);
-    let right = |event: &&&Event| {
-        event.verdict == "deny"
-            && case.rights.contains(&event.right.as_str())
-            && case.reasons.contains(&event.reason.as_str())
-            && case.rule.is_none_or(|rule| event.rule_id() == Some(rule))
-    };
-    ensure(mine.iter().find(right).is_some(), || {
-        let seen = mine
-            .iter()
-            .map(|event| event.brief())
-            .collect::<Vec<_>>()
-            .join("; ");
-        format!(
-            "expected an event {} with reason {} and rule {}, saw [{seen}] ({:?})",
-            case.rights.join(" or "),
-            case.reasons.join(" or "),
-            case.rule.unwrap_or("-"),
-            act.act
-        )
-    })
-}
-
-/// The events of one act: by its process, or its children, or what it was done to.
-fn mine<'e>(act: &Planned<'_>, told: &Told, events: &'e [Event]) -> Vec<&'e Event> {
-    let victims = act.ground.victims.iter().map(Background::pid);
-    let tags = victims
-        .map(|pid| pid.to_string())
-        .chain([act.ground.tag()])
-        .collect::<Vec<_>>();
-    events
-        .iter()
-        .filter(|event| {
-            event.process.pid == told.pid
-                || event.process.parent == told.pid
-                || tags.iter().any(|tag| event.names(tag))
-        })
-        .collect()
-}
-
-fn judge_done(what: &str, act: &Planned<'_>, told: Option<&Told>, events: &[Event]) -> Check {
-    let told = told.ok_or_else(|| format!("{what}: the driver told nothing of it"))?;
-    ensure(told.outcome == Outcome::Done, || {
-        let seen = mine(act, told, events)
-            .iter()
-            .map(|event| event.brief())
-            .collect::<Vec<_>>();
-        let seen = if seen.is_empty() {
-            String::new()
-        } else {
-            format!(" [{}]", seen.join("; "))
-        };
-        format!(
-            "{what}: expected success, but {}{seen} ({:?})",
-            told.outcome, act.act
-        )
-    })?;
-    ensure(!act.has_witness() || !act.traces().is_empty(), || {
-        format!(
-            "{what}: it said that it was done, but nothing changed ({:?})",
-            act.act
-        )
-    })
 }
 
 /// The fixture of the scenarios: a checkout to work in, `base`, and a few rules to be refused by.

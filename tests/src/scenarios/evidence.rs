@@ -1,17 +1,11 @@
 //! What the ledger and the events say, and that nobody can spoil either.
 
+mod full;
+mod race;
+
 use std::{
-    collections::BTreeMap,
-    ffi::CString,
-    fs, io,
-    os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
-    path::Path,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    thread,
-    time::{Duration, Instant},
+    collections::BTreeMap, ffi::CString, fs, io, os::unix::fs::MetadataExt, path::Path, thread,
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -46,17 +40,17 @@ pub(crate) fn scenarios() -> Vec<Single> {
         single("what is left of an ended session counts for no other", slot),
         single(
             "renames mix no two paths into one, and disturb nobody else",
-            race,
+            race::race,
         ),
         single(
             "what a full store cannot take is stored later, or told",
-            full,
+            full::full,
         )
         .alone()
         .once(),
         single(
             "a daemon that starts on a full disk limits sessions, and records when there is room",
-            starts_full,
+            full::starts_full,
         )
         .alone()
         .once(),
@@ -179,7 +173,7 @@ pub(crate) fn inside(words: &[&str]) -> io::Result<()> {
             }
         }
         ("acts", [target]) => acts(target.parse().unwrap_or(0)),
-        ("race", [seconds]) => open_while_renamed(seconds.parse().unwrap_or(1))?,
+        ("race", [seconds]) => race::open_while_renamed(seconds.parse().unwrap_or(1))?,
         _ => return Err(io::ErrorKind::InvalidInput.into()),
     }
     // Refused to what is left of an ended session.
@@ -408,344 +402,4 @@ fn slot(context: &mut Context) -> Check {
         let strange = events::of(&next)?;
         ensure(strange.is_empty(), || format!("{strange:?}"))
     })
-}
-
-fn between() -> String {
-    vec!["d"; BETWEEN].join("/")
-}
-
-/// Two names of one path change in turn, so that `u2` never stands above `l1`. That alone may be read.
-fn race(_: &mut Context) -> Check {
-    let race = format!("{BASE}/race");
-    let deny = |id: &str, upper: &str, lower: &str| {
-        format!(
-            "[[file]]\nid = \"{id}\"\ndeny = [\"read\"]\npath = [\"{race}/{upper}/**/{lower}/**\"]\n"
-        )
-    };
-    let rules = format!(
-        "[[file]]\nid = \"race\"\nallow = [\"all\"]\npath = [\"{race}/**\"]\n{}{}{}",
-        deny("u1-l1", "u1", "l1"),
-        deny("u1-l2", "u1", "l2"),
-        deny("u2-l2", "u2", "l2"),
-    );
-    on_ground(&rules, |launch| {
-        let deep = between();
-        process::shell(&format!(
-            "mkdir -p {race}/u1/{deep}/l1 {race}/still/{deep} {race}/storm/a && \
-             echo secret > {race}/u1/{deep}/l1/file && echo x > {race}/still/{deep}/file"
-        ))?;
-        let (mut driver, session, _) = waiting(launch, "race", &["race", "8"])?;
-        let stop = AtomicBool::new(false);
-        let upper = directory(&race).doing("open the upper directory")?;
-        let lower = directory(&format!("{race}/u1/{deep}")).doing("open the lower directory")?;
-        let storm = directory(&format!("{race}/storm")).doing("open the storm's directory")?;
-        let renames = thread::scope(|scope| {
-            let turning = scope.spawn(|| {
-                let mut turns = 0_u64;
-                while !stop.load(Relaxed) {
-                    for (at, from, to) in [
-                        (&lower, c"l1", c"l2"),
-                        (&upper, c"u1", c"u2"),
-                        (&upper, c"u2", c"u1"),
-                        (&lower, c"l2", c"l1"),
-                    ] {
-                        rename(at, from, to);
-                        for _ in 0..4 {
-                            rename(&storm, c"a", c"b");
-                            rename(&storm, c"b", c"a");
-                        }
-                    }
-                    turns += 1;
-                }
-                turns
-            });
-            let waited = go().and_then(|()| driver.child.wait().doing("wait for the session"));
-            stop.store(true, Relaxed);
-            let turns = turning
-                .join()
-                .map_err(|_| "the renamer panicked".to_owned())?;
-            waited.map(|_| turns)
-        })?;
-        let result = fs::read_to_string(format!("{BASE}/open/race")).doing("read what happened")?;
-        println!("     {renames} turns, {result}");
-        let numbers = result
-            .split_whitespace()
-            .filter_map(|word| word.parse::<u64>().ok());
-        let numbers = numbers.collect::<Vec<_>>();
-        let [opened, refused, granted, disturbed] = numbers[..] else {
-            return Err(format!("not understood: {result}"));
-        };
-        ensure(opened == 0, || {
-            format!("a path was judged that never was: {result}")
-        })?;
-        ensure(disturbed == 0, || {
-            format!("renames elsewhere disturbed an open: {result}")
-        })?;
-        ensure(refused > 500 && granted > 500 && renames > 100, || {
-            format!("too little happened: {renames} turns, {result}")
-        })?;
-        let mut told = BTreeMap::<String, u64>::new();
-        for event in events::of(&session)?
-            .iter()
-            .filter(|event| event.right == "file.read")
-        {
-            if event.moved {
-                *told.entry("renamed meanwhile".into()).or_default() += 1;
-                continue;
-            }
-            let path = event.path.as_ref().map_or("", |path| path.text.as_str());
-            let names = path
-                .strip_prefix(&race)
-                .unwrap_or("")
-                .split('/')
-                .collect::<Vec<_>>();
-            let expected = match names[..] {
-                ["", upper, .., lower, "file"] => format!("{upper}-{lower}"),
-                _ => String::new(),
-            };
-            let rule = event.rule_id().unwrap_or("-");
-            ensure(rule == expected || event.reason == "unstable", || {
-                format!("rule {rule} at {path}: {event:?}")
-            })?;
-            *told.entry(event.reason.clone()).or_default() += 1;
-        }
-        println!("     {told:?}");
-        Ok(())
-    })
-}
-
-fn directory(path: &str) -> io::Result<OwnedFd> {
-    let path = CString::new(path)?;
-    // SAFETY: a string that ends with NUL.
-    let fd = unsafe {
-        libc::open(
-            path.as_ptr(),
-            libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC,
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: just opened, and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn rename(directory: &OwnedFd, from: &std::ffi::CStr, to: &std::ffi::CStr) {
-    let fd = directory.as_raw_fd();
-    // SAFETY: strings that end with NUL.
-    unsafe { libc::renameat(fd, from.as_ptr(), fd, to.as_ptr()) };
-}
-
-fn opens(directory: &OwnedFd) -> Result<(), i32> {
-    // SAFETY: a string that ends with NUL.
-    let fd = unsafe { libc::openat(directory.as_raw_fd(), c"file".as_ptr(), libc::O_RDONLY) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error().raw_os_error().unwrap_or(0));
-    }
-    // SAFETY: just opened.
-    unsafe { libc::close(fd) };
-    Ok(())
-}
-
-/// Opens what must not be read and what may, both by their directories.
-fn open_while_renamed(seconds: u64) -> io::Result<()> {
-    let deep = between();
-    let find = || {
-        let tried = ["u1", "u2"].iter().flat_map(|upper| {
-            let deep = &deep;
-            ["l1", "l2"].map(move |lower| directory(&format!("{BASE}/race/{upper}/{deep}/{lower}")))
-        });
-        tried.flatten().next()
-    };
-    let until = Instant::now() + Duration::from_secs(seconds);
-    let moving = loop {
-        match find() {
-            Some(found) => break found,
-            None if Instant::now() > until => return Err(io::ErrorKind::NotFound.into()),
-            None => {}
-        }
-    };
-    let still = directory(&format!("{BASE}/race/still/{deep}"))?;
-    let mut counts = [0_u64; 4];
-    while Instant::now() < until {
-        match opens(&moving) {
-            Ok(()) => counts[0] += 1,
-            Err(_) => counts[1] += 1,
-        }
-        match opens(&still) {
-            Ok(()) => counts[2] += 1,
-            Err(_) => counts[3] += 1,
-        }
-    }
-    let [opened, refused, granted, disturbed] = counts;
-    fs::write(
-        format!("{BASE}/open/race"),
-        format!("opened {opened} refused {refused} granted {granted} disturbed {disturbed}"),
-    )
-}
-
-/// Refusals of each session while nothing can be stored.
-const UNSTORED: u64 = 300;
-/// Room for all of them at once, none folded with the next, in the database and in its log: each has a path
-/// of nearly 4 KiB.
-const STORE_SIZE: &str = "size=16m";
-
-fn full(_: &mut Context) -> Check {
-    let state = "/run/scenarios/small-store";
-    process::shell(&format!(
-        "mkdir -p {state} && mount -t tmpfs -o {STORE_SIZE} none {state}"
-    ))?;
-    let checked = on_ground("", |launch| {
-        let mut daemon = Daemon::start_with(&["--state", state])?;
-        let count = UNSTORED.to_string();
-        let (mut staying, stays, _) = waiting(launch, "stays", &["refuse", &count, "stay"])?;
-        let (mut ending, ends, _) = waiting(launch, "ends", &["refuse", &count])?;
-        fill(state)?;
-        go()?;
-        eventually("all have been refused", 60, || {
-            is_done("stays") && is_done("ends")
-        })?;
-        ending.child.wait().doing("wait for the session")?;
-        let status = || {
-            process::must(&[BAILIFF, "status"]).map_or_else(|_| String::new(), |said| said.stdout)
-        };
-        eventually("the daemon says that it does not record", 30, || {
-            status().contains("not recording")
-        })?;
-        let _ = process::run(&[BAILIFF, "report", &stays])?;
-        signal(daemon.pid(), libc::SIGTERM);
-        eventually("the daemon has ended", 30, || daemon.has_ended())?;
-        process::shell(&format!("rm {state}/filler"))?;
-        let _daemon = Daemon::start_with(&["--state", state])?;
-        balanced(&stays)?;
-        balanced(&ends)?;
-        fs::write(format!("{BASE}/open/leave"), "").doing("let it end")?;
-        staying.child.wait().doing("wait for the session")?;
-        balanced(&stays)
-    });
-    process::shell(&format!("umount -l {state}"))?;
-    checked
-}
-
-fn fill(state: &str) -> Check {
-    process::shell(&format!(
-        "dd if=/dev/zero of={state}/filler bs=4k 2>/dev/null || true"
-    ))
-    .map(drop)
-}
-
-/// The earlier daemon was told to end, and has left nothing but the database; or was killed, and left its
-/// log too.
-fn starts_full(_: &mut Context) -> Check {
-    let state = "/run/scenarios/full-store";
-    type Way = fn(&str, &Launch) -> Check;
-    let ways: [(&str, Way); 3] = [
-        ("SIGTERM", |state, launch| {
-            starts_full_after(libc::SIGTERM, state, launch)
-        }),
-        ("SIGKILL", |state, launch| {
-            starts_full_after(libc::SIGKILL, state, launch)
-        }),
-        ("no session yet", starts_full_unused),
-    ];
-    for (way, run) in ways {
-        process::shell(&format!(
-            "mkdir -p {state} && mount -t tmpfs -o {STORE_SIZE} none {state}"
-        ))?;
-        let checked = on_ground("", |launch| run(state, launch));
-        process::shell(&format!("umount -l {state}"))?;
-        checked.map_err(|error| format!("after {way}: {error}; {}", Daemon::log()))?;
-    }
-    Ok(())
-}
-
-/// A disk came and was not written down; sessions start when there is room.
-fn starts_full_unused(state: &str, launch: &Launch) -> Check {
-    let mut daemon = Daemon::start_with(&["--state", state])?;
-    signal(daemon.pid(), libc::SIGTERM);
-    eventually("the daemon has ended", 30, || daemon.has_ended())?;
-    fill(state)?;
-    // The identifier of a disk is new: it has to be written down.
-    let disk = format!("{BASE}/disk");
-    process::shell(&format!(
-        "truncate -s 8M {disk}.image && mkfs.ext4 -q {disk}.image && mkdir {disk} && mount {disk}.image {disk}"
-    ))?;
-    let checked = starts_full_with_disk(state, launch);
-    process::shell(&format!("umount {disk}"))?;
-    checked
-}
-
-fn starts_full_with_disk(state: &str, launch: &Launch) -> Check {
-    let _daemon = Daemon::start_with(&["--state", state])?;
-    let more = launch.run(&["true"])?;
-    ensure(more.code != 0, || "a session started".into())?;
-    process::shell(&format!("rm {state}/filler"))?;
-    eventually("a session starts", 30, || {
-        launch
-            .run(&[&format!("{BASE}/run/driver"), "truncate-input"])
-            .is_ok_and(|ended| ended.code == 0)
-    })
-}
-
-fn starts_full_after(ending: i32, state: &str, launch: &Launch) -> Check {
-    let mut daemon = Daemon::start_with(&["--state", state])?;
-    let count = UNSTORED.to_string();
-    let (mut staying, stays, _) = waiting(launch, "stays", &["refuse", &count, "stay"])?;
-    let (mut leaving, leaves, _) = waiting(launch, "leaves", &["refuse", &count])?;
-    signal(daemon.pid(), ending);
-    eventually("the daemon has ended", 30, || daemon.has_ended())?;
-    fill(state)?;
-    let _daemon = Daemon::start_with(&["--state", state])?;
-    let status =
-        || process::must(&[BAILIFF, "status"]).map_or_else(|_| String::new(), |said| said.stdout);
-    let said = status();
-    ensure(
-        said.contains("NOT RECORDING") && said.contains("Free some space"),
-        || format!("expected to be told what to do, saw {said}"),
-    )?;
-    // All of it is what the kernel refused.
-    go()?;
-    eventually("all have been refused", 60, || {
-        is_done("stays") && is_done("leaves")
-    })?;
-    leaving.child.wait().doing("wait for the session")?;
-    eventually("the session that ended is no longer there", 30, || {
-        process::must(&[BAILIFF, "ps"])
-            .is_ok_and(|said| said.stdout.contains(&stays) && !said.stdout.contains(&leaves))
-    })?;
-    let more = launch.run(&["true"])?;
-    ensure(
-        more.code != 0 && more.stderr.contains("could not be recorded"),
-        || format!("expected that no session starts, saw {}", more.tail()),
-    )?;
-    process::shell(&format!("rm {state}/filler"))?;
-    eventually("the daemon records again", 30, || {
-        let said = status();
-        said.contains("sessions") && !said.contains("NOT RECORDING")
-    })?;
-    balanced(&stays)?;
-    balanced(&leaves)?;
-    let more = launch.run(&["true"])?;
-    ensure(!more.stderr.contains("recorded"), || more.tail())?;
-    fs::write(format!("{BASE}/open/leave"), "").doing("let it end")?;
-    staying.child.wait().doing("wait for the session")?;
-    balanced(&stays)
-}
-
-/// Each refusal of a session is stored or told as lost, in the end.
-fn balanced(session: &str) -> Check {
-    let mut last = String::new();
-    let balanced = eventually("what was refused is stored or told", 30, || {
-        let (Ok(report), Ok(all)) = (Report::of(session), events::of(session)) else {
-            return false;
-        };
-        let (kept, told) = (stored(&all, "deny"), stored(&all, "lost"));
-        last = format!("{kept} stored, {told} told as lost: {report:?}");
-        let expected = if told > 0 { "unknown" } else { "aligned" };
-        report.refused() >= UNSTORED
-            && kept + told == report.refused()
-            && report.lost == told
-            && report.alignment == expected
-    });
-    balanced.map_err(|error| format!("{error}; {last}"))
 }

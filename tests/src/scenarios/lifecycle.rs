@@ -1,6 +1,9 @@
 //! Sessions and the daemon through their lives.
 
-use std::{fs, os::fd::AsRawFd, process::Stdio};
+pub(crate) mod tagged;
+mod told;
+
+use std::{fs, os::fd::AsRawFd};
 
 use super::{Context, Single, leavings::end};
 use crate::{
@@ -9,8 +12,7 @@ use crate::{
         Check, Doing,
         daemon::{BAILIFF, Daemon},
         ensure, events,
-        process::{self, Background, eventually, shell},
-        report::skip,
+        process::{self, Background, eventually},
         session::{Launch, Shell},
         world::{Place, World},
     },
@@ -26,16 +28,19 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new("a second daemon is refused", second_daemon),
         new(
             "tagging a running cgroup reaches every thread and child cgroup at once",
-            tag_running,
+            tagged::tag_running,
         ),
         new(
             "a process that was moved to another cgroup stays refused, and its grandchildren",
-            moved,
+            tagged::moved,
         ),
-        new("a process that enters a tagged cgroup is refused", entered),
+        new(
+            "a process that enters a tagged cgroup is refused",
+            tagged::entered,
+        ),
         new(
             "exec by a thread that is not the leader stays labelled",
-            exec_by_thread,
+            tagged::exec_by_thread,
         ),
         new("no descriptor is inherited", inherited),
         new("a deleted file is judged by the name that it had", deleted),
@@ -49,26 +54,26 @@ pub(crate) fn scenarios() -> Vec<Single> {
         ),
         new(
             "a user namespace made before gives no mount",
-            earlier_namespace,
+            tagged::earlier_namespace,
         ),
         new(
             "a mount namespace made before gives no access",
-            earlier_mounts,
+            tagged::earlier_mounts,
         ),
         new(
             "a session cannot kill, trace or command the daemon",
             against_daemon,
         ),
-        new("a session may ask why it was refused", ask_why),
+        new("a session may ask why it was refused", told::ask_why),
         new(
             "a refused move is explained by the command that why names",
-            explain_move,
+            told::explain_move,
         ),
         new(
             "a directory that is moved out of a bind mount is judged where it is",
             disconnected,
         ),
-        new("an exit code and a signal are passed on", exit_codes),
+        new("an exit code and a signal are passed on", told::exit_codes),
         new("audit mode records and refuses nothing", audit_mode),
     ]
 }
@@ -158,121 +163,6 @@ fn second_daemon(_: &mut Context) -> Check {
     process::must(&[BAILIFF, "status"]).map(drop)
 }
 
-/// A process with threads that try to read a file whenever they are asked.
-pub(super) struct Toiler {
-    pub(super) process: Background,
-    answers: std::io::BufReader<std::process::ChildStdout>,
-}
-
-const THREADS: u32 = 6;
-
-impl Toiler {
-    pub(super) fn start(secret: &str) -> Check<Self> {
-        let mut command = std::process::Command::new("/proc/self/exe");
-        command
-            .args(["toil", secret, &THREADS.to_string()])
-            .stdout(Stdio::piped());
-        let mut process = Background::start(&mut command)?;
-        let answers = process.child.stdout.take().ok_or("no output")?;
-        Ok(Self {
-            process,
-            answers: std::io::BufReader::new(answers),
-        })
-    }
-
-    /// How many of its threads could read the file.
-    pub(super) fn ask(&mut self) -> Check<u32> {
-        use std::io::BufRead;
-        self.process.tell("")?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line).doing("read")?;
-        line.trim()
-            .parse()
-            .map_err(|_| format!("no answer: {line:?}"))
-    }
-}
-
-/// `bailiff-scenarios toil FILE THREADS`: on each line of input every thread tries once.
-pub(crate) fn toil(secret: &str, threads: &str) -> std::io::Result<()> {
-    use std::{
-        io::{BufRead, Write},
-        sync::mpsc::channel,
-    };
-    let (answer, answers) = channel();
-    let askers = (0..threads.parse().unwrap_or(1))
-        .map(|_| {
-            let (ask, asked) = channel::<()>();
-            let (answer, secret) = (answer.clone(), secret.to_owned());
-            std::thread::spawn(move || {
-                for () in asked {
-                    let _ = answer.send(fs::read(&secret).is_ok());
-                }
-            });
-            ask
-        })
-        .collect::<Vec<_>>();
-    for line in std::io::stdin().lock().lines() {
-        line?;
-        for ask in &askers {
-            let _ = ask.send(());
-        }
-        let read = answers
-            .iter()
-            .take(askers.len())
-            .filter(|read| *read)
-            .count();
-        println!("{read}");
-        std::io::stdout().flush()?;
-    }
-    Ok(())
-}
-
-fn tag_running(_: &mut Context) -> Check {
-    let Scene { launch, secret, .. } = scene("tagged")?;
-    let top = "/sys/fs/cgroup/scenario-tag";
-    let cgroups = [
-        top.to_owned(),
-        format!("{top}/a"),
-        format!("{top}/a/b"),
-        format!("{top}/c"),
-    ];
-    let mut toilers = Vec::new();
-    for cgroup in &cgroups {
-        fs::create_dir_all(cgroup).doing("make a cgroup")?;
-        for _ in 0..3 {
-            let toiler = Toiler::start(&secret)?;
-            fs::write(
-                format!("{cgroup}/cgroup.procs"),
-                toiler.process.pid().to_string(),
-            )
-            .doing("move a process")?;
-            toilers.push(toiler);
-        }
-    }
-    let ask = |toilers: &mut Vec<Toiler>| -> Check<Vec<u32>> {
-        toilers.iter_mut().map(Toiler::ask).collect()
-    };
-    let before = ask(&mut toilers)?;
-    ensure(before.iter().all(|read| *read == THREADS), || {
-        format!("untagged threads read {before:?}")
-    })?;
-    let tagged = process::must(&tag_words(&launch, top))?;
-    let after = ask(&mut toilers)?;
-    ensure(after.iter().all(|read| *read == 0), || {
-        format!(
-            "expected no thread to read after `tag`, saw {after:?} ({})",
-            tagged.stdout
-        )
-    })?;
-    process::must(&[BAILIFF, "untag", top])?;
-    let freed = ask(&mut toilers)?;
-    ensure(freed.iter().all(|read| *read == THREADS), || {
-        format!("expected every thread to read after `untag`, saw {freed:?}")
-    })?;
-    drop(toilers);
-    shell(&format!("sleep 0.2; rmdir {top}/a/b {top}/a {top}/c {top}")).map(drop)
-}
-
 pub(super) fn tag_words(launch: &Launch, cgroup: &str) -> Vec<String> {
     let mut words = vec![BAILIFF.to_owned(), "tag".into(), cgroup.into()];
     words.extend(["--grant".into(), launch.grant.clone()]);
@@ -280,36 +170,6 @@ pub(super) fn tag_words(launch: &Launch, cgroup: &str) -> Vec<String> {
         words.extend(["--set".into(), format!("{name}={value}")]);
     }
     words
-}
-
-fn moved(_: &mut Context) -> Check {
-    let Scene { launch, secret, .. } = scene("moved")?;
-    let mut shell = Shell::start(&launch)?;
-    // Somebody stays: a session whose cgroup is empty has ended.
-    shell.may("sleep 300 >/dev/null 2>&1 &")?;
-    let root = "/sys/fs/cgroup/cgroup.procs";
-    fs::write(root, shell.pid.to_string()).doing("move the shell to the root cgroup")?;
-    let cgroup =
-        fs::read_to_string(format!("/proc/{}/cgroup", shell.pid)).doing("read a cgroup")?;
-    ensure(cgroup.trim() == "0::/", || {
-        format!("the shell was not moved: {cgroup}")
-    })?;
-    shell.may_not(&format!("cat {secret}"))?;
-    shell.may_not(&format!("sh -c 'sh -c \"cat {secret}\"; exit $?'"))?;
-    shell.may_not(&format!("(setsid sh -c 'cat {secret}')"))?;
-    let seen = || events::query(&["--path", &format!("*{secret}")]).unwrap_or_default();
-    eventually("the refusals of a moved process are recorded", 10, || {
-        seen().iter().any(|event| event.right == "file.read")
-    })
-    .map_err(|error| {
-        let all = events::query(&["--since", "20s"]).unwrap_or_default();
-        let all = all
-            .iter()
-            .map(crate::harness::events::Event::brief)
-            .collect::<Vec<_>>()
-            .join("; ");
-        format!("{error}: {all}")
-    })
 }
 
 /// A shell in a cgroup of its own that is tagged.
@@ -321,47 +181,6 @@ pub(super) fn tagged_shell(name: &str, before: &[&str]) -> Check<(Scene, Shell, 
     fs::write(format!("{cgroup}/cgroup.procs"), shell.pid.to_string()).doing("move the shell")?;
     process::must(&tag_words(&scene.launch, &cgroup))?;
     Ok((scene, shell, cgroup))
-}
-
-fn entered(_: &mut Context) -> Check {
-    let (scene, _first, cgroup) = tagged_shell("entered", &[])?;
-    let mut late = Shell::unconfined(&[])?;
-    late.may(&format!("cat {}", scene.secret))?;
-    fs::write(format!("{cgroup}/cgroup.procs"), late.pid.to_string()).doing("move the shell")?;
-    late.may_not(&format!("cat {}", scene.secret))?;
-    late.may_not("echo 0 > /sys/fs/cgroup/cgroup.procs")?;
-    late.may_not(&format!("cat {}", scene.secret)).map(drop)
-}
-
-fn exec_by_thread(_: &mut Context) -> Check {
-    let Scene {
-        launch,
-        secret,
-        world,
-    } = scene("thread")?;
-    let driver = format!("{}/thread/driver", world.workspace);
-    fs::copy("/proc/self/exe", &driver).doing("copy the driver")?;
-    let mut shell = Shell::start(&launch)?;
-    shell.may(&format!(
-        "{driver} exec-by-thread /usr/bin/cat {}/thread/ok || true",
-        world.workspace
-    ))?;
-    shell.may_not(&format!("{driver} exec-by-thread /usr/bin/cat {secret}"))?;
-    let ok = format!("{}/thread/ok", world.workspace);
-    fs::write(&ok, SECRET).doing("write")?;
-    let said = shell.may(&format!("{driver} exec-by-thread /usr/bin/cat {ok}"))?;
-    ensure(said.contains("secret"), || {
-        format!("expected the granted file's content, saw {said}")
-    })
-}
-
-/// `bailiff-scenarios exec-by-thread PROGRAM ARGUMENT…`
-pub(crate) fn execute_by_thread(words: &[&str]) -> std::io::Result<()> {
-    use std::os::unix::process::CommandExt;
-    let mut command = std::process::Command::new(words[0]);
-    command.args(&words[1..]);
-    let failed = std::thread::spawn(move || command.exec()).join();
-    Err(failed.unwrap_or_else(|_| std::io::Error::other("the thread panicked")))
 }
 
 fn inherited(_: &mut Context) -> Check {
@@ -487,33 +306,6 @@ fn set_user_id(_: &mut Context) -> Check {
     })
 }
 
-fn earlier_namespace(_: &mut Context) -> Check {
-    let words = ["unshare", "--user", "--map-root-user", "--mount"];
-    let (scene, mut shell, _cgroup) = tagged_shell("userns", &words)?;
-    let place = format!("{}/userns", scene.world.workspace);
-    shell.may_not(&format!("mount -t tmpfs none {place}"))?;
-    shell.may_not("unshare --user true")?;
-    shell.may_not(&format!("cat {}", scene.secret)).map(drop)
-}
-
-/// The session sees the granted name over the secret, by a mount that was there before.
-fn earlier_mounts(_: &mut Context) -> Check {
-    let scene = scene("mountns")?;
-    let (from, to) = (
-        format!("{}/mountns", scene.world.outside),
-        format!("{}/mountns", scene.world.workspace),
-    );
-    let mut shell = Shell::unconfined(&["unshare", "--mount"])?;
-    shell.may(&format!("mount --bind {from} {to} && cat {to}/secret"))?;
-    let cgroup = "/sys/fs/cgroup/scenario-mountns";
-    fs::create_dir_all(cgroup).doing("make a cgroup")?;
-    fs::write(format!("{cgroup}/cgroup.procs"), shell.pid.to_string()).doing("move the shell")?;
-    process::must(&tag_words(&scene.launch, cgroup))?;
-    // One filesystem, so its topmost mount counts: the secret is still outside.
-    shell.may_not(&format!("cat {to}/secret"))?;
-    shell.may_not(&format!("cat {from}/secret")).map(drop)
-}
-
 fn against_daemon(context: &mut Context) -> Check {
     let Scene { launch, .. } = scene("daemon")?;
     let pid = context.daemon()?.pid();
@@ -541,25 +333,6 @@ fn against_daemon(context: &mut Context) -> Check {
     process::must(&[BAILIFF, "status"]).map(drop)
 }
 
-fn ask_why(_: &mut Context) -> Check {
-    let Scene {
-        launch,
-        secret,
-        world,
-    } = scene("why")?;
-    let mut shell = Shell::start(&launch)?;
-    shell.may_not(&format!("cat {secret}"))?;
-    why_says(&mut shell, &[&secret, "file.read"])?;
-    let env = format!("{}/why/.env", world.workspace);
-    fs::write(&env, SECRET).doing("write")?;
-    shell.may_not(&format!("cat {env}"))?;
-    why_says(
-        &mut shell,
-        &["secrets", "Credentials are outside this grant."],
-    )
-    .map(drop)
-}
-
 /// Waits until `bailiff why` holds these words; all that it says.
 pub(super) fn why_says(shell: &mut Shell, words: &[&str]) -> Check<String> {
     let mut said = String::new();
@@ -572,32 +345,6 @@ pub(super) fn why_says(shell: &mut Shell, words: &[&str]) -> Check<String> {
     })
     .map_err(|error| format!("{error}: {said}"))?;
     Ok(said)
-}
-
-/// The command that `bailiff why` names finds what the kernel found.
-fn explain_move(_: &mut Context) -> Check {
-    let Scene { launch, world, .. } = scene("why-move")?;
-    let above = format!("{}/why-move", world.workspace);
-    let (git, moved) = (format!("{above}/.git"), format!("{above}/git"));
-    process::shell(&format!(
-        "mkdir -p {git}/hooks && touch {git}/hooks/commit-msg"
-    ))?;
-    let mut shell = Shell::start(&launch)?;
-    let (code, said) = shell.run(&format!("mv --no-copy {git} {moved}"))?;
-    ensure(
-        code != 0 && said.contains("Invalid cross-device link"),
-        || said,
-    )?;
-    let said = why_says(&mut shell, &["Invalid cross-device link", &moved])?;
-    let mut lines = said.lines().map(str::trim);
-    let command = lines.find(|line| line.starts_with("bailiff grant explain"));
-    let command = command.ok_or(format!("expected a command, saw {said}"))?;
-    let told = process::shell(&command.replace("PRESENT-NAME", &git))?.stdout;
-    let expected = format!("{git}/hooks would gain");
-    ensure(told.contains("refused") && told.contains(&expected), || {
-        format!("expected `{expected}`, saw {told}")
-    })?;
-    ensure(fs::exists(&git).doing("look")?, || format!("{git} is gone"))
 }
 
 fn disconnected(_: &mut Context) -> Check {
@@ -623,21 +370,6 @@ fn disconnected(_: &mut Context) -> Check {
     })();
     process::shell("umount /moved/bind; rm -rf /moved")?;
     checked
-}
-
-fn exit_codes(_: &mut Context) -> Check {
-    let Scene { launch, .. } = scene("codes")?;
-    let code = |script: &str| Ok::<_, String>(launch.run(&["bash", "-c", script])?.code);
-    for (script, expected) in [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143)] {
-        let seen = code(script)?;
-        ensure(seen == expected, || {
-            format!("`{script}`: expected exit code {expected}, saw {seen}")
-        })?;
-    }
-    if launch.run(&["/nonexistent"])?.code == 127 {
-        return Ok(());
-    }
-    skip("a command that is not there has another exit code")
 }
 
 fn audit_mode(_: &mut Context) -> Check {

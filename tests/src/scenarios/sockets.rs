@@ -1,6 +1,9 @@
 //! What a session does with sockets besides connecting them: options, control messages, addresses of its own,
 //! listeners of its own.
 
+mod listeners;
+mod unspecified;
+
 use std::process::{Command, Stdio};
 
 use super::{Context, Single};
@@ -21,20 +24,20 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new("control messages that do the same are refused", messages),
         new(
             "an unspecified address is judged by where it leads",
-            unspecified,
+            unspecified::unspecified,
         ),
         new(
             "no race with IPV6_ADDRFORM carries a datagram past the grant",
-            race,
+            unspecified::race,
         ),
         new("Unix sockets of the session need no rule", unix),
         new(
             "TCP listeners of the session on the loopback need no rule",
-            listeners,
+            listeners::listeners,
         ),
         new(
             "Python's manager and forkserver work, and a pipe of Node.js",
-            programs,
+            listeners::programs,
         ),
     ]
 }
@@ -319,121 +322,6 @@ fn services() -> Check<Background> {
     Ok(services)
 }
 
-const UNSPECIFIED: &str = r#"
-def connect(to, bound=None, kind=SOCK_STREAM):
-    s = socket(AF_INET6 if ':' in to[0] else AF_INET, kind)
-    if bound: s.bind((bound, 0))
-    s.connect(to)
-def send(to, bound=None):
-    s = socket(AF_INET6 if ':' in to[0] else AF_INET, SOCK_DGRAM)
-    if bound: s.bind((bound, 0))
-    s.sendto(b'x', to)
-"#;
-
-fn unspecified(_: &mut Context) -> Check {
-    let _services = services()?;
-    let said = confined(&format!(
-        "{UNSPECIFIED}{}",
-        r#"
-t('tcp', lambda: connect(('0.0.0.0', 7003)))
-t('tcp-mapped', lambda: connect(('::ffff:0.0.0.0', 7003)))
-t('tcp6', lambda: connect(('::', 7002)))
-t('tcp-other', lambda: connect(('0.0.0.0', 7002)))
-t('tcp6-other', lambda: connect(('::', 7003)))
-t('bound', lambda: connect(('0.0.0.0', 7003), '10.9.8.7'))
-t('bound-mapped', lambda: connect(('::ffff:0.0.0.0', 7003), '::ffff:10.9.8.7'))
-t('bound-loopback', lambda: connect(('0.0.0.0', 7003), '127.0.0.1'))
-t('bound6-mapped', lambda: connect(('::', 7002), '::ffff:127.0.0.1'))
-t('bound6-mapped-granted', lambda: connect(('::', 7003), '::ffff:127.0.0.1'))
-t('udp', lambda: send(('0.0.0.0', 7001)))
-t('udp-connect', lambda: connect(('0.0.0.0', 7001), None, SOCK_DGRAM))
-t('udp-bound', lambda: send(('0.0.0.0', 7001), '10.9.8.7'))
-t('udp-bound-loopback', lambda: send(('0.0.0.0', 7001), '127.0.0.1'))
-t('udp6', lambda: send(('::', 7010)))
-t('udp6-other', lambda: send(('::', 7001)))
-def later():
-    s = v4(SOCK_STREAM)
-    try: s.sendto(b'x', MSG_FASTOPEN, ('0.0.0.0', 7003))
-    except OSError: pass
-    s = v4(); s.sendto(b'x', ('0.0.0.0', 7001)); s.bind(('10.9.8.7', 0))
-t('bind-afterwards', later)
-def source():
-    v4().sendmsg([b'x'], [(0, 8, bytes(4) + inet_aton('10.9.8.7') + bytes(4))], 0, ('0.0.0.0', 7001))
-t('udp-source', source)
-def moved():
-    s = v4(); s.connect(('127.0.0.1', 7001)); s.sendto(b'x', ('0.0.0.0', 7001))
-t('udp-connected', moved)
-# Only 24 bytes of an IPv6 address: no scope.
-import ctypes
-libc = ctypes.CDLL(None, use_errno=True)
-def short(port, length):
-    where = struct.pack('=H', 10) + struct.pack('!HI', port, 0) + inet_pton(AF_INET6, '::1') + bytes(4)
-    s = v6(SOCK_STREAM)
-    if libc.connect(s.fileno(), where, length) < 0: raise OSError(ctypes.get_errno(), '')
-for length in [24, 25, 27, 28]:
-    t(f'short-{length}', lambda: short(7003, length))
-t('short-granted', lambda: short(7002, 24))
-# Each port of a range, and the second of two ranges at one address.
-t('range-first', lambda: connect(('127.0.0.1', 7005)))
-t('range-last', lambda: connect(('127.0.0.1', 7006)))
-t('range-before', lambda: connect(('127.0.0.1', 7004)))
-t('range-behind', lambda: connect(('127.0.0.1', 7007)))
-"#
-    ))?;
-    expect(
-        &said,
-        "tcp ok tcp-mapped ok tcp6 ok tcp-other EACCES tcp6-other EACCES bound EACCES
-         bound-mapped EACCES bound-loopback ok bound6-mapped EACCES bound6-mapped-granted ok
-         udp ok udp-connect ok udp-bound EACCES udp-bound-loopback ok udp6 ok udp6-other EACCES
-         bind-afterwards EACCES udp-source EACCES udp-connected EACCES
-         short-24 EACCES short-25 EACCES short-27 EACCES short-28 EACCES short-granted ok
-         range-first ok range-last ok range-before EACCES range-behind EACCES",
-    )?;
-    has_event("net.connect", "10.9.8.7:7003/tcp")?;
-    let free = unconfined(&format!(
-        "{UNSPECIFIED}t('bound', lambda: connect(('0.0.0.0', 7004), '10.9.8.7'))\n\
-         t('bound6', lambda: connect(('::', 7004), '::ffff:127.0.0.1'))"
-    ))?;
-    expect(&free, "bound ok bound6 ok")
-}
-
-const RACE: &str = r#"
-granted, other = ('::ffff:127.0.0.1', 7001), struct.pack('=H', 0) + struct.pack('!H4s8x', 7009, inet_aton('127.0.0.1'))
-import ctypes
-libc = ctypes.CDLL(None, use_errno=True)
-current, sent = [None], [0]
-def toss():
-    while current is not None and current[0] != 'end':
-        s = current[0]
-        if s is not None and libc.sendto(s, b'RACE', 4, 64, other, 16) > 0: sent[0] += 1
-thread = threading.Thread(target=toss); thread.start()
-until = time.time() + float(SECONDS)
-formed = 0
-while time.time() < until:
-    s = v6(); s.connect(granted); current[0] = s.fileno()
-    try: s.setsockopt(41, 1, struct.pack('i', 2)); formed += 1
-    except OSError: pass
-    current[0] = None; time.sleep(0); s.close()
-current[0] = 'end'; thread.join()
-print('formed', 'yes' if formed else 'no')
-print('sent', 'yes' if sent[0] else 'no')
-"#;
-
-fn race(_: &mut Context) -> Check {
-    let listener = std::net::UdpSocket::bind(("127.0.0.1", 7009)).map_err(|e| e.to_string())?;
-    listener.set_nonblocking(true).map_err(|e| e.to_string())?;
-    let said = confined(&RACE.replace("SECONDS", "3"))?;
-    expect(&said, "formed no sent no")?;
-    let mut bytes = [0; 16];
-    ensure(listener.recv(&mut bytes).is_err(), || {
-        "a datagram came to a port that is not granted".into()
-    })?;
-    let free = unconfined(&RACE.replace("SECONDS", "1"))?;
-    ensure(free.contains("formed yes"), || {
-        format!("expected the option to work unconfined, saw {free}")
-    })
-}
-
 fn unix(_: &mut Context) -> Check {
     process::shell("mkdir -p /run/own; rm -f /run/own/*")?;
     let _others = outside(
@@ -518,99 +406,4 @@ t('given', lambda: socket(AF_UNIX).connect('/run/own/given'))",
     )?;
     process::shell("rm -f /w/door")?;
     expect(&said, "given EACCES")
-}
-
-fn listeners(_: &mut Context) -> Check {
-    let _services = services()?;
-    let said = confined(
-        r#"
-kept = []
-def listen(address, port=0, reuse=False, autobind=False):
-    s = socket(AF_INET6 if ':' in address else AF_INET, SOCK_STREAM)
-    if reuse: s.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
-    if not autobind: s.bind((address, port))
-    s.listen(); kept.append(s)
-    return s.getsockname()[1]
-def reach(address, port):
-    socket(AF_INET6 if ':' in address else AF_INET, SOCK_STREAM).connect((address, port))
-ports = [listen('127.0.0.1'), listen('0.0.0.0'), listen('::1'), listen('::'), listen('::ffff:127.0.0.1'), listen('0.0.0.0', autobind=True)]
-for word, address, port in [('loopback', '127.0.0.1', ports[0]), ('any', '127.0.0.1', ports[1]), ('any-other', '127.0.0.2', ports[1]),
-        ('unspecified', '0.0.0.0', ports[1]), ('loopback6', '::1', ports[2]), ('any6', '::1', ports[3]), ('dual', '127.0.0.1', ports[3]),
-        ('mapped', '127.0.0.1', ports[4]), ('to-mapped', '::ffff:127.0.0.1', ports[0]), ('autobind', '127.0.0.1', ports[5])]:
-    t(word, lambda: reach(address, port))
-if os.fork() == 0:
-    t('child', lambda: reach('127.0.0.1', ports[0]))
-    os._exit(0)
-os.wait()
-t('not-loopback', lambda: reach('10.9.8.7', ports[1]))
-t('theirs', lambda: reach('127.0.0.1', 7001))
-t('theirs6', lambda: reach('::1', 7001))
-# At the same port of another address, where theirs is nearer.
-reuse = v4(SOCK_STREAM); reuse.bind(('127.0.0.3', 7001)); reuse.listen(); kept.append(reuse)
-t('beside', lambda: reach('127.0.0.3', 7001))
-t('theirs-beside', lambda: reach('127.0.0.1', 7001))
-closed = listen('127.0.0.1'); kept.pop().close()
-t('closed', lambda: reach('127.0.0.1', closed))
-"#,
-    )?;
-    expect(
-        &said,
-        "loopback ok any ok any-other ok unspecified ok loopback6 ok any6 ok dual ok mapped ok
-         to-mapped ok autobind ok child ok not-loopback EACCES theirs EACCES theirs6 EACCES
-         beside ok theirs-beside EACCES closed EACCES",
-    )?;
-    has_event("net.connect", "127.0.0.1:7001/tcp")?;
-    // A group of SO_REUSEPORT that is shared with somebody outside is not the session's own.
-    let _shared = outside(
-        "s = v4(SOCK_STREAM); s.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1); s.bind(('127.0.0.1', 7099)); s.listen()
-open('/w/shared', 'w').close(); time.sleep(1000)",
-    )?;
-    eventually("the shared port is listened at", 20, || {
-        std::fs::metadata("/w/shared").is_ok()
-    })?;
-    let said = confined(
-        "s = v4(SOCK_STREAM); s.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1); s.bind(('127.0.0.1', 7099)); s.listen()
-s.setsockopt(SOL_SOCKET, SO_REUSEPORT, 0)
-t('shared', lambda: v4(SOCK_STREAM).connect(('127.0.0.1', 7099)))
-a = v4(SOCK_STREAM); a.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1); a.bind(('127.0.0.1', 7098)); a.listen()
-b = v4(SOCK_STREAM); b.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1); b.bind(('127.0.0.1', 7098)); b.listen()
-t('group', lambda: v4(SOCK_STREAM).connect(('127.0.0.1', 7098)))",
-    )?;
-    process::shell("rm -f /w/shared /w/services")?;
-    expect(&said, "shared EACCES group ok")
-}
-
-/// What needs sockets of its own to work at all.
-const PROGRAMS: &str = r"
-import multiprocessing, os, tempfile
-tempfile.tempdir = '/run/own'
-def double(n): return 2 * n
-if __name__ == '__main__':
-    multiprocessing.set_start_method('forkserver')
-    with multiprocessing.Manager() as manager:
-        d = manager.dict(); d['a'] = 1
-        assert d['a'] == 1
-    with multiprocessing.Pool(2) as pool:
-        assert pool.map(double, [1, 2]) == [2, 4]
-    print('python ok')
-";
-
-const NODE: &str = "const net = require('net');
-const server = net.createServer(c => c.end('x')).listen('/run/own/node.sock', () =>
-  net.connect('/run/own/node.sock').on('data', () => { console.log('node ok'); server.close(); }));";
-
-fn programs(_: &mut Context) -> Check {
-    let launch = launch()?;
-    std::fs::write("/w/programs.py", PROGRAMS).map_err(|error| error.to_string())?;
-    let ended = launch.run(&["python3", "/w/programs.py"])?;
-    ensure(ended.stdout.contains("python ok"), || {
-        format!("expected Python's manager to work, saw {}", ended.tail())
-    })?;
-    if process::run(&["sh", "-c", "command -v node"])?.code != 0 {
-        return Ok(());
-    }
-    let ended = launch.run(&["node", "-e", NODE])?;
-    ensure(ended.stdout.contains("node ok"), || {
-        format!("expected Node's pipe to work, saw {}", ended.tail())
-    })
 }

@@ -1,6 +1,9 @@
 //! What each switch and capability opens when it is granted alone, and what not: every one against
 //! everything that another would open.
 
+mod rows;
+mod stolen;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -13,7 +16,6 @@ use std::{
 use super::{Context, Single};
 use crate::harness::{
     Check, Doing, ensure,
-    matrix::runs_everything,
     process::{self, Background, Ended},
     session::Launch,
 };
@@ -28,7 +30,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
         Single::new(
             "switches",
             "bpf with every capability reaches nothing of Bailiff",
-            steal,
+            stolen::steal,
         ),
     ]
 }
@@ -174,218 +176,6 @@ for name, probe in probes.items():
 print('end 0')
 "#;
 
-/// A grant, what must be done under it, and what may be or not by kernel.
-struct Row {
-    process: &'static str,
-    kernel: &'static str,
-    must: &'static [&'static str],
-    may: &'static [&'static str],
-}
-
-const fn switch(
-    process: &'static str,
-    kernel: &'static str,
-    must: &'static [&'static str],
-    may: &'static [&'static str],
-) -> Row {
-    Row {
-        process,
-        kernel,
-        must,
-        may,
-    }
-}
-
-/// What a capability opens alone; those that are not listed open none of the probes.
-const CAPABILITIES: &[(&str, &[&str], &[&str])] = &[
-    ("chown", &["chown"], &[]),
-    ("fsetid", &["set_id"], &[]),
-    ("setgid", &["setgroups"], &[]),
-    ("setuid", &["setuid"], &[]),
-    ("sys_chroot", &["chroot"], &[]),
-    ("sys_admin", &["hostname", "fanotify_file"], &["syslog"]),
-    ("sys_nice", &["realtime"], &[]),
-    ("sys_resource", &["raise_limit"], &[]),
-    ("sys_time", &["time"], &[]),
-    ("mknod", &["mknod"], &[]),
-    ("syslog", &["syslog"], &[]),
-    // Only `load` opens them, so nothing of theirs is here.
-    ("sys_module", &[], &[]),
-    ("sys_boot", &[], &[]),
-    ("sys_rawio", &[], &[]),
-];
-
-const NAMESPACES: &[&str] = &[
-    "userns",
-    "newns",
-    "newuts",
-    "newipc",
-    "newnet",
-    "newpid",
-    "newcgroup",
-    "newtime",
-    "clone3",
-    "hostname",
-    "fanotify_file",
-];
-
-fn rows() -> Vec<(String, Row)> {
-    let mut rows = vec![
-        switch("", "", &[], &[]),
-        switch("signal = \"any\"", "", &["kill"], &[]),
-        switch("ptrace = \"session\"", "", &[], &[]),
-        switch("control = \"any\"", "", &["limit", "nice"], &[]),
-        switch("jit = true", "", &["jit"], &[]),
-        switch("core = true", "", &[], &[]),
-        switch("ipc = \"any\"", "", &[], &[]),
-        switch("", "mount = true", &[], &[]),
-        switch("", "namespaces = true", &["userns"], &[]),
-        switch("", "bpf = true", &[], &[]),
-        switch("", "perf = true", &["perf_own"], &[]),
-        switch("", "io_uring = true", &["io_uring"], &[]),
-        switch("", "userfaultfd = true", &["userfaultfd"], &[]),
-        switch("", "keyrings = true", &["add_key"], &[]),
-        switch("", "load = true", &[], &[]),
-        // With the capability, so that the switch alone decides.
-        switch(
-            "capabilities = [\"sys_admin\"]",
-            "namespaces = true",
-            NAMESPACES,
-            &["syslog", "setns"],
-        ),
-        switch(
-            "capabilities = [\"sys_admin\", \"perfmon\"]",
-            "io_uring = true",
-            &["hostname", "io_uring", "fanotify_file"],
-            &["syslog"],
-        ),
-        switch(
-            "capabilities = [\"sys_ptrace\"]",
-            "userfaultfd = true",
-            &["userfaultfd"],
-            &[],
-        ),
-        switch(
-            "capabilities = [\"sys_module\"]",
-            "load = true",
-            &["delete_module"],
-            &["init_module"],
-        ),
-        switch(
-            "capabilities = [\"sys_boot\"]",
-            "load = true",
-            &["kexec_load"],
-            &[],
-        ),
-        switch(
-            "capabilities = [\"bpf\"]",
-            "bpf = true",
-            &["bpf_map", "bpf_socket"],
-            &[],
-        ),
-        switch(
-            "capabilities = [\"bpf\", \"perfmon\", \"kill\"]",
-            "bpf = true\nperf = true",
-            &["bpf_map", "bpf_socket", "perf_own"],
-            &[],
-        ),
-        switch(
-            "capabilities = [\"bpf\", \"sys_admin\", \"kill\"]",
-            "bpf = true\nperf = true",
-            &[
-                "bpf_map",
-                "bpf_socket",
-                "perf_own",
-                "hostname",
-                "fanotify_file",
-            ],
-            &["syslog"],
-        ),
-    ];
-    let known = |name: &str| CAPABILITIES.iter().find(|(known, ..)| *known == name);
-    let names = agent_grant_names();
-    let mut named = rows
-        .drain(..)
-        .map(|row| (format!("{} {}", row.process, row.kernel), row))
-        .collect::<Vec<_>>();
-    // Elsewhere all of them at once say the same of the kernel.
-    for name in names.iter().filter(|_| runs_everything()) {
-        let (must, may) = known(name).map_or((&[][..], &[][..]), |(_, must, may)| (*must, *may));
-        let process: &'static str = Box::leak(format!("capabilities = [\"{name}\"]").into());
-        named.push((process.into(), switch(process, "", must, may)));
-    }
-    // All that has no hook of its own, held against every switch that is off.
-    let every = agent_grant_names()
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let every: &'static str = Box::leak(format!("capabilities = [{every}]").into());
-    let opened = &[
-        "chown",
-        "set_id",
-        "setgroups",
-        "setuid",
-        "chroot",
-        "hostname",
-        "realtime",
-        "raise_limit",
-        "time",
-        "mknod",
-        "syslog",
-        "fanotify_file",
-    ];
-    named.push(("every capability".into(), switch(every, "", opened, &[])));
-    named
-}
-
-/// Capabilities as grants name them.
-fn agent_grant_names() -> &'static [&'static str] {
-    &[
-        "chown",
-        "dac_override",
-        "dac_read_search",
-        "fowner",
-        "fsetid",
-        "kill",
-        "setgid",
-        "setuid",
-        "setpcap",
-        "linux_immutable",
-        "net_bind_service",
-        "net_broadcast",
-        "net_admin",
-        "net_raw",
-        "ipc_lock",
-        "ipc_owner",
-        "sys_module",
-        "sys_rawio",
-        "sys_chroot",
-        "sys_ptrace",
-        "sys_pacct",
-        "sys_admin",
-        "sys_boot",
-        "sys_nice",
-        "sys_resource",
-        "sys_time",
-        "sys_tty_config",
-        "mknod",
-        "lease",
-        "audit_write",
-        "audit_control",
-        "setfcap",
-        "mac_override",
-        "mac_admin",
-        "syslog",
-        "wake_alarm",
-        "block_suspend",
-        "audit_read",
-        "perfmon",
-        "bpf",
-        "checkpoint_restore",
-    ]
-}
-
 /// A terminal that stays open outside; its name.
 fn terminal() -> Check<(std::os::fd::OwnedFd, String)> {
     use std::os::fd::AsRawFd;
@@ -518,7 +308,7 @@ fn try_all(victim: &Background) -> Check {
             format!("`{name}` is not done outside")
         })?;
     }
-    let work = Mutex::new(rows().into_iter().enumerate());
+    let work = Mutex::new(rows::rows().into_iter().enumerate());
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -542,7 +332,7 @@ fn try_all(victim: &Background) -> Check {
     ensure(failures.is_empty(), || failures.join("; "))
 }
 
-fn try_row(number: usize, row: &Row, words: &[String], outside: &BTreeSet<String>) -> Check {
+fn try_row(number: usize, row: &rows::Row, words: &[String], outside: &BTreeSet<String>) -> Check {
     let path = format!("/grant-switch-{number}.toml");
     fs::write(&path, grant(row.process, row.kernel)).doing("write the grant")?;
     let ended = Launch::grant(&path).run(words)?;
@@ -563,94 +353,4 @@ fn try_row(number: usize, row: &Row, words: &[String], outside: &BTreeSet<String
             said.collect::<Vec<_>>().join(", ")
         )
     })
-}
-
-/// Looks for Bailiff's maps and programs in every way that `bpf(2)` has, and says how many it saw and how
-/// many it got.
-const STEAL: &str = r#"import ctypes, os, struct, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def bpf(command, *words, size=72):
-    attributes = ctypes.create_string_buffer(struct.pack(f'{len(words)}I', *words), size)
-    value = libc.syscall(ctypes.c_long(321), ctypes.c_long(command), attributes, ctypes.c_long(size))
-    return (value if value >= 0 else -ctypes.get_errno()), attributes
-def ids(command):
-    at = 0
-    while True:
-        value, attributes = bpf(command, at)
-        if value < 0:
-            return
-        at = struct.unpack_from('I', attributes, 4)[0]
-        yield at
-names = set(sys.argv[1].split(','))
-seen = got = own = 0
-for next_command, get, offset in ((12, 14, 24), (11, 13, 64)):
-    for number in ids(next_command):
-        seen += 1
-        fd, _ = bpf(get, number)
-        if fd < 0:
-            continue
-        info = ctypes.create_string_buffer(256)
-        attributes = ctypes.create_string_buffer(struct.pack('IIQ', fd, 256, ctypes.addressof(info)), 72)
-        libc.syscall(ctypes.c_long(321), ctypes.c_long(15), attributes, ctypes.c_long(72))
-        name = info.raw[offset:offset + 16].rstrip(b'\0').decode()
-        if name in names:
-            got += 1
-            print('got', name)
-        os.close(fd)
-for path in sys.argv[2:]:
-    path = ctypes.create_string_buffer(path.encode())
-    attributes = ctypes.create_string_buffer(struct.pack('Q', ctypes.addressof(path)), 72)
-    fd = libc.syscall(ctypes.c_long(321), ctypes.c_long(7), attributes, ctypes.c_long(72))
-    if fd >= 0:
-        got += 1
-        print('got', path.value)
-fd, _ = bpf(0, 2, 4, 4, 1)
-print('seen', seen > 20, 'got', got, 'own', fd >= 0)
-"#;
-
-fn steal(_: &mut Context) -> Check {
-    let pins = process::must(&["find", "/sys/fs/bpf/bailiff", "-type", "f", "-name", "*"])?;
-    let pins = pins
-        .stdout
-        .lines()
-        .filter(|path| path.contains("/maps/") || path.contains("program"))
-        .map(str::to_owned)
-        .collect::<Vec<_>>();
-    ensure(pins.len() > 10, || format!("expected pins, saw {pins:?}"))?;
-    let maps = pins
-        .iter()
-        .filter_map(|path| path.split_once("/maps/"))
-        .map(|(_, name)| name)
-        .collect::<Vec<_>>()
-        .join(",");
-    let hooks = "file_open,capable,task_alloc,bpf,sb_delete,cgroup_attach_t";
-    let every = agent_grant_names()
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let process = format!("capabilities = [{every}]");
-    fs::create_dir_all("/w").doing("make a directory")?;
-    fs::write(
-        "/grant-steal.toml",
-        grant(&process, "bpf = true\nperf = true\nload = true"),
-    )
-    .doing("write the grant")?;
-    let mut words = vec![
-        "python3".to_owned(),
-        "-c".into(),
-        STEAL.into(),
-        format!("{maps},{hooks}"),
-    ];
-    words.extend(pins);
-    let ended = Launch::grant("/grant-steal.toml").run(&words)?;
-    ensure(ended.stdout == "seen True got 0 own True\n", || {
-        format!("expected to see and to get none, saw {}", ended.tail())
-    })?;
-    // Outside all of it is there to be got.
-    let ended = process::run(&words)?;
-    ensure(
-        ended.stdout.contains("got LABELS") && ended.stdout.contains("got file_open"),
-        || format!("expected it outside, saw {}", ended.tail()),
-    )
 }

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Context, Single, lifecycle::tag_words, who::in_new_child};
+use super::{Context, Single, lifecycle::tag_words, who::births::in_new_child};
 use crate::harness::{
     Check, Doing,
     daemon::BAILIFF,
