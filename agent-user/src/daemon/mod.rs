@@ -1,5 +1,6 @@
 //! `bailiff daemon`: puts grants in force, records what is refused, answers the command line.
 
+mod assembly;
 mod enforced;
 mod error;
 mod events;

@@ -7,37 +7,27 @@ use std::{
         net::UnixListener,
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
-use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use sd_notify::NotifyState;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{Mutex as AsyncMutex, mpsc},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    events::{notices, pump::Pump},
-    filesystems::{epochs::Epochs, reach::Reaches, superblocks::Superblocks},
+    assembly::{Parts, Streams},
     log,
-    requests::{
-        door,
-        router::router,
-        shares::{Shares, provide_descriptors},
-    },
-    sessions::Sessions,
+    requests::{door, router::router, shares::provide_descriptors},
     state::Daemon,
 };
 use crate::{
     api::doctor::HostCheck,
     cgroup::Hierarchy,
     clock::boot_id,
-    grants::{Cache, OwnFiles},
+    grants::OwnFiles,
     kernel::{Kernel, Labels, claim, diagnose},
-    store::{Counter, Retention, Store},
+    store::{Retention, Store},
 };
 
 /// What the command line says.
@@ -131,62 +121,34 @@ fn refuse(checks: &[HostCheck]) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyhow::Result<()> {
     let mut kernel = Kernel::start()?;
-    let stream = kernel
+    let events = kernel
         .take_events()
         .context("the stream of events was taken already")?;
     let notices = kernel
         .take_notices()
         .context("the stream of notices was taken already")?;
-    let superblocks = Superblocks::from_kernel(&kernel.superblocks()?);
-    let installed = kernel.installed()?;
-    let floor = installed
-        .iter()
-        .map(|(_, header)| header.epoch)
-        .max()
-        .unwrap_or(0)
-        .max(kernel.last_number(Counter::Epoch)?);
-    let epochs = Epochs::reserve(&store, floor)?;
-    kernel.note_number(Counter::Epoch, epochs.last_reserved())?;
-    let (drain, drains) = mpsc::channel(16);
-    let boot_id = boot_id();
-    let daemon = Arc::new(Daemon {
-        kernel: Mutex::new(kernel),
-        labels: Labels::open()?,
-        shares: Arc::new(Shares::default()),
-        writer: store.event_writer(settings.retention, &boot_id)?,
-        reaches: Mutex::new(Reaches::load(&store)?),
-        store,
+    let (daemon, drains) = Daemon::assemble(Parts {
+        kernel: Box::new(kernel),
+        labels: Box::new(Labels::open()?),
         hierarchy,
-        sessions: Sessions::default(),
-        compiled: Cache::default(),
-        tagging: Mutex::default(),
-        superblocks: AsyncMutex::new(superblocks),
-        namespaces: Mutex::default(),
-        epochs,
-        unrecorded: Mutex::default(),
-        drain,
+        store,
+        retention: settings.retention,
         own: OwnFiles {
             socket: settings.socket.clone(),
             state: settings.state.clone(),
         },
-        boot_id,
-        started: Timestamp::now(),
-    });
+        boot_id: boot_id(),
+    })?;
     if let Some(error) = daemon.writer.status().error {
         tracing::error!("NOT RECORDING: {error}. {UNRECORDED}");
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    daemon
-        .blocking(Daemon::note_first_disks)
-        .await
-        .context("cannot write down which disks there are")?;
-    let owed = daemon.adopt().await?;
-    daemon.record_interruption();
-    tokio::spawn(Arc::clone(&daemon).watch_enforcement());
-    tokio::spawn(Pump::new(Arc::clone(&daemon), stream, drains, owed).run());
-    tokio::spawn(notices::follow(Arc::clone(&daemon), notices));
-    tokio::spawn(Arc::clone(&daemon).renew_epochs());
+    let streams = Streams {
+        events: Box::new(events),
+        notices: Box::new(notices),
+    };
+    daemon.take_over(streams, drains).await?;
     daemon.self_test().await?;
     let listener = listen(&settings.socket)?;
     door::open(Arc::clone(&daemon), listener, router(Arc::clone(&daemon)))?;

@@ -1,4 +1,17 @@
-//! What every part of the daemon shares.
+//! What every part of the daemon shares, and in which order its locks are taken.
+//!
+//! Whoever holds a lock waits for none but those of later lines:
+//!
+//! 1. `tagging` and `superblocks`, each over a whole piece of work, and never both. `superblocks` alone is
+//!    held where something is awaited.
+//! 2. `reaches`, `epochs` and `unrecorded`, over calls of the store; one of them at a time.
+//! 3. `kernel`, over one call or the few that belong together, and over no line of the log, whose reader may
+//!    be slow.
+//! 4. What is held for one look and over no call of anything else: the tables in `sessions`, what a session
+//!    has ([`Live`](super::sessions::Live)), `namespaces`, `shares`, and the store's own.
+//!
+//! The tables of sessions held over a loop that asks the kernel, while somebody else asks them with the
+//! kernel's lock held, is how the daemon stood still once.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -16,15 +29,15 @@ use super::{
 use crate::{
     cgroup::Hierarchy,
     grants::{Cache, OwnFiles},
-    kernel::{Kernel, Labels},
+    kernel::{LabelSource, Port},
     mounts::MountNamespace,
     store::{EventWriter, Store},
 };
 
 /// The daemon.
 pub(super) struct Daemon {
-    pub(super) kernel: Mutex<Kernel>,
-    pub(super) labels: Labels,
+    pub(super) kernel: Mutex<Box<dyn Port>>,
+    pub(super) labels: Box<dyn LabelSource>,
     /// How much of the daemon each caller has.
     pub(super) shares: Arc<Shares>,
     pub(super) store: Store,
@@ -56,7 +69,7 @@ pub(super) struct Daemon {
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Daemon {
-    pub(super) fn kernel(&self) -> MutexGuard<'_, Kernel> {
+    pub(super) fn kernel(&self) -> MutexGuard<'_, Box<dyn Port>> {
         self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -4,9 +4,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use agent_abi::{Event, share::record_bytes};
 use aya::maps::{Map, MapData, RingBuf};
+use futures_util::future::BoxFuture;
 use tokio::io::unix::AsyncFd;
 
-use super::{error::KernelError, load::map_pin};
+use super::{EventSource, error::KernelError, load::map_pin};
 
 /// An event with its path bytes (relative to its superblock's root).
 #[derive(Clone, Debug)]
@@ -51,26 +52,12 @@ impl EventStream {
         })
     }
 
-    /// Events that are there now.
-    pub fn poll(&mut self) -> Vec<OwnedEvent> {
-        let mut events = std::mem::take(&mut self.backlog);
-        while events.len() < BATCH {
-            let Some(item) = self.ring.next() else { break };
-            events.extend(decode(&item));
-        }
-        events
-    }
-
     /// Hands events over again, before all others.
     pub(super) fn put_back(&mut self, events: Vec<OwnedEvent>) {
         self.backlog = events;
     }
 
-    /// The next batch, at least one event; waits for it.
-    ///
-    /// # Errors
-    /// The descriptor cannot be watched.
-    pub async fn wait(&mut self) -> Result<Vec<OwnedEvent>, KernelError> {
+    async fn next(&mut self) -> Result<Vec<OwnedEvent>, KernelError> {
         loop {
             let events = self.poll();
             if !events.is_empty() {
@@ -92,6 +79,21 @@ impl EventStream {
                 ready.readable().await.map_err(failed)?.clear_ready();
             }
         }
+    }
+}
+
+impl EventSource for EventStream {
+    fn poll(&mut self) -> Vec<OwnedEvent> {
+        let mut events = std::mem::take(&mut self.backlog);
+        while events.len() < BATCH {
+            let Some(item) = self.ring.next() else { break };
+            events.extend(decode(&item));
+        }
+        events
+    }
+
+    fn wait(&mut self) -> BoxFuture<'_, Result<Vec<OwnedEvent>, KernelError>> {
+        Box::pin(self.next())
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use agent_abi::{Label, names};
 
-use super::{KernelError, load::map_pin, sys::Map};
+use super::{KernelError, LabelSource, load::map_pin, sys::Map};
 
 /// Who is in which session.
 pub struct Labels {
@@ -24,15 +24,15 @@ impl Labels {
             connections: Map::open(names::CONNECTIONS, &map_pin(names::CONNECTIONS))?,
         })
     }
+}
 
-    /// The label of a process; `None` where it has none, or is gone.
-    pub fn of_process(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
+impl LabelSource for Labels {
+    fn of_process(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
         let label = self.tasks.get(&pidfd.as_raw_fd())?.map(Label::settled);
         Ok(label.filter(|label| label.generation != 0))
     }
 
-    /// The label that the task had which made this connection, whatever became of it since.
-    pub fn of_connection(&self, accepted: BorrowedFd<'_>) -> Result<Option<Label>, KernelError> {
+    fn of_connection(&self, accepted: BorrowedFd<'_>) -> Result<Option<Label>, KernelError> {
         let label = self.connections.get(&accepted.as_raw_fd())?;
         Ok(label.filter(|label| label.generation != 0))
     }

@@ -20,7 +20,9 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Kernel, KernelError, OwnedEvent, SuperblockEntry, child::fork_waiting};
+use super::{
+    EventSource, Kernel, KernelError, OwnedEvent, Port, SuperblockEntry, child::fork_waiting,
+};
 use crate::process::ProcessHandle;
 
 /// Slot 0 belongs to the check, sessions use the others. What it is refused is nobody's.

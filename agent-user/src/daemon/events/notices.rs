@@ -7,14 +7,14 @@ use tokio::time::sleep;
 
 use crate::{
     daemon::state::Daemon,
-    kernel::{EventStream, OwnedEvent},
+    kernel::{EventSource, OwnedEvent},
 };
 
 /// How soon a stream that cannot be read is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Sees to notices for as long as the daemon lives.
-pub(in crate::daemon) async fn follow(daemon: Arc<Daemon>, mut notices: EventStream) {
+pub(in crate::daemon) async fn follow(daemon: Arc<Daemon>, mut notices: Box<dyn EventSource>) {
     loop {
         match notices.wait().await {
             Ok(batch) => {

@@ -3,10 +3,7 @@
 use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
 
 use agent_abi::{Reason, Right};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, MissedTickBehavior, interval_at, sleep},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::{
     owed::Owed,
@@ -16,8 +13,8 @@ use super::{
 use crate::{
     api::{Event, RuleRef},
     clock::{BootClock, record_clock},
-    daemon::{sessions::Live, state::Daemon},
-    kernel::{EventStream, OwnedEvent, SELF_CHECK},
+    daemon::{assembly::Drains, sessions::Live, state::Daemon},
+    kernel::{EventSource, OwnedEvent, SELF_CHECK},
 };
 
 /// How often the kernel is asked whether it had to drop events.
@@ -28,8 +25,8 @@ const LATER: Duration = Duration::from_millis(20);
 /// Reads events for as long as the daemon lives.
 pub(in crate::daemon) struct Pump {
     daemon: Arc<Daemon>,
-    stream: EventStream,
-    drain: mpsc::Receiver<oneshot::Sender<()>>,
+    stream: Box<dyn EventSource>,
+    drain: Drains,
     /// What was told that nobody's acts lost.
     reported: u64,
     owed: Vec<Owed>,
@@ -39,8 +36,8 @@ pub(in crate::daemon) struct Pump {
 impl Pump {
     pub(in crate::daemon) fn new(
         daemon: Arc<Daemon>,
-        stream: EventStream,
-        drain: mpsc::Receiver<oneshot::Sender<()>>,
+        stream: Box<dyn EventSource>,
+        drain: Drains,
         owed: Vec<Owed>,
     ) -> Self {
         let reported = daemon.nobodys_told();

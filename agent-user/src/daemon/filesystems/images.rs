@@ -60,7 +60,7 @@ impl Daemon {
         instance: u32,
     ) -> Result<(), RequestError> {
         let mut table = self.superblocks.lock().await;
-        Ok(table.forget(&mut self.kernel(), dev, instance)?)
+        Ok(table.forget(self.kernel().as_mut(), dev, instance)?)
     }
 
     /// Replaces every session's image.
@@ -178,7 +178,7 @@ impl Daemon {
         }
         let mut kernel = self.kernel();
         table.reconcile(&kernel.superblocks()?);
-        let without = table.add(&mut kernel, devices.iter().copied())?;
+        let without = table.add(kernel.as_mut(), devices.iter().copied())?;
         if without == 0 || !table.has_stale() {
             return Ok(());
         }
@@ -186,7 +186,10 @@ impl Daemon {
         let seen = live
             .iter()
             .flat_map(|live| live.sight().devices().collect::<Vec<_>>());
-        table.keep_only(&mut kernel, &seen.chain(devices.iter().copied()).collect())?;
+        table.keep_only(
+            kernel.as_mut(),
+            &seen.chain(devices.iter().copied()).collect(),
+        )?;
         drop(kernel);
         let stale = table.stale();
         let replaced = live
@@ -195,7 +198,7 @@ impl Daemon {
         if replaced {
             table.all_replaced(&stale);
         }
-        let without = table.add(&mut self.kernel(), devices.iter().copied())?;
+        let without = table.add(self.kernel().as_mut(), devices.iter().copied())?;
         if without > 0 {
             tracing::warn!("{without} filesystems have no number: they are refused whole");
         }

@@ -32,10 +32,10 @@ impl Daemon {
         floor: u32,
         count: u32,
     ) -> Result<u32, RequestError> {
-        let noted = self.kernel().last_number(counter)?;
+        let noted = self.kernel().last_number(counter.into())?;
         let first = reserve(&self.store, counter, floor.max(noted), count)?;
         let last = first.saturating_add(count - 1);
-        self.kernel().note_number(counter, last)?;
+        self.kernel().note_number(counter.into(), last)?;
         Ok(first)
     }
 }

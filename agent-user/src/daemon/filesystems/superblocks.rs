@@ -14,7 +14,7 @@ use agent_abi::{
     superblock::{CANDIDATES, NOBODY, candidate},
 };
 
-use crate::kernel::{Kernel, KernelError, SuperblockEntry};
+use crate::kernel::{KernelError, Port, SuperblockEntry};
 
 /// Who has which number. Number 0 is nobody's.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ impl Superblocks {
     /// Gives each device a number, as far as there are any. Returns how many have none.
     pub(super) fn add(
         &mut self,
-        kernel: &mut Kernel,
+        kernel: &mut dyn Port,
         devices: impl IntoIterator<Item = u32>,
     ) -> Result<usize, KernelError> {
         let mut without = 0;
@@ -138,7 +138,7 @@ impl Superblocks {
     /// Drops the numbers of devices that nobody sees.
     pub(super) fn keep_only(
         &mut self,
-        kernel: &mut Kernel,
+        kernel: &mut dyn Port,
         seen: &BTreeSet<u32>,
     ) -> Result<(), KernelError> {
         let unseen = self
@@ -154,7 +154,7 @@ impl Superblocks {
     /// The filesystem is gone, if it is still this instance that has its device number.
     pub(super) fn forget(
         &mut self,
-        kernel: &mut Kernel,
+        kernel: &mut dyn Port,
         dev: u32,
         instance: u32,
     ) -> Result<(), KernelError> {
@@ -166,7 +166,7 @@ impl Superblocks {
 
     fn drop_entry(
         &mut self,
-        kernel: &mut Kernel,
+        kernel: &mut dyn Port,
         entry: SuperblockEntry,
     ) -> Result<(), KernelError> {
         self.by_dev.remove(&entry.dev);

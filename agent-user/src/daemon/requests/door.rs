@@ -95,7 +95,7 @@ enum Admitted {
 }
 
 fn admit(daemon: &Daemon, stream: UnixStream) -> io::Result<Admitted> {
-    let peer = Peer::of(&stream, &daemon.labels)?;
+    let peer = Peer::of(&stream, daemon.labels.as_ref())?;
     stream.set_nonblocking(true)?;
     let Some(part) = daemon.shares.take(peer.account()) else {
         turn_away(&stream, peer.account());

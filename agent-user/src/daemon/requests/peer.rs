@@ -24,7 +24,7 @@ use nix::{
 use crate::{
     clock::ticks_since_boot,
     daemon::{error::RequestError, sessions::Live, state::Daemon},
-    kernel::Labels,
+    kernel::LabelSource,
     process::ProcessHandle,
 };
 
@@ -57,7 +57,7 @@ pub(in crate::daemon) enum Account {
 impl Peer {
     /// # Errors
     /// The kernel does not tell who connected.
-    pub(in crate::daemon) fn of(stream: &UnixStream, labels: &Labels) -> io::Result<Self> {
+    pub(in crate::daemon) fn of(stream: &UnixStream, labels: &dyn LabelSource) -> io::Result<Self> {
         let credentials = getsockopt(stream, PeerCredentials)?;
         let mut gids = groups(stream)?;
         gids.push(credentials.gid());
@@ -87,7 +87,7 @@ impl Peer {
 
     /// The label that counts: that of the connection or, where the process was tagged since, its
     /// own. `Err`: it has ended.
-    fn label_now(&self, labels: &Labels) -> Result<Option<Label>, RequestError> {
+    fn label_now(&self, labels: &dyn LabelSource) -> Result<Option<Label>, RequestError> {
         let gone = || RequestError::Denied("the calling process has ended".into());
         let process = self.process.as_ref().ok_or_else(gone)?;
         let own = labels.of_process(process.fd())?;
@@ -99,7 +99,7 @@ impl Peer {
     }
 
     /// Whether it may still do everything, some time after it was asked.
-    pub(super) fn still_operates(&self, labels: &Labels) -> bool {
+    pub(super) fn still_operates(&self, labels: &dyn LabelSource) -> bool {
         matches!(self.label_now(labels), Ok(None))
     }
 }
@@ -208,7 +208,7 @@ impl Caller {
 
 /// Finds out what a caller may do, before its request is looked at.
 pub(super) fn classify(daemon: &Daemon, peer: Peer) -> Result<Caller, RequestError> {
-    if let Some(label) = peer.label_now(&daemon.labels)? {
+    if let Some(label) = peer.label_now(daemon.labels.as_ref())? {
         let live = daemon.sessions().in_force_by_number(label.generation);
         return live.map(Caller::Inside).ok_or_else(|| {
             RequestError::Denied(

@@ -284,7 +284,7 @@ async fn follow(
         |(daemon, peer, mut filter, mut written)| async move {
             loop {
                 // It may have ended, or been put into a session meanwhile.
-                if !peer.still_operates(&daemon.labels) {
+                if !peer.still_operates(daemon.labels.as_ref()) {
                     return None;
                 }
                 written.mark_unchanged();

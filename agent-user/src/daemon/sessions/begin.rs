@@ -179,14 +179,17 @@ impl Daemon {
         // Also of sessions that the store does not know, if it was lost.
         let (installed, last) = {
             let kernel = self.kernel();
-            (kernel.installed()?, kernel.last_number(Counter::Session)?)
+            (
+                kernel.installed()?,
+                kernel.last_number(Counter::Session.into())?,
+            )
         };
         let generations = installed.iter().map(|(_, header)| header.generation);
         let floor = generations.chain([last]).max().unwrap_or(0);
         let number = self
             .blocking(move |daemon| daemon.store.next(Counter::Session, floor))
             .await?;
-        self.kernel().note_number(Counter::Session, number)?;
+        self.kernel().note_number(Counter::Session.into(), number)?;
         let name = format!("{}-{number}", file_name(&prepared.name));
         let Seen { place, view, sight } = seen;
         let own_cgroup = place.cgroup.is_none();

@@ -71,25 +71,31 @@ impl Daemon {
         if !process.alive() {
             return Err(RequestError::Denied("the calling process has ended".into()));
         }
-        let wanted = Some(live.label());
-        let mut kernel = self.kernel();
-        if kernel.label(process.fd())? != wanted {
-            tracing::warn!(
-                "the move of {} into {name} set no label; set it now",
-                process.pid()
-            );
-            kernel.set_label(process.fd(), live.label())?;
-            if kernel.label(process.fd())? != wanted {
-                return Err(RequestError::Failed(format!(
-                    "process {} could not be labelled; it stays unlabelled and must not run the \
-                     command",
-                    process.pid()
-                )));
-            }
-        }
-        drop(kernel);
+        self.ensure_label(process, live)?;
         live.started();
         Ok(())
+    }
+
+    /// The kernel side labels who comes into the cgroup. Where it has not, that is done here.
+    fn ensure_label(&self, process: &ProcessHandle, live: &Live) -> Result<(), RequestError> {
+        let wanted = Some(live.label());
+        if self.kernel().label(process.fd())? == wanted {
+            return Ok(());
+        }
+        tracing::warn!(
+            "the move of {} into {} set no label; set it now",
+            process.pid(),
+            live.row.name
+        );
+        let mut kernel = self.kernel();
+        kernel.set_label(process.fd(), live.label())?;
+        if kernel.label(process.fd())? == wanted {
+            return Ok(());
+        }
+        Err(RequestError::Failed(format!(
+            "process {} could not be labelled; it stays unlabelled and must not run the command",
+            process.pid()
+        )))
     }
 
     /// Kills every process of a session, and waits for its end.

@@ -6,7 +6,7 @@ use agent_abi::{Label, census::Settling};
 
 use crate::{
     daemon::{error::RequestError, state::Daemon},
-    kernel::{Kernel, KernelError, Outcome},
+    kernel::{KernelError, Outcome, Port},
 };
 
 /// Passes after which something must be wrong. What is born or moved after a tag is in force is
@@ -55,7 +55,7 @@ impl Daemon {
             let kernel = self.kernel();
             (kernel.settling()?, kernel.unseen_births()?)
         };
-        let settled = self.until_quiet(Kernel::settle_labels)?;
+        let settled = self.until_quiet(|kernel| kernel.settle_labels())?;
         let mut kernel = self.kernel();
         if kernel.settling()? == before {
             kernel.set_settling(Settling::default())?;
@@ -71,12 +71,12 @@ impl Daemon {
 
     fn until_quiet(
         &self,
-        pass: impl Fn(&mut Kernel) -> Result<Outcome, KernelError>,
+        pass: impl Fn(&mut dyn Port) -> Result<Outcome, KernelError>,
     ) -> Result<u64, RequestError> {
         let mut changed = 0;
         let mut quiet = 0;
         for _ in 0..MAX_PASSES {
-            let outcome = pass(&mut self.kernel())?;
+            let outcome = pass(self.kernel().as_mut())?;
             changed += outcome.changed;
             if outcome.changed + outcome.failed > 0 {
                 quiet = 0;

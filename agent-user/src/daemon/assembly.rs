@@ -1,0 +1,114 @@
+//! A daemon out of its parts, and what it goes on doing until it ends.
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+
+use super::{
+    events::{notices, pump::Pump},
+    filesystems::{epochs::Epochs, reach::Reaches, superblocks::Superblocks},
+    requests::shares::Shares,
+    sessions::Sessions,
+    state::Daemon,
+};
+use crate::{
+    cgroup::Hierarchy,
+    grants::{Cache, OwnFiles},
+    kernel::{EventSource, LabelSource, Port},
+    store::{Counter, Retention, Store},
+};
+
+/// What a daemon is made of: all that it knows of the host but its processes and mounts.
+pub(super) struct Parts {
+    pub(super) kernel: Box<dyn Port>,
+    pub(super) labels: Box<dyn LabelSource>,
+    pub(super) hierarchy: Hierarchy,
+    pub(super) store: Store,
+    pub(super) retention: Retention,
+    pub(super) own: OwnFiles,
+    pub(super) boot_id: String,
+}
+
+/// What tells a daemon something by itself.
+pub(super) struct Streams {
+    pub(super) events: Box<dyn EventSource>,
+    pub(super) notices: Box<dyn EventSource>,
+}
+
+/// Who waits for all events that are there.
+pub(super) type Drains = mpsc::Receiver<oneshot::Sender<()>>;
+
+impl Daemon {
+    /// A daemon that does nothing yet.
+    ///
+    /// # Errors
+    /// The kernel side or the store cannot be used.
+    pub(super) fn assemble(parts: Parts) -> anyhow::Result<(Arc<Self>, Drains)> {
+        let Parts {
+            mut kernel,
+            labels,
+            hierarchy,
+            store,
+            retention,
+            own,
+            boot_id,
+        } = parts;
+        let superblocks = Superblocks::from_kernel(&kernel.superblocks()?);
+        let installed = kernel.installed()?;
+        let floor = installed
+            .iter()
+            .map(|(_, header)| header.epoch)
+            .max()
+            .unwrap_or(0)
+            .max(kernel.last_number(Counter::Epoch.into())?);
+        let epochs = Epochs::reserve(&store, floor)?;
+        kernel.note_number(Counter::Epoch.into(), epochs.last_reserved())?;
+        let (drain, drains) = mpsc::channel(16);
+        let daemon = Self {
+            kernel: Mutex::new(kernel),
+            labels,
+            shares: Arc::new(Shares::default()),
+            writer: store.event_writer(retention, &boot_id)?,
+            reaches: Mutex::new(Reaches::load(&store)?),
+            store,
+            hierarchy,
+            sessions: Sessions::default(),
+            compiled: Cache::default(),
+            tagging: Mutex::default(),
+            superblocks: AsyncMutex::new(superblocks),
+            namespaces: Mutex::default(),
+            epochs,
+            unrecorded: Mutex::default(),
+            drain,
+            own,
+            boot_id,
+            started: Timestamp::now(),
+        };
+        Ok((Arc::new(daemon), drains))
+    }
+
+    /// Goes on with what an earlier daemon left in force, and from here on sees to what the kernel side and
+    /// the time bring.
+    ///
+    /// # Errors
+    /// What sessions were there cannot be read, nor written down.
+    pub(super) async fn take_over(
+        self: &Arc<Self>,
+        streams: Streams,
+        drains: Drains,
+    ) -> anyhow::Result<()> {
+        self.blocking(Self::note_first_disks)
+            .await
+            .context("cannot write down which disks there are")?;
+        let owed = self.adopt().await?;
+        self.record_interruption();
+        let Streams { events, notices } = streams;
+        tokio::spawn(Arc::clone(self).watch_enforcement());
+        tokio::spawn(Pump::new(Arc::clone(self), events, drains, owed).run());
+        tokio::spawn(notices::follow(Arc::clone(self), notices));
+        tokio::spawn(Arc::clone(self).renew_epochs());
+        Ok(())
+    }
+}

@@ -1,0 +1,339 @@
+//! The attached kernel side: maps of BPF, read and written.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsRawFd, OwnedFd},
+};
+
+use agent_abi::{
+    Image, ImageHeader, Label,
+    census::{Member, Settling},
+    image::{IMAGE_MAGIC, RELEASED_MAGIC},
+    ledger::{Count, NO_RULE, ledger_index},
+    limits::{MAX_RULES, MAX_SESSIONS, MAX_SUPERBLOCKS},
+    names,
+    net::NetEntries,
+    share::{ACCOUNTS, Share},
+    superblock::Superblock,
+    terminal::{Jobs, Owners},
+};
+use aya::maps::MapData;
+
+use super::{
+    Enforcement, EventStream, KernelError, NetRow, Outcome, OwnedEvent, Port, SuperblockEntry,
+    attachment::Attachment,
+    census,
+    load::{self, census_pin, map_pin},
+    self_check,
+    sys::{Map, PrefixKey, array_of_one},
+};
+use crate::api::doctor::HookCoverage;
+
+/// The attached kernel side.
+pub struct Kernel {
+    coverage: Vec<HookCoverage>,
+    attachment: Attachment,
+    interrupted: bool,
+    /// Keyed by pidfd. A thread group has the label of its leader.
+    labels: Map<i32, Label>,
+    /// Keyed by a descriptor of the slave.
+    terminals: Map<i32, Owners>,
+    jobs: Map<u32, Jobs>,
+    numbers: Map<u32, u32>,
+    images: Map<u32, u32>,
+    cgroups: Map<u64, Label>,
+    census: census::Iterator,
+    superblocks: Map<u32, Superblock>,
+    net: Map<PrefixKey, NetEntries>,
+    ledger: Map<u32, Count>,
+    shares: Map<u32, Share>,
+    taken: Map<u32, u64>,
+    pub(super) events: Option<EventStream>,
+    notices: Option<EventStream>,
+}
+
+impl Kernel {
+    /// Loads, attaches and pins the programs, or takes over those that an earlier daemon pinned;
+    /// then checks on a real refusal that the hooks read this kernel rightly.
+    ///
+    /// # Errors
+    /// The kernel cannot do what enforcement needs, or the check found a difference.
+    pub fn start() -> Result<Self, KernelError> {
+        let load::Attached {
+            coverage,
+            programs,
+            directory,
+            interrupted,
+        } = load::ensure_attached()?;
+        let mut kernel = Self {
+            attachment: Attachment::open(directory, &programs)?,
+            coverage,
+            interrupted,
+            labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
+            terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
+            numbers: Map::open(names::NUMBERS, &map_pin(names::NUMBERS))?,
+            jobs: Map::open(names::JOBS, &map_pin(names::JOBS))?,
+            images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
+            cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
+            census: census::Iterator::open(&census_pin())?,
+            superblocks: Map::open(names::SUPERBLOCKS, &map_pin(names::SUPERBLOCKS))?,
+            net: Map::open(names::NET, &map_pin(names::NET))?,
+            ledger: Map::open(names::LEDGER, &map_pin(names::LEDGER))?,
+            shares: Map::open(names::SHARES, &map_pin(names::SHARES))?,
+            taken: Map::open(names::TAKEN, &map_pin(names::TAKEN))?,
+            events: Some(EventStream::open(names::EVENTS)?),
+            notices: Some(EventStream::open(names::NOTICES)?),
+        };
+        // Before any process of its own is there to be disturbed.
+        kernel.census.claim()?;
+        self_check::run(&mut kernel)?;
+        Ok(kernel)
+    }
+
+    /// The stream of decisions. Can be taken once.
+    pub fn take_events(&mut self) -> Option<EventStream> {
+        self.events.take()
+    }
+
+    /// The stream of what has to be seen to. Can be taken once.
+    pub fn take_notices(&mut self) -> Option<EventStream> {
+        self.notices.take()
+    }
+
+    fn header(&self, id: u32) -> Result<Option<ImageHeader>, KernelError> {
+        let map = MapData::from_id(id).map_err(|error| KernelError::Pin {
+            path: map_pin(names::IMAGES),
+            reason: error.to_string(),
+        })?;
+        let image: Map<u32, Image> = Map::from_data(names::IMAGES, map);
+        image.get_prefix(&0)
+    }
+}
+
+impl Port for Kernel {
+    fn coverage(&self) -> &[HookCoverage] {
+        &self.coverage
+    }
+
+    fn examine(&self) -> Enforcement {
+        self.attachment.examine()
+    }
+
+    fn was_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    fn install(&mut self, slot: u32, image: &Image) -> Result<(), KernelError> {
+        let inner = array_of_one(names::IMAGES, image)?;
+        self.images.set_map(&slot, &inner)
+    }
+
+    fn remove(&mut self, slot: u32) -> Result<(), KernelError> {
+        self.images.delete(&slot).map(drop)
+    }
+
+    fn installed(&self) -> Result<Vec<(u32, ImageHeader)>, KernelError> {
+        let mut installed = Vec::new();
+        for slot in 1..MAX_SESSIONS as u32 {
+            let Some(id) = self.images.get(&slot)? else {
+                continue;
+            };
+            if let Some(header) = self
+                .header(id)?
+                .filter(|header| [IMAGE_MAGIC, RELEASED_MAGIC].contains(&header.magic))
+            {
+                installed.push((slot, header));
+            }
+        }
+        Ok(installed)
+    }
+
+    fn add_net(&mut self, entries: &[NetRow]) -> Result<(), KernelError> {
+        for (prefix_len, key, value) in entries {
+            self.net.set(
+                &PrefixKey {
+                    prefix_len: *prefix_len,
+                    key: *key,
+                },
+                value,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn remove_net(&mut self, policy: u32) -> Result<(), KernelError> {
+        for key in self.net.keys()? {
+            if key.key.policy == policy.to_be_bytes() {
+                self.net.delete(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn superblocks(&self) -> Result<Vec<SuperblockEntry>, KernelError> {
+        let mut entries = Vec::new();
+        for number in 1..MAX_SUPERBLOCKS as u32 {
+            let owner = self.superblocks.get(&number)?;
+            if let Some(Superblock { dev, instance }) = owner.filter(|owner| owner.dev != 0) {
+                entries.push(SuperblockEntry {
+                    dev,
+                    instance,
+                    number,
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn add_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
+        self.superblocks.set(&entry.number, &entry.owner())
+    }
+
+    fn remove_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
+        if self.superblocks.get(&entry.number)? == Some(entry.owner()) {
+            self.superblocks
+                .set(&entry.number, &Superblock::default())?;
+        }
+        Ok(())
+    }
+
+    fn tag_cgroup(&mut self, cgroup: u64, label: Label) -> Result<(), KernelError> {
+        self.cgroups.set(&cgroup, &label)
+    }
+
+    fn untag_cgroup(&mut self, cgroup: u64) -> Result<(), KernelError> {
+        self.cgroups.delete(&cgroup).map(drop)
+    }
+
+    fn tagged_cgroups(&self) -> Result<Vec<(u64, Label)>, KernelError> {
+        let mut tagged = Vec::new();
+        for cgroup in self.cgroups.keys()? {
+            if let Some(label) = self.cgroups.get(&cgroup)? {
+                tagged.push((cgroup, label));
+            }
+        }
+        Ok(tagged)
+    }
+
+    fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
+        let label = self.labels.get(&pidfd.as_raw_fd())?.map(Label::settled);
+        Ok(label.filter(|label| label.generation != 0))
+    }
+
+    fn set_label(&mut self, pidfd: &OwnedFd, label: Label) -> Result<(), KernelError> {
+        self.labels.set(&pidfd.as_raw_fd(), &label)
+    }
+
+    fn settling(&self) -> Result<Settling, KernelError> {
+        self.census.settling()
+    }
+
+    fn set_settling(&mut self, settling: Settling) -> Result<(), KernelError> {
+        self.census.set_settling(settling)
+    }
+
+    fn unseen_births(&self) -> Result<u64, KernelError> {
+        self.census.unseen_births()
+    }
+
+    fn settle_labels(&mut self) -> Result<Outcome, KernelError> {
+        self.census.settle()
+    }
+
+    fn clear_labels(&mut self, label: Label) -> Result<Outcome, KernelError> {
+        self.census.clear(label)
+    }
+
+    fn members(&mut self) -> Result<Vec<Member>, KernelError> {
+        self.census.members()
+    }
+
+    fn own_terminal(&mut self, slave: &OwnedFd, label: Label) -> Result<(), KernelError> {
+        let key = slave.as_raw_fd();
+        let mut owners = self.terminals.get(&key)?.unwrap_or_default();
+        owners.labels[Owners::place(label.generation)] = label;
+        self.terminals.set(&key, &owners)
+    }
+
+    fn own_jobs(&mut self, label: Label, number: u32) -> Result<(), KernelError> {
+        let jobs = Jobs {
+            generation: label.generation,
+            number,
+        };
+        self.jobs.set(&label.slot, &jobs)
+    }
+
+    fn ledger(&self, slot: u32) -> Result<Vec<Count>, KernelError> {
+        (0..MAX_RULES as u16)
+            .map(|rule| {
+                let index = ledger_index(slot, rule);
+                Ok(self.ledger.get(&index)?.unwrap_or_default())
+            })
+            .collect()
+    }
+
+    fn reset_ledger(&mut self, slot: u32) -> Result<(), KernelError> {
+        debug_assert_eq!(ledger_index(0, NO_RULE), MAX_RULES as u32 - 1);
+        (0..MAX_RULES as u16).try_for_each(|rule| {
+            self.ledger
+                .set(&ledger_index(slot, rule), &Count::default())
+        })
+    }
+
+    fn lost(&self, account: u32) -> Result<u64, KernelError> {
+        Ok(self.shares.get(&account)?.unwrap_or_default().lost)
+    }
+
+    fn reset_lost(&mut self, slot: u32) -> Result<(), KernelError> {
+        let share = self.shares.get(&slot)?.unwrap_or_default();
+        self.shares.set(&slot, &Share { lost: 0, ..share })
+    }
+
+    fn put_in(&self) -> Result<Vec<u64>, KernelError> {
+        (0..ACCOUNTS as u32)
+            .map(|account| Ok(self.shares.get(&account)?.unwrap_or_default().bytes))
+            .collect()
+    }
+
+    fn took(&mut self, events: &[OwnedEvent]) -> Result<(), KernelError> {
+        let mut sums = BTreeMap::<u32, u64>::new();
+        for event in events {
+            *sums.entry(event.event.slot).or_default() += event.bytes();
+        }
+        for (slot, bytes) in sums {
+            let taken = self.taken.get(&slot)?.unwrap_or(0);
+            self.taken.set(&slot, &taken.wrapping_add(bytes))?;
+        }
+        Ok(())
+    }
+
+    fn took_all(&mut self, put_in: &[u64]) -> Result<(), KernelError> {
+        for (account, bytes) in (0..).zip(put_in) {
+            if self.taken.get(&account)? != Some(*bytes) {
+                self.taken.set(&account, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn waiting(&self) -> Result<u64, KernelError> {
+        (0..).zip(self.put_in()?).try_fold(0, |sum, (slot, bytes)| {
+            let taken = self.taken.get(&slot)?.unwrap_or(0);
+            Ok(sum
+                + bytes
+                    .wrapping_sub(taken)
+                    .cast_signed()
+                    .max(0)
+                    .cast_unsigned())
+        })
+    }
+
+    fn last_number(&self, kind: u32) -> Result<u32, KernelError> {
+        Ok(self.numbers.get(&kind)?.unwrap_or(0))
+    }
+
+    fn note_number(&mut self, kind: u32, number: u32) -> Result<(), KernelError> {
+        let last = self.last_number(kind)?.max(number);
+        self.numbers.set(&kind, &last)
+    }
+}
