@@ -146,7 +146,7 @@ impl Daemon {
         let cgroup = self
             .hierarchy
             .by_id(id)
-            .unwrap_or_else(|_| Cgroup::removed("?".into(), id));
+            .unwrap_or_else(|_| self.hierarchy.known("?".into(), id));
         let row = SessionRow {
             number: header.generation,
             name: format!("session-{}", header.generation),
@@ -199,7 +199,7 @@ impl Daemon {
         let cgroup = match self.hierarchy.open(&row.cgroup) {
             Ok(cgroup) if cgroup.id() == row.cgroup_id => cgroup,
             // The watching task sees that it is gone, and ends the session.
-            _ => Cgroup::removed(row.cgroup.clone(), row.cgroup_id),
+            _ => self.hierarchy.known(row.cgroup.clone(), row.cgroup_id),
         };
         let mounts = self.vantage(&cgroup, row.sight.vantage);
         if mounts.is_none() {

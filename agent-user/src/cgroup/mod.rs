@@ -1,8 +1,10 @@
 //! cgroup v2: where it is mounted, and what the daemon does to one cgroup.
 
+mod filesystem;
+
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Read},
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
         unix::{
@@ -11,7 +13,10 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+pub use filesystem::Filesystem;
 
 use crate::mounts::{self, Mount};
 
@@ -37,6 +42,7 @@ pub enum HierarchyError {
 #[derive(Clone, Debug)]
 pub struct Hierarchy {
     root: PathBuf,
+    filesystem: Arc<dyn Filesystem>,
 }
 
 impl Hierarchy {
@@ -60,9 +66,13 @@ impl Hierarchy {
         if mounts.iter().any(|mount| mount.fstype == "cgroup") {
             return Err(HierarchyError::Hybrid(path(unified)));
         }
-        Ok(Self {
-            root: path(unified),
-        })
+        Ok(Self::new(path(unified), Arc::new(filesystem::Cgroup2)))
+    }
+
+    /// One that is mounted at `root`.
+    #[must_use]
+    pub fn new(root: PathBuf, filesystem: Arc<dyn Filesystem>) -> Self {
+        Self { root, filesystem }
     }
 
     #[must_use]
@@ -80,7 +90,24 @@ impl Hierarchy {
         {
             return Err(io::Error::other("a cgroup's path has no `..` or `.`"));
         }
-        Cgroup::at(self.root.join(relative))
+        self.at(self.root.join(relative))
+    }
+
+    fn at(&self, path: PathBuf) -> io::Result<Cgroup> {
+        let id = fs::metadata(path.join("cgroup.procs"))
+            .and(fs::metadata(&path))?
+            .ino();
+        Ok(self.known(path, id))
+    }
+
+    /// One that is known to have been there.
+    #[must_use]
+    pub fn known(&self, path: PathBuf, id: u64) -> Cgroup {
+        Cgroup {
+            path,
+            id,
+            filesystem: Arc::clone(&self.filesystem),
+        }
     }
 
     /// Below it are the cgroups that the daemon makes.
@@ -124,14 +151,14 @@ impl Hierarchy {
         // SAFETY: a descriptor that the kernel has just given to us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
         let path = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-        Ok(Cgroup { path, id })
+        Ok(self.known(path, id))
     }
 
     /// The cgroup of a session that `bailiff run` starts; made where it is not there.
     pub fn create_for(&self, session: &str) -> io::Result<Cgroup> {
         let path = self.own().join(session);
-        fs::create_dir_all(&path)?;
-        Cgroup::at(path)
+        self.filesystem.make(&path)?;
+        self.at(path)
     }
 
     /// The cgroup of a process.
@@ -150,22 +177,10 @@ impl Hierarchy {
 pub struct Cgroup {
     path: PathBuf,
     id: u64,
+    filesystem: Arc<dyn Filesystem>,
 }
 
 impl Cgroup {
-    fn at(path: PathBuf) -> io::Result<Self> {
-        let id = fs::metadata(path.join("cgroup.procs"))
-            .and(fs::metadata(&path))?
-            .ino();
-        Ok(Self { path, id })
-    }
-
-    /// One that is known to have been, and is there no more.
-    #[must_use]
-    pub fn removed(path: PathBuf, id: u64) -> Self {
-        Self { path, id }
-    }
-
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -210,8 +225,9 @@ impl Cgroup {
     }
 
     fn write(&self, name: &str, text: &str) -> io::Result<()> {
-        self.open_file(name, fs::OpenOptions::new().write(true))?
-            .write_all(text.as_bytes())
+        let directory = self.directory()?;
+        let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        self.filesystem.write(Path::new(&path), name, text)
     }
 
     /// Moves a process here.
@@ -256,7 +272,14 @@ impl Cgroup {
     /// Removes it and the empty cgroups below.
     pub fn remove(&self) -> io::Result<()> {
         self.directory()?;
-        remove_tree(&self.path)
+        self.remove_tree(&self.path)
+    }
+
+    fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        for child in children(dir)? {
+            self.remove_tree(&child)?;
+        }
+        self.filesystem.remove(dir)
     }
 }
 
@@ -274,13 +297,6 @@ fn collect(dir: &Path, found: &mut Vec<u32>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn remove_tree(dir: &Path) -> io::Result<()> {
-    for child in children(dir)? {
-        remove_tree(&child)?;
-    }
-    fs::remove_dir(dir)
 }
 
 fn children(dir: &Path) -> io::Result<Vec<PathBuf>> {
