@@ -11,5 +11,7 @@ mod self_test;
 mod sessions;
 mod startup;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use startup::{Settings, main};

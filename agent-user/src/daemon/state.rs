@@ -11,7 +11,7 @@
 //!    has ([`Live`](super::sessions::Live)), `namespaces`, `shares`, and the store's own.
 //!
 //! The tables of sessions held over a loop that asks the kernel, while somebody else asks them with the
-//! kernel's lock held, is how the daemon stood still once.
+//! kernel's lock held, is how the daemon stood still once; `tests/stress.rs` finds that again.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},

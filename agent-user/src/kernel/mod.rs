@@ -16,6 +16,8 @@ mod labels;
 mod load;
 mod maps;
 #[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
 mod object_tables;
 mod pinned;
 mod port;

@@ -93,6 +93,13 @@ impl Daemon {
         }
     }
 
+    /// The same for every session in force.
+    pub(in crate::daemon) fn tell_all_losses(&self) {
+        for live in self.live_sessions() {
+            self.tell_losses(&live);
+        }
+    }
+
     /// The same for whoever had its slot last; what was lost in all, if that is more than was told.
     pub(in crate::daemon) fn tell_more_lost(&self, row: &SessionRow, told: u64) -> Option<u64> {
         let lost = self.kernel().lost(row.slot).ok()?;

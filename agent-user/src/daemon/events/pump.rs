@@ -94,9 +94,7 @@ impl Pump {
     async fn tick(&mut self) {
         let reported = self.reported;
         let told = self.daemon.blocking(move |daemon| {
-            for live in daemon.live_sessions() {
-                daemon.tell_losses(&live);
-            }
+            daemon.tell_all_losses();
             daemon.tell_nobodys(reported)
         });
         self.reported = told.await;

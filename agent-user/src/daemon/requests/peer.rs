@@ -71,6 +71,17 @@ impl Peer {
         })
     }
 
+    /// One that is said and not asked of the kernel.
+    #[cfg(test)]
+    pub(in crate::daemon) fn for_tests(uid: u32, process: ProcessHandle) -> Self {
+        Self {
+            uid,
+            gids: Vec::new(),
+            process: Some(Arc::new(process)),
+            label: None,
+        }
+    }
+
     fn operates(&self) -> bool {
         self.uid == 0 || group_id().is_some_and(|gid| self.gids.contains(&gid))
     }

@@ -1,0 +1,136 @@
+//! A call to the kernel side that fails while a session starts.
+
+use std::{collections::BTreeSet, path::Path};
+
+use agent_abi::{Right, Verdict};
+
+use super::world::{World, operator};
+use crate::api::{EndCause, Failure, FailureCode, Session, StartSession, Target, routes};
+
+/// What may fail with nothing lost but what the log says.
+const TOLERATED: &[&str] = &["label", "own_terminal"];
+
+fn start(world: &World, request: &StartSession) -> Result<(), Failure> {
+    let who = operator();
+    let started = world.daemon().start(request.clone(), &who);
+    match world.runtime().block_on(started) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure {
+            schema: 1,
+            code: FailureCode::Kernel.into(),
+            error: error.to_string(),
+        }),
+    }
+}
+
+/// Starts a session with each call failing once in turn, until one asks no more; that one is in force.
+/// All calls that failed.
+fn fail_each(world: &World, request: &StartSession, end: impl Fn(&str)) -> BTreeSet<&'static str> {
+    let mut failed = BTreeSet::new();
+    for number in 0.. {
+        // So that each start gives numbers to filesystems.
+        world.kernel.unmount_all();
+        let before = ended(world);
+        world.kernel.fail_next(Some(number));
+        let started = start(world, request);
+        let asked = world.kernel.fail_next(None);
+        let Some(call) = asked.get(number).copied() else {
+            started.unwrap();
+            return failed;
+        };
+        failed.insert(call);
+        let what = format!("{call} ({number})");
+        let Err(failure) = started else {
+            assert!(TOLERATED.contains(&call), "{what}");
+            let in_force = world.in_force();
+            end(&in_force[0]);
+            continue;
+        };
+        assert!(failure.error.contains("told to fail"), "{}", failure.error);
+        assert_eq!(world.kernel.traces(), [""; 0], "{what}");
+        assert!(world.in_force().is_empty(), "{what}");
+        let live = world.daemon().store.live_sessions().unwrap();
+        assert_eq!(live.len(), 0, "{what}");
+        let causes = ended(world).split_off(before.len());
+        assert!(
+            causes.iter().all(|cause| *cause == EndCause::NeverStarted),
+            "{what}: {causes:?}"
+        );
+    }
+    unreachable!("a start asks so often only");
+}
+
+/// What each session ended by that has ended, oldest first.
+fn ended(world: &World) -> Vec<EndCause> {
+    let store = &world.daemon().store;
+    let mut rows = store.ended_sessions(1000).unwrap();
+    rows.sort_by_key(|row| row.number);
+    let causes = rows.iter().map(|row| row.end_cause.as_ref()?.known());
+    causes.map(Option::unwrap).collect()
+}
+
+fn stop(world: &World, name: &str) -> Session {
+    let stopped = world.post(&operator(), &routes::STOP.of(name), &());
+    stopped.unwrap()
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    let world = World::with_idle_daemon();
+    let failed = fail_each(&world, &world.request(Target::New), |name| {
+        stop(&world, name);
+    });
+    // Each that has to be done for a session, and to be looked at before.
+    let expected = [
+        "add_net",
+        "add_superblock",
+        "install",
+        "installed",
+        "last_number",
+        "note_number",
+        "reset_ledger",
+        "reset_lost",
+        "set_settling",
+        "settle_labels",
+        "settling",
+        "superblocks",
+        "tag_cgroup",
+        "unseen_births",
+    ];
+    assert_eq!(failed, BTreeSet::from(expected));
+    // The one that did not fail is there whole.
+    let in_force = world.in_force();
+    let [name] = in_force.as_slice() else {
+        panic!("{in_force:?}");
+    };
+    let cgroups = std::fs::read_dir(world.host("cgroup/bailiff")).unwrap();
+    assert_eq!(cgroups.count(), 1);
+    // No slot was lost.
+    let slots = world.daemon().live_sessions();
+    assert_eq!(slots[0].row.slot, 1);
+    stop(&world, name);
+}
+
+#[test]
+fn a_tag_that_fails_sets_everybody_free() {
+    let world = World::with_idle_daemon();
+    let group = world.make_cgroup("agents");
+    let agent = world.cgroups.spawn();
+    world.cgroups.enter(agent, &group).unwrap();
+    let request = world.request(Target::Cgroup(group.to_str().unwrap().into()));
+    let key = world.work("keys/id");
+    let untag = |name: &str| {
+        let untag = crate::api::Untag {
+            session: name.into(),
+        };
+        let ended = world.post(&operator(), &routes::UNTAG.place(), &untag);
+        ended.unwrap();
+    };
+    let failed = fail_each(&world, &request, untag);
+    assert!(failed.contains("settle_labels") && failed.contains("label"));
+    assert_eq!(world.act(agent, Right::FileRead, &key), Verdict::Deny);
+    let in_force = world.in_force();
+    untag(&in_force[0]);
+    assert_eq!(world.act(agent, Right::FileRead, &key), Verdict::Allow);
+    assert!(Path::new(&group).exists());
+}

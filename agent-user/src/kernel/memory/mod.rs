@@ -1,0 +1,315 @@
+//! A kernel side in memory, for tests of the daemon on any machine, by anybody.
+//!
+//! It decides what it is told of by what the hooks decide by ([`agent_decide`], on the image that is
+//! installed), and keeps labels, tags, counts and events as the kernel side does. It stops nobody. That it
+//! refuses something is no evidence of enforcement, ever: that is what the scenarios in VMs are for. Its
+//! purpose is the daemon's logic.
+//!
+//! Not here: the kernel's own filesystems, moves, sockets, births, terminals, and what goes wrong between
+//! two hooks.
+
+mod act;
+mod port;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use agent_abi::{
+    Event, EventKind, Image, Label,
+    census::Settling,
+    ledger::Count,
+    share::{EVENTS_BYTES, Share},
+};
+use futures_util::future::BoxFuture;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use tokio::sync::Notify;
+
+use super::{EventSource, KernelError, LabelSource, NetRow, OwnedEvent, SuperblockEntry};
+use crate::{api::doctor::HookCoverage, process::ProcessHandle};
+
+pub(crate) use act::Act;
+
+/// The kernel side; every copy is the same one, and outlives the daemons that use it.
+#[derive(Clone)]
+pub(crate) struct MemoryKernel {
+    state: Arc<Mutex<State>>,
+    events: Arc<Notify>,
+    notices: Arc<Notify>,
+    coverage: Vec<HookCoverage>,
+}
+
+struct State {
+    images: BTreeMap<u32, Box<Image>>,
+    net: Vec<NetRow>,
+    /// By number.
+    superblocks: BTreeMap<u32, SuperblockEntry>,
+    tags: BTreeMap<u64, Label>,
+    processes: BTreeMap<u32, Process>,
+    settling: Settling,
+    numbers: BTreeMap<u32, u32>,
+    ledger: BTreeMap<u32, Count>,
+    shares: BTreeMap<u32, Share>,
+    taken: BTreeMap<u32, u64>,
+    /// Bytes of the ring buffer.
+    room: u64,
+    events: VecDeque<OwnedEvent>,
+    notices: VecDeque<OwnedEvent>,
+    /// Why nothing is enforced, if so.
+    off: Option<String>,
+    faults: Faults,
+}
+
+/// A process that the kernel side has seen.
+#[derive(Default)]
+struct Process {
+    label: Label,
+    cgroup: u64,
+    handle: Option<ProcessHandle>,
+}
+
+/// What was asked, and what of it fails.
+#[derive(Default)]
+struct Faults {
+    asked: Vec<&'static str>,
+    /// The call that fails, counted from 0 since the last look.
+    failing: Option<usize>,
+    /// How long each call takes.
+    pause: Duration,
+}
+
+impl MemoryKernel {
+    pub(crate) fn new() -> Self {
+        let state = State {
+            images: BTreeMap::new(),
+            net: Vec::new(),
+            superblocks: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            settling: Settling::default(),
+            numbers: BTreeMap::new(),
+            ledger: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            room: EVENTS_BYTES as u64,
+            events: VecDeque::new(),
+            notices: VecDeque::new(),
+            off: None,
+            faults: Faults::default(),
+        };
+        let hook = HookCoverage {
+            hook: "lsm/file_open".into(),
+            family: "files".into(),
+            attached: true,
+            needed: true,
+            note: None,
+            verified_instructions: None,
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            events: Arc::default(),
+            notices: Arc::default(),
+            coverage: vec![hook],
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state for one call of the daemon's.
+    fn asked(&self, what: &'static str) -> Result<MutexGuard<'_, State>, KernelError> {
+        let pause = self.state().faults.pause;
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
+        let mut state = self.state();
+        let faults = &mut state.faults;
+        let is_failing = faults.failing == Some(faults.asked.len());
+        faults.asked.push(what);
+        if is_failing {
+            return Err(KernelError::Map {
+                operation: what,
+                map: "memory",
+                source: io::Error::other("told to fail"),
+            });
+        }
+        Ok(state)
+    }
+
+    /// What was asked since the last look, in order; from now on the call of this number fails.
+    pub(crate) fn fail_next(&self, number: Option<usize>) -> Vec<&'static str> {
+        let faults = &mut self.state().faults;
+        faults.failing = number;
+        std::mem::take(&mut faults.asked)
+    }
+
+    /// Has each call take so long from now on.
+    pub(crate) fn slow_down(&self, pause: Duration) {
+        self.state().faults.pause = pause;
+    }
+
+    /// Has nothing enforced from now on, or all again.
+    pub(crate) fn switch_off(&self, why: Option<&str>) {
+        self.state().off = why.map(str::to_owned);
+    }
+
+    /// Makes the ring buffer so small, in bytes.
+    pub(crate) fn leave_room(&self, bytes: u64) {
+        self.state().room = bytes;
+    }
+
+    /// A process came into a cgroup, as `cgroup_attach_task` sees it: it has its label from now on.
+    pub(crate) fn enter(&self, pid: u32, cgroup: u64) {
+        let mut state = self.state();
+        let tag = state.tags.get(&cgroup).copied();
+        let process = state.process(pid);
+        process.cgroup = cgroup;
+        if !process.label.is_some() {
+            process.label = tag.unwrap_or_default();
+        }
+    }
+
+    /// A process has ended.
+    pub(crate) fn exit(&self, pid: u32) {
+        self.state().processes.remove(&pid);
+    }
+
+    /// The filesystem of this device is unmounted for good: the kernel side forgets it and says so.
+    pub(crate) fn unmount(&self, dev: u32) {
+        let mut state = self.state();
+        let found = state.superblocks.values().find(|entry| entry.dev == dev);
+        let Some(entry) = found.copied() else {
+            return;
+        };
+        state.superblocks.remove(&entry.number);
+        let mut event = Event {
+            kind: EventKind::SuperblockGone as u8,
+            dev,
+            ..Event::default()
+        };
+        event.detail.words[0] = entry.instance.into();
+        state.notices.push_back(OwnedEvent {
+            event,
+            path: Vec::new(),
+        });
+        drop(state);
+        self.notices.notify_one();
+    }
+
+    /// The same of all that hooks can place.
+    pub(crate) fn unmount_all(&self) {
+        let state = self.state();
+        let devices = state.superblocks.values().map(|entry| entry.dev);
+        let devices = devices.collect::<Vec<_>>();
+        drop(state);
+        for dev in devices {
+            self.unmount(dev);
+        }
+    }
+
+    /// What is there of sessions: slots with an image, tags, network entries and labels, in words.
+    pub(crate) fn traces(&self) -> Vec<String> {
+        let state = self.state();
+        let images = state.images.keys().map(|slot| format!("image {slot}"));
+        let tags = state.tags.keys().map(|cgroup| format!("tag {cgroup}"));
+        let net = state.net.iter().map(|(_, key, _)| {
+            let policy = u32::from_be_bytes(key.policy);
+            format!("network entry of {policy}")
+        });
+        let processes = state.processes.iter();
+        let labels = processes
+            .filter(|(_, process)| process.label.is_some())
+            .map(|(pid, _)| format!("label of {pid}"));
+        images.chain(tags).chain(net).chain(labels).collect()
+    }
+
+    /// What the daemon reads events from.
+    pub(crate) fn stream_of_events(&self) -> Box<dyn EventSource> {
+        Box::new(Waiting {
+            kernel: self.clone(),
+            told: Arc::clone(&self.events),
+            queue: |state| &mut state.events,
+        })
+    }
+
+    /// What the daemon reads notices from.
+    pub(crate) fn stream_of_notices(&self) -> Box<dyn EventSource> {
+        Box::new(Waiting {
+            kernel: self.clone(),
+            told: Arc::clone(&self.notices),
+            queue: |state| &mut state.notices,
+        })
+    }
+}
+
+impl State {
+    fn process(&mut self, pid: u32) -> &mut Process {
+        let open = || Process {
+            handle: ProcessHandle::open(pid).ok(),
+            ..Process::default()
+        };
+        self.processes.entry(pid).or_insert_with(open)
+    }
+
+    fn label(&self, pid: Option<u32>) -> Option<Label> {
+        let process = self.processes.get(&pid?)?;
+        Some(process.label).filter(|label| label.is_some())
+    }
+}
+
+impl LabelSource for MemoryKernel {
+    fn of_process(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
+        Ok(self.state().label(pid_of(pidfd)))
+    }
+
+    fn of_connection(&self, accepted: BorrowedFd<'_>) -> Result<Option<Label>, KernelError> {
+        let peer = getsockopt(&accepted.as_fd(), PeerCredentials).ok();
+        let pid = peer.and_then(|peer| u32::try_from(peer.pid()).ok());
+        Ok(self.state().label(pid))
+    }
+}
+
+/// The process that a pidfd is of; `None`: it was waited for.
+fn pid_of(pidfd: &OwnedFd) -> Option<u32> {
+    let fd = pidfd.as_raw_fd();
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    pid.trim().parse().ok()
+}
+
+/// A ring buffer's reader.
+struct Waiting {
+    kernel: MemoryKernel,
+    told: Arc<Notify>,
+    queue: fn(&mut State) -> &mut VecDeque<OwnedEvent>,
+}
+
+/// Events that are handed over at once.
+const BATCH: usize = 1024;
+
+impl EventSource for Waiting {
+    fn poll(&mut self) -> Vec<OwnedEvent> {
+        let mut state = self.kernel.state();
+        let queue = (self.queue)(&mut state);
+        let count = queue.len().min(BATCH);
+        queue.drain(..count).collect()
+    }
+
+    fn wait(&mut self) -> BoxFuture<'_, Result<Vec<OwnedEvent>, KernelError>> {
+        Box::pin(async {
+            loop {
+                let events = self.poll();
+                if !events.is_empty() {
+                    return Ok(events);
+                }
+                self.told.notified().await;
+            }
+        })
+    }
+}

@@ -1,0 +1,267 @@
+//! What the daemon asks, answered from memory.
+
+use std::{collections::BTreeMap, os::fd::OwnedFd};
+
+use agent_abi::{
+    Image, ImageHeader, Label,
+    census::{Member, Settling},
+    image::{IMAGE_MAGIC, RELEASED_MAGIC},
+    ledger::{Count, ledger_index},
+    limits::MAX_RULES,
+    share::ACCOUNTS,
+};
+
+use super::{MemoryKernel, State, pid_of};
+use crate::{
+    api::doctor::HookCoverage,
+    kernel::{
+        Enforcement, KernelError, NetRow, Outcome, OwnedEvent, Port, SELF_CHECK, SuperblockEntry,
+    },
+};
+
+impl Port for MemoryKernel {
+    fn coverage(&self) -> &[HookCoverage] {
+        &self.coverage
+    }
+
+    fn examine(&self) -> Enforcement {
+        let off = self.state().off.clone();
+        off.map_or(Enforcement::InForce, Enforcement::Off)
+    }
+
+    fn was_interrupted(&self) -> bool {
+        false
+    }
+
+    fn install(&mut self, slot: u32, image: &Image) -> Result<(), KernelError> {
+        self.asked("install")?.images.insert(slot, copy(image));
+        Ok(())
+    }
+
+    fn remove(&mut self, slot: u32) -> Result<(), KernelError> {
+        self.asked("remove")?.images.remove(&slot);
+        Ok(())
+    }
+
+    fn installed(&self) -> Result<Vec<(u32, ImageHeader)>, KernelError> {
+        let state = self.asked("installed")?;
+        let images = state.images.iter().filter(|(slot, image)| {
+            let is_known = [IMAGE_MAGIC, RELEASED_MAGIC].contains(&image.header.magic);
+            **slot != SELF_CHECK.slot && is_known
+        });
+        Ok(images.map(|(slot, image)| (*slot, image.header)).collect())
+    }
+
+    fn add_net(&mut self, entries: &[NetRow]) -> Result<(), KernelError> {
+        self.asked("add_net")?.net.extend_from_slice(entries);
+        Ok(())
+    }
+
+    fn remove_net(&mut self, policy: u32) -> Result<(), KernelError> {
+        let mut state = self.asked("remove_net")?;
+        state
+            .net
+            .retain(|(_, key, _)| key.policy != policy.to_be_bytes());
+        Ok(())
+    }
+
+    fn superblocks(&self) -> Result<Vec<SuperblockEntry>, KernelError> {
+        let state = self.asked("superblocks")?;
+        Ok(state.superblocks.values().copied().collect())
+    }
+
+    fn add_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
+        let mut state = self.asked("add_superblock")?;
+        state.superblocks.insert(entry.number, entry);
+        Ok(())
+    }
+
+    fn remove_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
+        let mut state = self.asked("remove_superblock")?;
+        if state.superblocks.get(&entry.number) == Some(&entry) {
+            state.superblocks.remove(&entry.number);
+        }
+        Ok(())
+    }
+
+    fn tag_cgroup(&mut self, cgroup: u64, label: Label) -> Result<(), KernelError> {
+        self.asked("tag_cgroup")?.tags.insert(cgroup, label);
+        Ok(())
+    }
+
+    fn untag_cgroup(&mut self, cgroup: u64) -> Result<(), KernelError> {
+        self.asked("untag_cgroup")?.tags.remove(&cgroup);
+        Ok(())
+    }
+
+    fn tagged_cgroups(&self) -> Result<Vec<(u64, Label)>, KernelError> {
+        let state = self.asked("tagged_cgroups")?;
+        let tags = state.tags.iter();
+        Ok(tags.map(|(cgroup, label)| (*cgroup, *label)).collect())
+    }
+
+    fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
+        Ok(self.asked("label")?.label(pid_of(pidfd)))
+    }
+
+    fn set_label(&mut self, pidfd: &OwnedFd, label: Label) -> Result<(), KernelError> {
+        let mut state = self.asked("set_label")?;
+        if let Some(pid) = pid_of(pidfd) {
+            state.process(pid).label = label;
+        }
+        Ok(())
+    }
+
+    fn settling(&self) -> Result<Settling, KernelError> {
+        Ok(self.asked("settling")?.settling)
+    }
+
+    fn set_settling(&mut self, settling: Settling) -> Result<(), KernelError> {
+        self.asked("set_settling")?.settling = settling;
+        Ok(())
+    }
+
+    fn unseen_births(&self) -> Result<u64, KernelError> {
+        self.asked("unseen_births").map(|_| 0)
+    }
+
+    fn settle_labels(&mut self) -> Result<Outcome, KernelError> {
+        let mut state = self.asked("settle_labels")?;
+        let State {
+            processes, tags, ..
+        } = &mut *state;
+        let mut changed = 0;
+        for process in processes.values_mut() {
+            let tag = tags.get(&process.cgroup);
+            if let Some(tag) = tag.filter(|_| !process.label.is_some()) {
+                process.label = *tag;
+                changed += 1;
+            }
+        }
+        Ok(Outcome { changed, failed: 0 })
+    }
+
+    fn clear_labels(&mut self, label: Label) -> Result<Outcome, KernelError> {
+        let mut state = self.asked("clear_labels")?;
+        let mut changed = 0;
+        for process in state.processes.values_mut() {
+            if process.label == label {
+                process.label = Label::NONE;
+                changed += 1;
+            }
+        }
+        Ok(Outcome { changed, failed: 0 })
+    }
+
+    fn members(&mut self) -> Result<Vec<Member>, KernelError> {
+        let state = self.asked("members")?;
+        let members = state.processes.iter().map(|(pid, process)| Member {
+            own: process.label,
+            process: process.label,
+            place: state.tags.get(&process.cgroup).copied().unwrap_or_default(),
+            cgroup: process.cgroup,
+            pid: *pid,
+            tid: *pid,
+        });
+        let is_alive = |pid: u32| {
+            let handle = state.processes.get(&pid)?.handle.as_ref()?;
+            Some(handle.alive())
+        };
+        let members = members.filter(|member| {
+            let is_told = member.process.is_some() || member.place.is_some();
+            is_told && is_alive(member.pid).unwrap_or(false)
+        });
+        Ok(members.collect())
+    }
+
+    fn own_terminal(&mut self, _slave: &OwnedFd, _label: Label) -> Result<(), KernelError> {
+        self.asked("own_terminal").map(drop)
+    }
+
+    fn own_jobs(&mut self, _label: Label, _number: u32) -> Result<(), KernelError> {
+        self.asked("own_jobs").map(drop)
+    }
+
+    fn ledger(&self, slot: u32) -> Result<Vec<Count>, KernelError> {
+        let state = self.asked("ledger")?;
+        let rules = 0..MAX_RULES as u16;
+        let count = |rule| {
+            let index = ledger_index(slot, rule);
+            state.ledger.get(&index).copied().unwrap_or_default()
+        };
+        Ok(rules.map(count).collect())
+    }
+
+    fn reset_ledger(&mut self, slot: u32) -> Result<(), KernelError> {
+        let mut state = self.asked("reset_ledger")?;
+        let own = ledger_index(slot, 0)..ledger_index(slot, 0) + MAX_RULES as u32;
+        state.ledger.retain(|index, _| !own.contains(index));
+        Ok(())
+    }
+
+    fn lost(&self, account: u32) -> Result<u64, KernelError> {
+        let state = self.asked("lost")?;
+        Ok(state.shares.get(&account).map_or(0, |share| share.lost))
+    }
+
+    fn reset_lost(&mut self, slot: u32) -> Result<(), KernelError> {
+        self.asked("reset_lost")?
+            .shares
+            .entry(slot)
+            .or_default()
+            .lost = 0;
+        Ok(())
+    }
+
+    fn put_in(&self) -> Result<Vec<u64>, KernelError> {
+        let state = self.asked("put_in")?;
+        let bytes = |account| state.shares.get(&account).map_or(0, |share| share.bytes);
+        Ok((0..ACCOUNTS as u32).map(bytes).collect())
+    }
+
+    fn took(&mut self, events: &[OwnedEvent]) -> Result<(), KernelError> {
+        let mut state = self.asked("took")?;
+        let mut sums = BTreeMap::<u32, u64>::new();
+        for event in events {
+            *sums.entry(event.event.slot).or_default() += event.bytes();
+        }
+        for (slot, bytes) in sums {
+            *state.taken.entry(slot).or_default() += bytes;
+        }
+        Ok(())
+    }
+
+    fn took_all(&mut self, put_in: &[u64]) -> Result<(), KernelError> {
+        let mut state = self.asked("took_all")?;
+        state.taken = (0..).zip(put_in.iter().copied()).collect();
+        Ok(())
+    }
+
+    fn waiting(&self) -> Result<u64, KernelError> {
+        let state = self.asked("waiting")?;
+        Ok(state.events.iter().map(OwnedEvent::bytes).sum())
+    }
+
+    fn last_number(&self, kind: u32) -> Result<u32, KernelError> {
+        let state = self.asked("last_number")?;
+        Ok(state.numbers.get(&kind).copied().unwrap_or(0))
+    }
+
+    fn note_number(&mut self, kind: u32, number: u32) -> Result<(), KernelError> {
+        let mut state = self.asked("note_number")?;
+        let last = state.numbers.entry(kind).or_default();
+        *last = number.max(*last);
+        Ok(())
+    }
+}
+
+/// A copy that never lies on the stack: an image is a megabyte.
+fn copy(image: &Image) -> Box<Image> {
+    let mut copy = Box::<Image>::new_uninit();
+    // SAFETY: both are valid for one image and do not overlap; an image is integers only, so that its
+    // bytes are a value.
+    unsafe {
+        copy.as_mut_ptr().copy_from_nonoverlapping(image, 1);
+        copy.assume_init()
+    }
+}
