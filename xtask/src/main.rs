@@ -33,6 +33,7 @@ enum Command {
     Test(commands::test::Test),
     Fuzz(commands::fuzz::Fuzz),
     Storm(commands::storm::Storm),
+    Deny(commands::deny::Deny),
     Demo(commands::demo::Demo),
     Bench(commands::bench::Bench),
 }
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Test(command) => command.run(),
         Command::Fuzz(command) => command.run(),
         Command::Storm(command) => command.run(),
+        Command::Deny(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

@@ -153,12 +153,12 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     let listener = listen(&settings.socket)?;
     door::open(Arc::clone(&daemon), listener, router(Arc::clone(&daemon)))?;
     tracing::info!("listening on {}", settings.socket.display());
-    let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let _ = fs::remove_file(&settings.socket);
     daemon.flush_events().await;
     tracing::info!("ending; what is in force stays in force");

@@ -137,7 +137,6 @@ mod tests {
     };
 
     const NOTHING: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
-    const R_BPF_64_32: u32 = 10;
 
     /// An object with the program `hook`, which calls the function `callee` or an outside one.
     fn calling(callee: &str, is_inside: bool, body: [u8; 8]) -> Vec<u8> {
@@ -165,7 +164,7 @@ mod tests {
         };
         let symbol = object.add_symbol(symbol(callee, place));
         let flags = RelocationFlags::Elf {
-            r_type: R_BPF_64_32,
+            r_type: object::elf::R_BPF_64_32,
         };
         let relocation = Relocation {
             offset: 0,

@@ -131,4 +131,27 @@ mod tests {
             }
         }
     }
+
+    /// Clippy finds what a standard library of that version does not have (`incompatible_msrv`), and cargo
+    /// chooses no dependency that needs a later one.
+    #[test]
+    fn every_crate_says_the_same_edition_and_the_same_oldest_compiler() {
+        let of = |manifest: &str, key: &str| {
+            let text = fs::read_to_string(paths::workspace().join(manifest)).unwrap();
+            let line = text.lines().find(|line| line.starts_with(key));
+            line.map(str::to_owned).unwrap()
+        };
+        for key in ["edition", "rust-version"] {
+            let workspace = of("Cargo.toml", key);
+            let apart = [
+                "agent-abi/Cargo.toml",
+                "agent-decide/Cargo.toml",
+                "agent-ebpf/Cargo.toml",
+                "fuzz/Cargo.toml",
+            ];
+            for manifest in apart {
+                assert_eq!(of(manifest, key), workspace, "{manifest}");
+            }
+        }
+    }
 }
