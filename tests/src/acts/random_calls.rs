@@ -170,6 +170,7 @@ fn child(seed: u64, processes: Vec<i64>) {
         libc::alarm(2);
         libc::getpid()
     };
+    tell_if_free(own, -1, [0; 6]);
     for _ in 0..CALLS {
         let number = i64::try_from(random.next() % HIGHEST as u64).unwrap_or(0);
         if POINTLESS.contains(&number) {
@@ -179,12 +180,35 @@ fn child(seed: u64, processes: Vec<i64>) {
         let [a, b, c, d, e, f] = arguments;
         // SAFETY: none is claimed: whatever it does to this child, the child is given up for it.
         unsafe { libc::syscall(number, a, b, c, d, e, f) };
+        tell_if_free(own, number, arguments);
         // SAFETY: as above. A copy of this child ends at once.
         unsafe {
             if libc::getpid() != own {
                 libc::_exit(0);
             }
         }
+    }
+}
+
+/// Where who is free says after which call. What the session may not read is read by nobody of it.
+pub(crate) const FREED: &str = "/storm/freed";
+
+fn tell_if_free(parent: i32, number: i64, arguments: [u64; 6]) {
+    // SAFETY: plain system calls with texts that live on.
+    unsafe {
+        let secret = libc::open(c"/etc/shadow".as_ptr(), libc::O_RDONLY);
+        if secret < 0 {
+            return;
+        }
+        libc::close(secret);
+        let said = format!(
+            "{} (child {parent}) read what it may not after call {number} {arguments:x?}\n",
+            libc::getpid()
+        );
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
+        let file = libc::open(c"/storm/freed".as_ptr(), flags, 0o600);
+        libc::write(file, said.as_ptr().cast(), said.len());
+        libc::close(file);
     }
 }
 

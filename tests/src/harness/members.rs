@@ -1,6 +1,8 @@
 //! What `bailiff ps --tasks --json` says: who is in, as the kernel has it.
 
-use std::{collections::BTreeSet, os::unix::fs::MetadataExt, thread, time::Duration};
+use std::{
+    collections::BTreeSet, os::unix::fs::MetadataExt, process::Command, thread, time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -46,8 +48,27 @@ pub(crate) fn agree(when: &str) -> Check {
         astray.retain(|member| again.contains(member));
     }
     ensure(astray.is_empty(), || {
-        format!("{when}, label and place of tasks disagree: {astray:?}")
+        let doing: String = astray.iter().map(doing).collect();
+        format!("{when}, label and place of tasks disagree: {astray:?}\n{doing}")
     })
+}
+
+/// What a task and its parent are in the middle of, as far as the kernel says it.
+pub(crate) fn doing(member: &Member) -> String {
+    let of = |pid: &str| {
+        let script = format!(
+            "cd /proc/{pid} && echo {pid}: $(grep -E '^(State|PPid|TracerPid|Threads|SigQ)' status) \
+             syscall $(cat syscall) stack $(cat stack) flags $(cut -d' ' -f9 stat)"
+        );
+        let said = Command::new("bash").args(["-c", &script]).output();
+        said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned())
+            .unwrap_or_default()
+    };
+    let status = std::fs::read_to_string(format!("/proc/{}/status", member.pid));
+    let status = status.unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    let own = of(&member.tid.to_string());
+    own + &parent.map(|pid| of(pid.trim())).unwrap_or_default()
 }
 
 /// Nobody in this cgroup has a label.

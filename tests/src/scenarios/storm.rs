@@ -12,7 +12,7 @@ use std::{
 
 use super::{Context, Single};
 use crate::{
-    acts::random_calls::ROUND,
+    acts::random_calls::{FREED, ROUND},
     harness::{
         Check, Doing,
         daemon::BAILIFF,
@@ -196,6 +196,9 @@ fn clear() -> Check {
 /// A round of random calls takes three seconds at most, on an idle processor.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// Between two looks at who has a label.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+
 /// Runs a command in a session to its end, in at most `patience`. A session that says nothing for
 /// `silence` has stopped itself, and is ended.
 fn finish(
@@ -211,6 +214,7 @@ fn finish(
     let mut session = Background::start(command.stdout(Stdio::from(file)).stderr(copy))?;
     let until = Instant::now() + patience;
     let (mut spoke, mut length) = (Instant::now(), 0);
+    let mut looked = Instant::now();
     while session.child.try_wait().doing("wait")?.is_none() {
         ensure(Instant::now() < until, || {
             format!("the session did not end within {patience:?}")
@@ -221,6 +225,12 @@ fn finish(
         } else if spoke.elapsed() > silence {
             end_stopped()?;
             spoke = Instant::now();
+        }
+        let freed = fs::read_to_string(FREED).unwrap_or_default();
+        ensure(freed.is_empty(), || format!("somebody is free:\n{freed}"))?;
+        if looked.elapsed() > BETWEEN_LOOKS {
+            members::agree("in a storm")?;
+            looked = Instant::now();
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -239,10 +249,13 @@ fn end_stopped() -> Check {
     let of = |member: &&members::Member| {
         let stat = fs::read_to_string(format!("/proc/{}/stat", member.pid)).unwrap_or_default();
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
-        state.is_some_and(|rest| rest.starts_with('T'))
+        state.is_some_and(|rest| rest.starts_with(['T', 't']))
     };
     let Some(name) = all.iter().find(of).and_then(|found| found.session.clone()) else {
-        return Err(format!("a session hangs that is not stopped: {all:?}"));
+        let doing: String = all.iter().map(members::doing).collect();
+        return Err(format!(
+            "a session hangs that is not stopped: {all:?}\n{doing}"
+        ));
     };
     println!("     {name} stopped itself");
     process::must(&[BAILIFF, "stop", &name]).map(drop)
