@@ -75,7 +75,7 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         ),
         Surface::Bpf => (
             true,
-            "With the capability `bpf` it loads programs for sockets and, with `net_admin`, for packets of the whole host, and reaches the maps of others, never Bailiff's. Programs that run while others act (kprobes, tracepoints, those of cgroups) or call functions of the kernel stay shut, and nothing is taken from where others attached it without a link.",
+            "With the capability `bpf` it loads programs for its sockets and, with `net_admin`, for packets of the whole host, which can hold a processor for as long as they run. What others loaded, pinned or attached stays out of its reach, Bailiff's too. Programs that run while others act (kprobes, tracepoints, those of cgroups, schedulers) or call functions of the kernel, values that are kept at processes, files and sockets, and test runs stay shut.",
         ),
         Surface::Perf => (
             true,
@@ -162,7 +162,7 @@ fn of_capability(number: usize) -> Opens {
         "net_broadcast" => (false, "Nothing in present kernels."),
         "net_admin" => (
             true,
-            "It changes the network of the whole host: addresses, routes, promiscuous mode, and socket options that get around routing.",
+            "It changes the network of the whole host: addresses, routes, filters, promiscuous mode; takes the packet programs (XDP) of others off devices; and sends netlink messages to other processes. Socket options that get around routing stay shut.",
         ),
         "net_raw" => (
             true,
@@ -214,7 +214,7 @@ fn of_capability(number: usize) -> Opens {
         ),
         "sys_time" => (
             true,
-            "It sets the clock of the host: logs, certificates and timers of everybody. What it makes while the clock is turned bears a false date, so that later sessions may trust its links and grants as if it had not made them. From its start to the next start of the daemon, whatever is recorded is dated and kept as if nobody had set the clock, also to the right time.",
+            "It sets the clock of the host: logs, certificates and timers of everybody. What it makes while the clock is turned bears a false date, so that later sessions may trust its links and grants as if it had not made them. From its start to the next start of the daemon, whatever is recorded is dated and kept as if nobody had set the clock, also to the right time; but its pace, which can be set by a tenth, is that of the record too.",
         ),
         "sys_tty_config" => (
             true,

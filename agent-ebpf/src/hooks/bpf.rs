@@ -1,14 +1,12 @@
-//! `bpf(2)`, for sessions that have it: Bailiff's own maps and programs stay out of reach, and so do
-//! programs that run in other processes.
+//! `bpf(2)`, for sessions that have it: their own maps and programs for packets, and nothing of others.
 //!
 //! | hook | right |
 //! |---|---|
-//! | `bpf` | `kernel.bpf`; to load programs of the kinds in [`acts_on_others`] never |
+//! | `bpf` | `kernel.bpf`; for commands, maps and programs that are not in the lists below never |
 //! | `bpf_map` | never, for Bailiff's own: every descriptor of a map, by id, by pin or new |
-//! | `bpf_prog` | never, for Bailiff's own: the same for programs. Without one nothing can be attached to a program or put in its place. Nor for programs of such kinds, whoever loaded them, and for those that call functions of the kernel (kfuncs) |
+//! | `bpf_prog` | never, for Bailiff's own: the same for programs. Nor for programs of other kinds, whoever loaded them, and for those that call functions of the kernel (kfuncs) |
 //!
-//! Links have no hook, and neither has what is pinned: the two commands that make a descriptor of what a
-//! session did not make are refused, and so is taking away what has no link, whoever attached it.
+//! Links have no hook, and neither has what is pinned: so what makes a descriptor of either is refused.
 
 use core::ffi::c_void;
 
@@ -26,47 +24,86 @@ use crate::{
     subject::{Subject, guard},
 };
 
+/// `BPF_MAP_CREATE`
+const CREATE: u32 = 0;
 /// `BPF_PROG_LOAD`
 const LOAD: u32 = 5;
-/// `BPF_OBJ_GET`: what is pinned, by a path that no hook sees.
-const OBJECT_GET: u32 = 7;
-/// `BPF_PROG_DETACH`: what somebody attached to a cgroup, a network namespace or a device without a link.
-const DETACH: u32 = 9;
-/// `BPF_LINK_GET_FD_BY_ID`
-const LINK_BY_NUMBER: u32 = 30;
+
+/// What a session does with its own maps, programs and links. Not among them, and nor is what later kernels
+/// have: what makes a descriptor of somebody else's, by a path that no hook sees or by number (`BPF_OBJ_GET`,
+/// `BPF_*_GET_FD_BY_ID` but of types); `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`, which put something in the place of
+/// what others attached without a link; `BPF_PROG_TEST_RUN`, which no signal ends; `BPF_ENABLE_STATS`,
+/// iterators and tokens.
+const COMMANDS: u64 = set(&[
+    CREATE, 1, 2, 3, 4, // elements
+    LOAD, 6, // pins
+    11, 12, // BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID
+    15, 16, // BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY
+    18, 19, 21, 22, 23, // types; BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_FREEZE
+    24, 25, 26, 27, // batches
+    28, 29, 31, 34, // links
+    35, // BPF_PROG_BIND_MAP
+]);
+
+/// Maps that hold numbers, and what packets are sent to. Not among them: values that are kept at tasks,
+/// inodes, sockets and cgroups, of which everybody's can be given any number, and each is passed by whoever looks
+/// for its own there (`bpf_local_storage_lookup()`); `BPF_MAP_TYPE_STRUCT_OPS`, by which the kernel's scheduler is
+/// replaced without a program; sockets of others (sockmaps).
+const MAPS: u64 = set(&[
+    1, 2, 3, 4, 5, 6, 7, // hashes, arrays, programs, perf events, stacks
+    9, 10, 11, 12, 13, // least recently used, prefixes, of maps
+    14, 16, 17, 20, 25, // devices, processors, XDP sockets, listening sockets
+    22, 23, 27, 30, 31, // queues, rings, Bloom filters
+]);
+
+/// Programs for packets and for the session's sockets. Not among them: programs that run when other processes do
+/// something, or that can put that off until then by a timer. By `bpf_send_signal` they kill whoever that is,
+/// with no hook that sees it, or they refuse what it does, for all in a cgroup and after the end of who loaded
+/// them.
+const PROGRAMS: u64 = set(&[
+    1, 3, 4, 6, // socket_filter, sched_cls, sched_act, xdp
+    10, 11, 12, 19, // lwt
+    21, 22, 30, 32, // sk_reuseport, flow_dissector, sk_lookup, netfilter
+]);
+
+const fn set(members: &[u32]) -> u64 {
+    let mut set = 0;
+    let mut index = 0;
+    while index < members.len() {
+        set |= 1 << members[index];
+        index += 1;
+    }
+    set
+}
+
+#[inline(always)]
+fn holds(set: u64, member: u32) -> bool {
+    member < 64 && set >> (member & 63) & 1 != 0
+}
 
 /// `int bpf(int cmd, union bpf_attr *attr, unsigned int size, …)`
 #[lsm(hook = "bpf")]
 fn bpf(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let command: u32 = ctx.arg(0);
-        if matches!(command, OBJECT_GET | DETACH | LINK_BY_NUMBER) && subject.may(Surface::Bpf) {
-            return never(subject, u64::from(command));
-        }
-        if command != LOAD || !subject.may(Surface::Bpf) {
+        if !subject.may(Surface::Bpf) {
             return opened(subject, Surface::Bpf, Right::KernelBpf, u64::from(command));
         }
-        // The kernel's copy; its first member is the program's type.
-        let kind = number_at(ctx.arg::<*const c_void>(1)) as u32;
-        if acts_on_others(kind) {
-            return never(subject, u64::from(kind));
+        if !holds(COMMANDS, command) {
+            return never(subject, u64::from(command));
         }
-        0
+        let kinds = match command {
+            CREATE => MAPS,
+            LOAD => PROGRAMS,
+            _ => return 0,
+        };
+        // The kernel's copy; its first member is the type of the map or the program.
+        let kind = number_at(ctx.arg::<*const c_void>(1)) as u32;
+        if holds(kinds, kind) {
+            return 0;
+        }
+        never(subject, u64::from(kind))
     })
-}
-
-/// Programs that run when other processes do something, or that can put that off until then by a timer: by
-/// `bpf_send_signal` they kill whoever that is, with no hook that sees it, or they refuse what it does, for all
-/// in a cgroup and after the end of who loaded them.
-#[inline(always)]
-fn acts_on_others(kind: u32) -> bool {
-    // kprobe, tracepoint, perf_event, raw_tracepoint; raw_tracepoint_writable; tracing, struct_ops, ext, lsm,
-    // which change what the kernel does, too; syscall. cgroup_skb, cgroup_sock, sock_ops, cgroup_device,
-    // cgroup_sock_addr, cgroup_sysctl, cgroup_sockopt.
-    matches!(
-        kind,
-        2 | 5 | 7 | 17 | 24 | 26..=29 | 31 | 8 | 9 | 13 | 15 | 18 | 23 | 25
-    )
 }
 
 #[inline(always)]
@@ -95,7 +132,7 @@ fn bpf_map(ctx: LsmContext) -> i32 {
 }
 
 /// More maps than a program of Bailiff uses.
-const MAPS: u32 = 16;
+const MOST_MAPS: u32 = 16;
 
 /// `int bpf_prog(struct bpf_prog *)`
 #[lsm(hook = "bpf_prog")]
@@ -113,7 +150,7 @@ fn bpf_prog(ctx: LsmContext) -> i32 {
             )
         };
         // Among the functions are `bpf_task_from_pid` and `bpf_send_signal_task` (6.13+).
-        if acts_on_others(kind) || functions != 0 {
+        if !holds(PROGRAMS, kind) || functions != 0 {
             return never(subject, u64::from(kind));
         }
         // Every program of Bailiff uses one of these, and no other can.
@@ -123,7 +160,7 @@ fn bpf_prog(ctx: LsmContext) -> i32 {
             opaque((&raw const NOTICES) as u64),
         ];
         let mut number = 0;
-        while number < MAPS {
+        while number < MOST_MAPS {
             let place = maps.wrapping_add(u64::from(number) * 8);
             let used = opaque(number_at(place as *const c_void));
             if number < count && own.contains(&used) {

@@ -62,7 +62,9 @@ pub(super) fn refuse_other_process(
     if LABELS.find(leader) == subject.label.bits() && !is_shared {
         return 0;
     }
-    let reason = match (subject.may(Surface::ControlAny), daemon::owns(task)) {
+    // The daemon's too, where it was started by hand.
+    let is_kept = is_shared || daemon::owns(task);
+    let reason = match (subject.may(Surface::ControlAny), is_kept) {
         (true, false) => return 0,
         (true, true) => Reason::SelfProtection,
         (false, _) => Reason::OutsideSession,

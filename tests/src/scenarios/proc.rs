@@ -63,13 +63,14 @@ fn changes(_: &mut Context) -> Check {
                 .doing("read")?;
             let write = |path: &str| format!("echo {value} > {path}");
             // Whoever is in the same POSIX session shares the autogroup.
-            if *name == "autogroup" && !opens {
+            let is_shared = *name == "autogroup";
+            if is_shared {
                 session.may_not(&write(&ours))?;
             } else {
-                session.may(&soon(&write(&ours)))?;
+                session.may(&write(&ours))?;
             }
-            if opens {
-                session.may(&soon(&write(&theirs)))?;
+            if opens && !is_shared {
+                session.may(&write(&theirs))?;
                 continue;
             }
             session.may_not(&write(&theirs))?;
@@ -81,7 +82,7 @@ fn changes(_: &mut Context) -> Check {
                 })?;
                 session.may(&format!("cat {theirs}"))?;
             }
-            shell(&write(&theirs))?;
+            shell(&soon(&write(&theirs)))?;
         }
         session.may(&format!("kill {own}"))?;
     }
