@@ -5,7 +5,7 @@ use agent_grant::RuleInfo;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{PathText, Verdict, Word};
+use super::{PathText, SCHEMA, Verdict, Word};
 
 /// A row of `bailiff events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,29 @@ impl From<&RuleInfo> for RuleRef {
 impl Event {
     /// What a row is about that says of sessions that they were removed.
     pub const SESSIONS: &str = "sessions";
+
+    /// What says nothing of anything yet.
+    #[must_use]
+    pub fn blank() -> Self {
+        Self {
+            schema: SCHEMA,
+            id: 0,
+            time: Timestamp::UNIX_EPOCH,
+            session: String::new(),
+            verdict: Word::Other(String::new()),
+            right: Word::Other(String::new()),
+            reason: Word::Other(String::new()),
+            rule: None,
+            object: String::new(),
+            path: None,
+            truncated: false,
+            moved: false,
+            device: None,
+            inode: None,
+            process: EventProcess::default(),
+            count: 0,
+        }
+    }
 
     /// Whether an action was refused, or would have been.
     #[must_use]

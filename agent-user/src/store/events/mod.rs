@@ -1,19 +1,23 @@
 //! Events: written in batches, read by filter.
 
+mod columns;
+mod filter;
+mod no_act;
+
 use std::collections::BTreeMap;
 
 use agent_abi::Reason;
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, ToSql, Transaction, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
-use super::{Store, StoreError, sessions::time};
-use crate::{
-    api::{
-        EndCause, Event, EventFilter, EventProcess, PathText, RuleRef, SCHEMA, Verdict,
-        Vocabulary as _, Word,
-    },
-    clock::record_now,
-};
+use super::{Store, StoreError};
+use crate::api::{Event, EventFilter};
+
+pub(super) use columns::insert_all;
+use columns::read;
+use filter::condition;
+pub use no_act::{ended_row, lost_row};
+pub(super) use no_act::{removed_row, removed_sessions_row};
 
 /// Writes all of them, or none.
 pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite::Result<()> {
@@ -28,43 +32,6 @@ pub(super) fn insert(connection: &mut Connection, events: &[Event]) -> rusqlite:
     transaction.commit()
 }
 
-/// Writes them within a transaction.
-pub(super) fn insert_all(transaction: &Transaction<'_>, events: &[Event]) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO events (time, session, verdict, right, reason, rule, rule_id, rule_reason,
-             object, path, truncated, moved, device, inode, pid, tid, parent, uid, comm, cgroup, count)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-             ?18, ?19, ?20, ?21)",
-    )?;
-    for event in events {
-        let rule = event.rule.as_ref();
-        statement.execute(params![
-            event.time.as_microsecond(),
-            event.session,
-            event.verdict,
-            event.right,
-            event.reason,
-            rule.map(|rule| rule.number),
-            rule.map(|rule| &rule.id),
-            rule.and_then(|rule| rule.reason.as_ref()),
-            event.object,
-            event.path.as_ref().map(PathText::bytes),
-            event.truncated,
-            event.moved,
-            event.device,
-            event.inode.map(u64::cast_signed),
-            event.process.pid,
-            event.process.tid,
-            event.process.parent,
-            event.process.uid,
-            event.process.comm,
-            event.process.cgroup.cast_signed(),
-            event.count.cast_signed(),
-        ])?;
-    }
-    Ok(())
-}
-
 /// How many refusals of each session, as its ledger counts them: what is refused because the session has
 /// ended is in no ledger.
 fn refusals_by_session(events: &[Event]) -> BTreeMap<&str, u64> {
@@ -75,65 +42,6 @@ fn refusals_by_session(events: &[Event]) -> BTreeMap<&str, u64> {
         }
     }
     sums
-}
-
-/// The row that stands for events that nobody could record.
-#[must_use]
-pub fn lost_row(session: &str, count: u64, why: &str) -> Event {
-    Event {
-        schema: SCHEMA,
-        id: 0,
-        time: record_now(),
-        session: session.into(),
-        verdict: Verdict::Lost.into(),
-        right: Word::Other("-".into()),
-        reason: Word::Other(why.into()),
-        rule: None,
-        object: "-".into(),
-        path: None,
-        truncated: false,
-        moved: false,
-        device: None,
-        inode: None,
-        process: EventProcess::default(),
-        count,
-    }
-}
-
-/// The row that tells the end of a session that nobody asked for.
-#[must_use]
-pub fn ended_row(session: &str, cause: EndCause, cgroup: &str) -> Event {
-    Event {
-        session: session.into(),
-        verdict: Verdict::Ended.into(),
-        reason: Word::Other(cause.word().into()),
-        object: cgroup.into(),
-        count: 1,
-        ..lost_row("-", 1, "")
-    }
-}
-
-/// The row that stands for a session's events that were removed from the store.
-#[must_use]
-pub(super) fn removed_row(session: &str, count: u64) -> Event {
-    Event {
-        verdict: Verdict::Removed.into(),
-        ..lost_row(
-            session,
-            count,
-            "they were too old, or too many for the store",
-        )
-    }
-}
-
-/// The row that stands for sessions that were removed from the store.
-#[must_use]
-pub(super) fn removed_sessions_row(count: u64) -> Event {
-    Event {
-        object: Event::SESSIONS.into(),
-        reason: Word::Other("they ended long ago, or were too many for the store".into()),
-        ..removed_row("-", count)
-    }
 }
 
 /// Counts over all that is stored.
@@ -263,98 +171,13 @@ impl Store {
     }
 }
 
-fn condition(filter: &EventFilter) -> (String, Vec<Box<dyn ToSql>>) {
-    let mut parts = vec!["1".to_owned()];
-    let mut values = Vec::<Box<dyn ToSql>>::new();
-    let mut add = |part: &str, value: Box<dyn ToSql>| {
-        values.push(value);
-        parts.push(part.replace('?', &format!("?{}", values.len())));
-    };
-    // What is not there any more might have been any of what is asked for.
-    let or_lost = |part: &str| {
-        let (lost, removed) = (Verdict::Lost.word(), Verdict::Removed.word());
-        format!("({part} OR verdict IN ('{lost}', '{removed}'))")
-    };
-    if let Some(since) = filter.since {
-        add("time >= ?", Box::new(since.as_microsecond()));
-    }
-    if let Some(until) = filter.until {
-        add("time < ?", Box::new(until.as_microsecond()));
-    }
-    if let Some(after) = filter.after {
-        add("id > ?", Box::new(after));
-    }
-    if let Some(session) = &filter.session {
-        // What a session lost is its own.
-        add("session = ?", Box::new(session.clone()));
-    }
-    if let Some(verdict) = &filter.verdict {
-        add(&or_lost("verdict = ?"), Box::new(verdict.clone()));
-    }
-    if let Some(right) = &filter.right {
-        // `file` is every right on files.
-        let glob = if right.contains('.') {
-            right.clone()
-        } else {
-            format!("{right}.*")
-        };
-        add(&or_lost("right GLOB ?"), Box::new(glob));
-    }
-    if let Some(path) = &filter.path {
-        add(&or_lost("object GLOB ?"), Box::new(path.clone()));
-    }
-    if let Some(rule) = &filter.rule {
-        add(&or_lost("rule_id = ?"), Box::new(rule.clone()));
-    }
-    (parts.join(" AND "), values)
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
-    let rule = match row.get::<_, Option<u16>>("rule")? {
-        Some(number) => {
-            let id = row.get::<_, Option<String>>("rule_id")?.unwrap_or_default();
-            Some(RuleRef {
-                number,
-                id,
-                reason: row.get("rule_reason")?,
-                place: None,
-            })
-        }
-        None => None,
-    };
-    Ok(Event {
-        schema: SCHEMA,
-        id: row.get("id")?,
-        time: time(row.get("time")?),
-        session: row.get("session")?,
-        verdict: row.get("verdict")?,
-        right: row.get("right")?,
-        reason: row.get("reason")?,
-        rule,
-        object: row.get("object")?,
-        path: row
-            .get::<_, Option<Vec<u8>>>("path")?
-            .map(|path| PathText::new(&path)),
-        truncated: row.get("truncated")?,
-        moved: row.get("moved")?,
-        device: row.get("device")?,
-        inode: row.get::<_, Option<i64>>("inode")?.map(i64::cast_unsigned),
-        process: EventProcess {
-            pid: row.get("pid")?,
-            tid: row.get("tid")?,
-            parent: row.get("parent")?,
-            uid: row.get("uid")?,
-            comm: row.get("comm")?,
-            cgroup: row.get::<_, i64>("cgroup")?.cast_unsigned(),
-        },
-        count: row.get::<_, i64>("count")?.cast_unsigned(),
-    })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::store::{plan_of, temporary};
+    use crate::{
+        api::{EventProcess, PathText, RuleRef},
+        store::{plan_of, temporary},
+    };
 
     pub(crate) fn event(right: &str, path: &[u8], verdict: &str) -> Event {
         Event {
@@ -384,7 +207,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn filled() -> (tempfile::TempDir, Store) {
+    pub(super) fn filled() -> (tempfile::TempDir, Store) {
         let (directory, store) = temporary();
         let events = [
             event("file.read", b"/w/.env", "deny"),
@@ -395,92 +218,6 @@ pub(crate) mod tests {
         ];
         insert(&mut store.lock(), &events).unwrap();
         (directory, store)
-    }
-
-    #[test]
-    fn an_event_comes_back_as_it_was_written() {
-        let (_directory, store) = filled();
-        let found = store.event(2).unwrap().unwrap();
-        assert_eq!(
-            found,
-            Event {
-                id: 2,
-                ..event("file.write", b"/etc/\xff", "deny")
-            }
-        );
-        assert_eq!(found.path.unwrap().bytes(), b"/etc/\xff");
-    }
-
-    #[test]
-    fn filters_hold_together_and_never_hide_losses() {
-        let (_directory, store) = filled();
-        let ids = |filter: EventFilter| {
-            store
-                .events(&filter)
-                .unwrap()
-                .iter()
-                .map(|event| event.id)
-                .collect::<Vec<_>>()
-        };
-        let all = EventFilter::default();
-        assert_eq!(ids(all.clone()), [1, 2, 3, 4, 5]);
-        assert_eq!(
-            ids(EventFilter {
-                right: Some("file".into()),
-                ..all.clone()
-            }),
-            [1, 2, 4, 5]
-        );
-        let read = EventFilter {
-            right: Some("file.read".into()),
-            ..all.clone()
-        };
-        assert_eq!(ids(read.clone()), [1, 4, 5]);
-        assert_eq!(
-            ids(EventFilter {
-                limit: Some(2),
-                ..read.clone()
-            }),
-            [4, 5]
-        );
-        assert_eq!(
-            ids(EventFilter {
-                after: Some(1),
-                limit: Some(1),
-                ..read
-            }),
-            [4]
-        );
-        assert_eq!(
-            ids(EventFilter {
-                path: Some("/w/*".into()),
-                ..all.clone()
-            }),
-            [1, 4, 5]
-        );
-        assert_eq!(
-            ids(EventFilter {
-                session: Some("x".into()),
-                ..all.clone()
-            }),
-            [0_i64; 0]
-        );
-        assert_eq!(
-            ids(EventFilter {
-                rule: Some("secrets".into()),
-                ..all.clone()
-            })
-            .len(),
-            5
-        );
-        let later = Some(Timestamp::from_second(1_700_000_001).unwrap());
-        assert_eq!(
-            ids(EventFilter {
-                since: later,
-                ..all
-            }),
-            [5]
-        );
     }
 
     #[test]
