@@ -25,6 +25,7 @@ pub mod superblock;
 pub mod surface;
 pub mod terminal;
 pub mod verdict;
+mod words;
 
 pub use event::{Event, EventKind};
 pub use filesystem::KernelFilesystem;

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
+use agent_abi::words;
+
 /// A grant's text, and the name it is shown under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -55,24 +57,22 @@ impl fmt::Display for Location {
     }
 }
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Worth knowing.
-    Note,
-    /// Probably not meant.
-    Warning,
-    /// The grant cannot be used.
-    Error,
+words! {
+    /// How bad it is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Severity {
+        /// Worth knowing.
+        Note => "note",
+        /// Probably not meant.
+        Warning => "warning",
+        /// The grant cannot be used.
+        Error => "error",
+    }
 }
 
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -1,19 +1,12 @@
 //! Allow or deny.
 
-/// What a rule does where it matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Effect {
-    Allow,
-    Deny,
-}
+use agent_abi::words;
 
-impl Effect {
-    /// `allow` or `deny`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-        }
+words! {
+    /// What a rule does where it matches.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Effect {
+        Allow => "allow",
+        Deny => "deny",
     }
 }

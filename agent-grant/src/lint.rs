@@ -5,7 +5,7 @@ mod proc;
 
 use std::collections::BTreeSet;
 
-use agent_abi::{FileRights, Right, Surface};
+use agent_abi::{FileRights, Right, Surface, words};
 
 use crate::{
     algebra::{
@@ -19,48 +19,37 @@ use crate::{
     opens::opens,
 };
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal;)*) => {
-        /// What kind of remark.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum LintKind {
-            $($(#[$doc])* $kind,)*
-        }
-
-        impl LintKind {
-            /// Every kind with its name, which stays, for `--json` and for people.
-            pub const ALL: &'static [(Self, &'static str)] = &[$((Self::$kind, $name)),*];
-        }
-    };
-}
-
-kinds! {
-    /// A path is both writable and executable.
-    WritableAndExecutable = "writable-and-executable";
-    /// A rule never decides.
-    NeverDecides = "never-decides";
-    /// A denial below a directory that can be swapped for another one.
-    DenialCanBeMovedAway = "denial-can-be-moved-away";
-    /// An interpreter may run scripts that the session may write.
-    InterpreterRunsWritable = "interpreter-runs-writable";
-    /// A pattern that matches nothing now; [`matches_nothing`] makes these remarks.
-    MatchesNothing = "matches-nothing";
-    /// A switch or a capability that opens more than its name says.
-    OpensMore = "opens-more";
-    /// No relation for moves: directories move only between places with equal rights.
-    CoarseMoves = "coarse-moves";
-    /// A variable of the environment that is a secret by its name is kept.
-    KeepsSecret = "keeps-a-secret";
-    /// A variable is kept that makes programs load or run something more.
-    KeepsLoader = "keeps-a-loader-variable";
-    /// Mounting is opened, which is for a session's own namespaces.
-    MountIsPrivate = "mount-is-private";
-    /// A pattern goes through a link of /proc, or into it, and so matches nothing.
-    NamesALink = "names-a-link";
-    /// A pattern opens files of other processes for writing.
-    WritesOfOthers = "writes-of-others";
-    /// Nothing is granted through a link of this host; who resolves prefixes makes these remarks.
-    LinkNotFollowed = "link-not-followed";
+words! {
+    /// What kind of remark. Their words stay, for `--json` and for people.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum LintKind {
+        /// A path is both writable and executable.
+        WritableAndExecutable => "writable-and-executable",
+        /// A rule never decides.
+        NeverDecides => "never-decides",
+        /// A denial below a directory that can be swapped for another one.
+        DenialCanBeMovedAway => "denial-can-be-moved-away",
+        /// An interpreter may run scripts that the session may write.
+        InterpreterRunsWritable => "interpreter-runs-writable",
+        /// A pattern that matches nothing now; [`matches_nothing`] makes these remarks.
+        MatchesNothing => "matches-nothing",
+        /// A switch or a capability that opens more than its name says.
+        OpensMore => "opens-more",
+        /// No relation for moves: directories move only between places with equal rights.
+        CoarseMoves => "coarse-moves",
+        /// A variable of the environment that is a secret by its name is kept.
+        KeepsSecret => "keeps-a-secret",
+        /// A variable is kept that makes programs load or run something more.
+        KeepsLoader => "keeps-a-loader-variable",
+        /// Mounting is opened, which is for a session's own namespaces.
+        MountIsPrivate => "mount-is-private",
+        /// A pattern goes through a link of /proc, or into it, and so matches nothing.
+        NamesALink => "names-a-link",
+        /// A pattern opens files of other processes for writing.
+        WritesOfOthers => "writes-of-others",
+        /// Nothing is granted through a link of this host; who resolves prefixes makes these remarks.
+        LinkNotFollowed => "link-not-followed",
+    }
 }
 
 /// A remark.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use agent_abi::FileRights;
+use agent_abi::{FileRights, words};
 use agent_decide::{
     New, Old,
     needs::{OfMove, RENAME_EXCHANGE},
@@ -22,15 +22,34 @@ pub enum Manner {
     Exchange { other_is_directory: bool },
 }
 
+words! {
+    /// How something gets another name.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum MoveKind {
+        /// It loses the old one.
+        Rename => "rename",
+        /// It keeps the old one.
+        Link => "link",
+        /// What has the new one gets the old one.
+        Exchange => "exchange",
+    }
+}
+
 impl Manner {
+    /// Whether it is a rename, a link or an exchange.
+    #[must_use]
+    pub fn kind(self) -> MoveKind {
+        match self {
+            Self::Rename { .. } => MoveKind::Rename,
+            Self::Link => MoveKind::Link,
+            Self::Exchange { .. } => MoveKind::Exchange,
+        }
+    }
+
     /// `rename`, `link` or `exchange`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Rename { .. } => "rename",
-            Self::Link => "link",
-            Self::Exchange { .. } => "exchange",
-        }
+        self.kind().name()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every difference of two grants, with what each says of it.
 
+use agent_abi::words;
 use rustc_hash::FxHashSet;
 
 use super::{
@@ -12,11 +13,13 @@ use crate::{
     syntax::{capabilities, settings::settings},
 };
 
-/// One of two grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    First,
-    Second,
+words! {
+    /// One of two grants.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Side {
+        First => "first",
+        Second => "second",
+    }
 }
 
 /// What a grant says of something.
@@ -205,17 +208,10 @@ fn limit_values(first: &Compiled, second: &Compiled) -> Vec<Difference> {
 }
 
 fn modes(first: &Compiled, second: &Compiled) -> Option<Difference> {
-    let name = |mode| {
-        plain(if mode == Mode::Audit {
-            "audit"
-        } else {
-            "enforce"
-        })
-    };
     (first.mode != second.mode).then(|| Difference {
         wider: wider(first.mode == Mode::Audit),
         witness: Witness::Audit,
-        first: name(first.mode),
-        second: name(second.mode),
+        first: plain(first.mode.name()),
+        second: plain(second.mode.name()),
     })
 }

@@ -11,7 +11,7 @@ pub(crate) mod walk;
 
 use std::fmt;
 
-use agent_abi::{FileRights, Right};
+use agent_abi::{FileRights, Right, words};
 
 pub use differ::{Answer, Difference, Side, differences};
 pub use intersect::{IntersectError, intersect};
@@ -19,16 +19,18 @@ pub use reach::{MoveWitness, move_witness, unreachable_rules};
 
 use crate::{compile::Compiled, net::Endpoint, syntax::settings::Setting};
 
-/// How the first grant relates to the second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relation {
-    Equal,
-    /// It allows less.
-    Narrower,
-    /// It allows more.
-    Wider,
-    /// Each allows something that the other refuses.
-    Incomparable,
+words! {
+    /// How the first grant relates to the second.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Relation {
+        Equal => "equal",
+        /// It allows less.
+        Narrower => "narrower",
+        /// It allows more.
+        Wider => "wider",
+        /// Each allows something that the other refuses.
+        Incomparable => "incomparable",
+    }
 }
 
 /// Something that one grant allows and the other refuses.

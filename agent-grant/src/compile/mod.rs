@@ -18,7 +18,7 @@ use crate::{
     automaton::{Attribution, Dfa, Entry, Nfa, RuleRights, determinize, minimize},
     diagnostic::{Diagnostic, Errors, Severity},
     environment::Environment,
-    model::{Effect, FilePattern, Grant, Limits, Mode, Object, Rule, Test},
+    model::{Effect, FilePattern, Grant, Limits, Mode, Object, Rule, RuleKind, Test},
     net::{NetTable, NetTableError},
     unix::{NameRule, NameTable},
 };
@@ -37,7 +37,7 @@ pub struct RuleInfo {
     pub number: u16,
     pub id: String,
     /// `file`, `net` or `unix`.
-    pub kind: &'static str,
+    pub kind: RuleKind,
     pub effect: Effect,
     pub reason: Option<String>,
     /// Patterns, destinations or names as written.

@@ -5,7 +5,7 @@ mod merge;
 pub mod pattern;
 pub mod variables;
 
-use agent_abi::{FileRights, Surface};
+use agent_abi::{FileRights, Surface, words};
 
 pub use load::{IncludeError, Includes, examine, load, load_for_tests};
 pub use pattern::{Alternative, FilePattern, Prefix, Resolution};
@@ -75,14 +75,27 @@ pub enum Object {
     },
 }
 
+words! {
+    /// What a rule is about.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum RuleKind {
+        /// Files.
+        File => "file",
+        /// Internet addresses.
+        Net => "net",
+        /// Abstract Unix sockets.
+        Unix => "unix",
+    }
+}
+
 impl Rule {
-    /// `file`, `net` or `unix`.
+    /// What it is about.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> RuleKind {
         match self.object {
-            Object::File { .. } => "file",
-            Object::Net { .. } => "net",
-            Object::Unix { .. } => "unix",
+            Object::File { .. } => RuleKind::File,
+            Object::Net { .. } => RuleKind::Net,
+            Object::Unix { .. } => RuleKind::Unix,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod tests_table;
 
 use std::sync::Arc;
 
+use agent_abi::words;
 use toml::de::{DeTable, DeValue};
 
 use reader::Reader;
@@ -20,13 +21,15 @@ use rules::{FILE, Kind, NET, RawRule, UNIX, read_rule};
 
 use crate::diagnostic::{Diagnostic, Errors, Source};
 
-/// Whether refusals are carried out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    #[default]
-    Enforce,
-    /// Decide and record, refuse nothing.
-    Audit,
+words! {
+    /// Whether refusals are carried out.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Mode {
+        #[default]
+        Enforce => "enforce",
+        /// Decide and record, refuse nothing.
+        Audit => "audit",
+    }
 }
 
 /// One file of a grant, as written.
@@ -110,7 +113,7 @@ pub(crate) fn parse_all(source: &Arc<Source>) -> (Document, Vec<Diagnostic>) {
     let purpose = table
         .get("purpose")
         .and_then(|v| reader.text(v, "purpose", "a string"));
-    let modes = [("enforce", Mode::Enforce), ("audit", Mode::Audit)];
+    let modes = Mode::ALL.map(|(mode, word)| (word, mode));
     let mode = table
         .get("mode")
         .and_then(|v| reader.word(v, "mode", &modes));

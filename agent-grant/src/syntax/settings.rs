@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use agent_abi::Surface;
+use agent_abi::{Surface, words};
 use toml::de::DeTable;
 
 use super::{
@@ -62,21 +62,20 @@ const SCOPES: [Scope; 4] = [
     },
 ];
 
-/// The table that a switch stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SettingTable {
-    /// `[process]`
-    Process,
-    /// `[kernel]`
-    Kernel,
+words! {
+    /// The table that a switch stands in.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum SettingTable {
+        /// `[process]`
+        Process => "process",
+        /// `[kernel]`
+        Kernel => "kernel",
+    }
 }
 
 impl fmt::Display for SettingTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Process => "process",
-            Self::Kernel => "kernel",
-        })
+        f.write_str(self.name())
     }
 }
 

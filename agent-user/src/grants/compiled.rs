@@ -43,7 +43,7 @@ impl Prepared {
         let protected = resolve(&mut grant, &mut resolver, own, names)?;
         let compiled = cache.compile(&grant, protected)?;
         Ok(Self {
-            mode: grant.mode.into(),
+            mode: grant.mode,
             rules: compiled.rules(),
             resolutions: resolver.resolved(&grant),
             name: grant.name.clone(),

@@ -72,7 +72,7 @@ impl From<&agent_grant::MoveExplanation> for MoveJudgement {
         let wanted = &found.wanted;
         let manner = wanted.manner();
         Self {
-            kind: MoveKind::from(manner).into(),
+            kind: manner.kind().into(),
             old: PathText::new(wanted.old()),
             new: PathText::new(wanted.new_path()),
             directory: wanted.is_directory(),

@@ -1,65 +1,22 @@
 //! The words of grants.
 
 use agent_grant::{
-    Effect, LintKind, Manner, Relation, Severity, algebra::Side, model::Object,
-    syntax::settings::SettingTable,
+    Effect, LintKind, Relation, Severity, algebra::Side, syntax::settings::SettingTable,
 };
 
-use crate::api::{Vocabulary, word::vocabulary};
+use crate::api::word::{known_words, vocabulary};
 
-impl Vocabulary for LintKind {
-    const NAME: &'static str = "LintKind";
-    const WORDS: &'static [(Self, &'static str)] = Self::ALL;
-}
+pub use agent_grant::{model::RuleKind, moves::MoveKind};
 
-vocabulary! { Severity:
-    Note = "note",
-    Warning = "warning",
-    Error = "error",
-}
-
-vocabulary! { Effect:
-    Allow = "allow",
-    Deny = "deny",
-}
-
-vocabulary! { Relation:
-    Equal = "equal",
-    Narrower = "narrower",
-    Wider = "wider",
-    Incomparable = "incomparable",
-}
-
-vocabulary! { Side:
-    First = "first",
-    Second = "second",
-}
-
-/// What a rule is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleKind {
-    /// Files.
-    File,
-    /// Internet addresses.
-    Net,
-    /// Abstract Unix sockets.
-    Unix,
-}
-
-vocabulary! { RuleKind:
-    File = "file",
-    Net = "net",
-    Unix = "unix",
-}
-
-impl From<&Object> for RuleKind {
-    fn from(object: &Object) -> Self {
-        match object {
-            Object::File { .. } => Self::File,
-            Object::Net { .. } => Self::Net,
-            Object::Unix { .. } => Self::Unix,
-        }
-    }
+known_words! {
+    LintKind,
+    Severity,
+    Effect,
+    Relation,
+    Side,
+    RuleKind,
+    MoveKind,
+    SettingTable,
 }
 
 /// In what two grants differ.
@@ -92,36 +49,4 @@ vocabulary! { DifferenceKind:
     Environment = "environment",
     Limits = "limits",
     Mode = "mode",
-}
-
-/// How something gets another name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MoveKind {
-    /// It loses the old one.
-    Rename,
-    /// It keeps the old one.
-    Link,
-    /// What has the new one gets the old one.
-    Exchange,
-}
-
-vocabulary! { MoveKind:
-    Rename = "rename",
-    Link = "link",
-    Exchange = "exchange",
-}
-
-impl From<Manner> for MoveKind {
-    fn from(manner: Manner) -> Self {
-        match manner {
-            Manner::Rename { .. } => Self::Rename,
-            Manner::Link => Self::Link,
-            Manner::Exchange { .. } => Self::Exchange,
-        }
-    }
-}
-
-vocabulary! { SettingTable:
-    Process = "process",
-    Kernel = "kernel",
 }

@@ -61,7 +61,7 @@ fn shown(grant: &Grant, remarks: Vec<String>) -> GrantShown {
         schema: SCHEMA,
         name: grant.name.clone(),
         purpose: grant.purpose.clone(),
-        mode: Mode::from(grant.mode).into(),
+        mode: grant.mode.into(),
         rules: grant.rules.iter().zip(0..).map(rule).collect(),
         rights: rights(grant),
         settings: settings()
@@ -203,7 +203,7 @@ fn rule((rule, number): (&Rule, u16)) -> RuleShown {
             reason: rule.reason.clone(),
             place: rule.location.as_ref().map(ToString::to_string),
         },
-        kind: RuleKind::from(&rule.object).into(),
+        kind: rule.kind().into(),
         effect: rule.effect.into(),
         rights: owned(rights),
         objects,
