@@ -11,38 +11,55 @@ use super::{
     Status, Summary, Untag, Why, WhyQuery, doctor::HookCoverage,
 };
 
-/// How the daemon is.
-pub const STATUS: Route<Get, Plain, Status> = Route::at("/v1/status");
-/// Every hook, and whether a program is attached to it.
-pub const COVERAGE: Route<Get, Plain, Page<HookCoverage>> = Route::at("/v1/coverage");
-/// Every thread that belongs to a session, or is where it should.
-pub const TASKS: Route<Get, Plain, Page<Member>> = Route::at("/v1/tasks");
-/// The sessions.
-pub const SESSIONS: Route<Get, Asking<SessionsQuery>, Page<Session>> = Route::at("/v1/sessions");
-/// Starts a session.
-pub const START: Route<Post<StartSession>, Plain, Session> = Route::at("/v1/sessions");
-/// One session.
-pub const SESSION: Route<Get, Named, Session> = Route::at("/v1/sessions/{session}");
-/// Puts the process that asks into a session.
-pub const ENROL: Route<Post<Enrol>, Named, Session> = Route::at("/v1/sessions/{session}/enrol");
-/// What a session was refused, for who ran it.
-pub const SUMMARY: Route<Get, Named, Summary> = Route::at("/v1/sessions/{session}/summary");
-/// How what a session did compares with what it was granted.
-pub const REPORT: Route<Get, Named, SessionReport> = Route::at("/v1/sessions/{session}/report");
-/// Kills every process of a session.
-pub const STOP: Route<Post<()>, Named, Session> = Route::at("/v1/sessions/{session}/stop");
-/// Halts every process of a session.
-pub const FREEZE: Route<Post<()>, Named, Session> = Route::at("/v1/sessions/{session}/freeze");
-/// Lets every process of a session go on.
-pub const THAW: Route<Post<()>, Named, Session> = Route::at("/v1/sessions/{session}/thaw");
-/// Frees the processes of a tagged cgroup from their session.
-pub const UNTAG: Route<Post<Untag>, Plain, Session> = Route::at("/v1/untag");
-/// Events, oldest first.
-pub const EVENTS: Route<Get, Asking<EventFilter>, Page<Event>> = Route::at("/v1/events");
-/// Events as they happen: each answer is one of many, as server-sent events.
-pub const FOLLOW: Route<Get, Asking<EventFilter>, Event> = Route::at("/v1/events/stream");
-/// Why something was refused.
-pub const WHY: Route<Get, Asking<WhyQuery>, Why> = Route::at("/v1/why");
+/// Calls `$callback!` with every route: what it is for, its constant, its type, and its path.
+macro_rules! for_each_route {
+    ($callback:ident) => {
+        $callback! {
+            /// How the daemon is.
+            STATUS: Route<Get, Plain, Status> = "/v1/status";
+            /// Every hook, and whether a program is attached to it.
+            COVERAGE: Route<Get, Plain, Page<HookCoverage>> = "/v1/coverage";
+            /// Every thread that belongs to a session, or is where it should.
+            TASKS: Route<Get, Plain, Page<Member>> = "/v1/tasks";
+            /// The sessions.
+            SESSIONS: Route<Get, Asking<SessionsQuery>, Page<Session>> = "/v1/sessions";
+            /// Starts a session.
+            START: Route<Post<StartSession>, Plain, Session> = "/v1/sessions";
+            /// One session.
+            SESSION: Route<Get, Named, Session> = "/v1/sessions/{session}";
+            /// Puts the process that asks into a session.
+            ENROL: Route<Post<Enrol>, Named, Session> = "/v1/sessions/{session}/enrol";
+            /// What a session was refused, for who ran it.
+            SUMMARY: Route<Get, Named, Summary> = "/v1/sessions/{session}/summary";
+            /// How what a session did compares with what it was granted.
+            REPORT: Route<Get, Named, SessionReport> = "/v1/sessions/{session}/report";
+            /// Kills every process of a session.
+            STOP: Route<Post<()>, Named, Session> = "/v1/sessions/{session}/stop";
+            /// Halts every process of a session.
+            FREEZE: Route<Post<()>, Named, Session> = "/v1/sessions/{session}/freeze";
+            /// Lets every process of a session go on.
+            THAW: Route<Post<()>, Named, Session> = "/v1/sessions/{session}/thaw";
+            /// Frees the processes of a tagged cgroup from their session.
+            UNTAG: Route<Post<Untag>, Plain, Session> = "/v1/untag";
+            /// Events, oldest first.
+            EVENTS: Route<Get, Asking<EventFilter>, Page<Event>> = "/v1/events";
+            /// Events as they happen: each answer is one of many, as server-sent events.
+            FOLLOW: Route<Get, Asking<EventFilter>, Event> = "/v1/events/stream";
+            /// Why something was refused.
+            WHY: Route<Get, Asking<WhyQuery>, Why> = "/v1/why";
+        }
+    };
+}
+#[cfg(test)]
+pub(super) use for_each_route;
+
+macro_rules! define {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $pattern:literal;)*) => {
+        $($(#[$doc])* pub const $name: $type = Route::at($pattern);)*
+    };
+}
+
+for_each_route!(define);
 
 /// The session of whoever asks, where a session is named.
 pub const OWN_SESSION: &str = "self";

@@ -12,7 +12,7 @@ use super::{
         GrantCheck, GrantDiff, GrantExplanation, GrantGraph, GrantShown, GrantTests,
         MoveExplanation,
     },
-    routes::{self, Asking, Get, Named, Plain, Post, Route},
+    routes::{self, Asking, Get, Named, Plain, Post, Route, for_each_route},
 };
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api-schema.json");
@@ -90,24 +90,12 @@ fn route<M: Method, K: Scope, A: JsonSchema>(
 fn document() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let of = &mut generator;
-    let routes = [
-        route(of, &routes::STATUS),
-        route(of, &routes::COVERAGE),
-        route(of, &routes::TASKS),
-        route(of, &routes::SESSIONS),
-        route(of, &routes::START),
-        route(of, &routes::SESSION),
-        route(of, &routes::ENROL),
-        route(of, &routes::SUMMARY),
-        route(of, &routes::REPORT),
-        route(of, &routes::STOP),
-        route(of, &routes::FREEZE),
-        route(of, &routes::THAW),
-        route(of, &routes::UNTAG),
-        route(of, &routes::EVENTS),
-        route(of, &routes::FOLLOW),
-        route(of, &routes::WHY),
-    ];
+    macro_rules! described {
+        ($($(#[$doc:meta])* $name:ident: $type:ty = $pattern:literal;)*) => {
+            [$(route(of, &routes::$name)),*]
+        };
+    }
+    let routes = for_each_route!(described);
     let commands = json!({
         "ps": of.subschema_for::<Page<Session>>(),
         "ps --tasks": of.subschema_for::<Page<Member>>(),

@@ -151,10 +151,47 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Commands that print JSON, by their words: `grant check`.
+    fn with_json(command: &clap::Command, words: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for below in command.get_subcommands() {
+            let words = format!("{words} {}", below.get_name());
+            if below
+                .get_arguments()
+                .any(|option| option.get_id() == "json")
+            {
+                found.insert(words.trim().to_owned());
+            }
+            found.extend(with_json(below, &words));
+        }
+        found
+    }
+
+    #[test]
+    fn what_each_command_prints_as_json_is_described() {
+        let document = include_str!("../../../docs/api-schema.json");
+        let document: serde_json::Value = serde_json::from_str(document).unwrap();
+        // `status SESSION` and `events --follow` are of `status` and `events`.
+        let is_word = |word: &&str| word.chars().all(|letter| letter.is_ascii_lowercase());
+        let command = |key: &String| {
+            let words = key.split(' ').take_while(is_word);
+            words.collect::<Vec<_>>().join(" ")
+        };
+        let described = document["commands"].as_object().unwrap();
+        let described = described.keys().map(command).collect::<BTreeSet<_>>();
+        assert_eq!(
+            with_json(&super::Cli::command(), ""),
+            described,
+            "on the left what the command line has, on the right what `commands` in api/schema.rs has"
+        );
     }
 }
