@@ -4,7 +4,10 @@
 
 use agent_abi::Surface;
 
-use crate::syntax::{capabilities, settings::settings};
+use crate::syntax::{
+    capabilities,
+    settings::{Setting, settings},
+};
 
 /// One thing that a grant turns on, and what comes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub struct Opens {
 pub fn opens(surface: u32, granted: u64) -> Vec<Opens> {
     let switches = settings()
         .filter(|setting| setting.is_on(surface))
-        .map(|setting| of_switch(setting.switch, setting.key, setting.words[1]));
+        .map(of_switch);
     let capabilities = (0..capabilities::NAMES.len())
         .filter(|number| granted & 1 << number != 0)
         .map(of_capability);
@@ -33,14 +36,13 @@ pub fn opens(surface: u32, granted: u64) -> Vec<Opens> {
 /// Everything that a grant can turn on.
 #[must_use]
 pub fn all() -> Vec<Opens> {
-    let switches =
-        settings().map(|setting| of_switch(setting.switch, setting.key, setting.words[1]));
+    let switches = settings().map(of_switch);
     let capabilities = (0..capabilities::NAMES.len()).map(of_capability);
     switches.chain(capabilities).collect()
 }
 
-fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
-    let (more, sentence) = match switch {
+fn of_switch(setting: Setting) -> Opens {
+    let (more, sentence) = match setting.switch {
         Surface::SignalAny => (
             true,
             "It can end or stop any process that its user may signal; as root, any process of the host but the daemon's.",
@@ -100,18 +102,9 @@ fn of_switch(switch: Surface, key: &str, on: &str) -> Opens {
         _ => (true, "This version has no words for it."),
     };
     Opens {
-        setting: format!("{key} = {}", quoted(on)),
+        setting: setting.turned_on(),
         sentence,
         more,
-    }
-}
-
-/// A word as a grant writes it.
-fn quoted(word: &str) -> String {
-    if word == "true" {
-        word.into()
-    } else {
-        format!("\"{word}\"")
     }
 }
 

@@ -14,12 +14,6 @@ use crate::{
 /// Begins the ids of these rules; no rule of a grant may begin so.
 pub const RESERVED: &str = "bailiff:";
 
-const CHANGE: FileRights = FileRights::WRITE
-    .union(FileRights::CREATE)
-    .union(FileRights::DELETE)
-    .union(FileRights::ATTR)
-    .union(FileRights::SYMLINK);
-
 /// Where Bailiff keeps what it stores, on a host like any other.
 const STATE: &[u8] = b"/var/lib/bailiff";
 /// Where its socket is.
@@ -105,7 +99,7 @@ pub(super) fn rules(protected: &Protected) -> Result<Vec<Rule>, String> {
         socket,
         deny(
             "limits",
-            CHANGE,
+            FileRights::CHANGING,
             limits,
             "A session does not change its own limits or the host's.",
         ),
@@ -118,7 +112,12 @@ pub(super) fn rules(protected: &Protected) -> Result<Vec<Rule>, String> {
     ];
     if !protected.program.is_empty() {
         let programs = files(bytes(&protected.program))?;
-        rules.push(deny("program", CHANGE, programs, OUT_OF_REACH));
+        rules.push(deny(
+            "program",
+            FileRights::CHANGING,
+            programs,
+            OUT_OF_REACH,
+        ));
     }
     Ok(rules)
 }

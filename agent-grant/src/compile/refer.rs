@@ -17,17 +17,11 @@ use crate::automaton::{Dfa, partition};
 /// Quotients larger than this get no relation: it grows with the square.
 const MAX_QUOTIENT: usize = 3072;
 
-/// Rights by which an object becomes what it is: a move must keep them as they are.
-const MAKING: FileRights = FileRights::WRITE
-    .union(FileRights::CREATE)
-    .union(FileRights::ATTR)
-    .union(FileRights::SYMLINK);
-
 /// The rights by which an object becomes what it is that it would lose, if it got a path with rights
 /// `new` for one with rights `old`.
 #[must_use]
 pub fn making_rights_lost(old: Old<FileRights>, new: New<FileRights>) -> FileRights {
-    FileRights(old.0.0 & MAKING.0).without(new.0)
+    FileRights(old.0.0 & FileRights::MAKING.0).without(new.0)
 }
 
 /// Whether what is in a directory and has a path with rights `old` may get one with rights `new`.

@@ -96,6 +96,15 @@ impl Setting {
         surface & self.switch.bit() != 0
     }
 
+    /// As a grant turns it on: `jit = true`, `signal = "any"`.
+    #[must_use]
+    pub fn turned_on(&self) -> String {
+        match self.words[1] {
+            "true" => format!("{} = true", self.key),
+            word => format!("{} = \"{word}\"", self.key),
+        }
+    }
+
     /// The word for its value.
     #[must_use]
     pub fn value(&self, surface: u32) -> &'static str {

@@ -51,14 +51,14 @@ fn check_to(to: &str, expected: &[&str]) {
 
 #[test]
 fn a_message_in_full() {
-    let text = format!("{HEAD}[[file]]\nallow = [\"raed\"]\npath = [\"/x\"]\n");
+    let text = format!("{HEAD}[[net]]\nallow = [\"conect\"]\nto = [\"10.0.0.1:443\"]\n");
     assert_eq!(
         errors_of(&text),
         "\
-error: `raed` is no right of `[[file]]`
+error: `conect` is no right of `[[net]]`
  --> g.toml:4:10
-  | expected `read`, `write`, `create`, `delete`, `list`, `exec`, `attr`, `ioctl`, `connect`, `symlink` or `all`
-  = help: did you mean `read`?"
+  | expected `connect` or `all`
+  = help: did you mean `connect`?"
     );
 }
 

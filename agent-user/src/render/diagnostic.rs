@@ -77,19 +77,20 @@ mod tests {
 
     #[test]
     fn a_message_in_full() {
-        let text = "version = 1\nname = \"x\"\n[[file]]\nallow = [\"raed\"]\npath = [\"/x\"]\n";
+        let text =
+            "version = 1\nname = \"x\"\n[[net]]\nallow = [\"conect\"]\nto = [\"10.0.0.1:443\"]\n";
         let source = Source::new("g.toml", text);
         let errors = load(source, &Inputs::default(), &shipped_includes).unwrap_err();
         assert_eq!(
             render_all(&errors.0, Colours::Plain),
             "\
-error: `raed` is no right of `[[file]]`
+error: `conect` is no right of `[[net]]`
  --> g.toml:4:10
   |
-4 | allow = [\"raed\"]
-  |          ^^^^^^ expected `read`, `write`, `create`, `delete`, `list`, `exec`, `attr`, `ioctl`, `connect`, `symlink` or `all`
+4 | allow = [\"conect\"]
+  |          ^^^^^^^^ expected `connect` or `all`
   |
-  = help: did you mean `read`?"
+  = help: did you mean `connect`?"
         );
         let styled = render_all(&errors.0, Colours::Styled);
         assert_ne!(styled, render_all(&errors.0, Colours::Plain));

@@ -1,7 +1,13 @@
 //! What a grant would have to say, written so that it opens that one thing and nothing else.
 
 use agent_abi::{Reason, Right, right::FILE_RIGHTS};
-use agent_grant::{glob::MAX_PATTERN, syntax::capabilities};
+use agent_grant::{
+    glob::MAX_PATTERN,
+    syntax::{
+        capabilities,
+        settings::{SettingTable, settings},
+    },
+};
 
 use crate::{api::Event, render::escape::is_harmless};
 
@@ -75,47 +81,25 @@ pub(super) fn exact_name(event: &Event) -> Result<String, Unproposed> {
 
 /// The setting of a grant that opens what was refused; `None` where there is none.
 pub(super) fn setting(event: &Event, right: Right, reason: Reason) -> Option<String> {
-    let process = |line: &str| Some(format!("[process]\n{line}"));
-    let kernel = |key: &str| Some(format!("[kernel]\n{key} = true"));
     match right {
-        Right::ProcessSignal => process("signal = \"any\""),
-        Right::ProcessControl => process("control = \"any\""),
-        Right::ProcessIpc => process("ipc = \"any\""),
         // Of what is outside, no grant opens them.
         Right::ProcessPtrace | Right::KernelMount | Right::KernelPerf
             if reason == Reason::OutsideSession =>
         {
             None
         }
-        Right::ProcessPtrace => process("ptrace = \"session\""),
         // The kernel may know of more than grants have words for.
         Right::ProcessCapability if !capabilities::NAMES.contains(&&*event.object) => None,
-        Right::ProcessCapability => process(&format!("capabilities = [{}]", quoted(&event.object))),
-        Right::ProcessJit => process("jit = true"),
-        Right::ProcessCore => process("core = true"),
-        Right::KernelMount => kernel("mount"),
-        Right::KernelNamespace => kernel("namespaces"),
-        Right::KernelBpf => kernel("bpf"),
-        Right::KernelPerf => kernel("perf"),
-        Right::KernelIoUring => kernel("io_uring"),
-        Right::KernelUserfaultfd => kernel("userfaultfd"),
-        Right::KernelKeyring => kernel("keyrings"),
-        Right::KernelLoad => kernel("load"),
-        Right::FileRead
-        | Right::FileWrite
-        | Right::FileCreate
-        | Right::FileSymlink
-        | Right::FileDelete
-        | Right::FileList
-        | Right::FileExec
-        | Right::FileAttr
-        | Right::FileIoctl
-        | Right::FileConnect
-        | Right::NetConnect
-        | Right::NetSocket
-        | Right::UnixConnect
-        | Right::NetOption
-        | Right::CgroupEnter => None,
+        Right::ProcessCapability => Some(format!(
+            "[{}]\ncapabilities = [{}]",
+            SettingTable::Process,
+            quoted(&event.object)
+        )),
+        right => {
+            let switch = right.switch()?;
+            let setting = settings().find(|setting| setting.switch == switch)?;
+            Some(format!("[{}]\n{}", setting.table, setting.turned_on()))
+        }
     }
 }
 
@@ -268,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_proposed_setting_is_one_that_grants_have() {
-        let mut settings = 0;
+        let mut proposals = 0;
         for (right, name) in Right::ALL {
             let Some(text) = proposed(right, Reason::NotGranted, "net_raw") else {
                 continue;
@@ -280,9 +264,10 @@ mod tests {
                 &agent_grant::shipped_includes,
             );
             assert!(read.is_ok(), "{name}: {text}");
-            settings += 1;
+            proposals += 1;
         }
-        assert_eq!(settings, 15);
+        // Each switch, and capabilities.
+        assert_eq!(proposals, settings().count() + 1);
     }
 
     #[test]
