@@ -3,9 +3,8 @@
 pub(super) mod check;
 pub(super) mod diff;
 pub(super) mod explain;
-mod explain_move;
 pub(super) mod graph;
-mod moves;
+mod move_words;
 mod place;
 pub(super) mod show;
 pub(super) mod test;

@@ -6,7 +6,7 @@ use agent_grant::{Grant, TestAnswer, TestOutcome};
 use clap::Args;
 
 use super::{
-    moves::{allowing, obstacles},
+    move_words::{allowing, obstacles},
     rule_and_place, verdict,
 };
 use crate::{

@@ -6,12 +6,15 @@ use agent_grant::{Manner, Move, MoveExplanation, explain::Bar, explain_move};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::{Here, explain, moves::bar_in_words, place, rule_and_place};
-use crate::render::{
-    Table, escape,
-    escape::escape_bytes,
-    style::{BAD, FAINT, GOOD, paint},
-    table::Cell,
+use super::{Here, place, rule_and_place};
+use crate::{
+    cli::grant::move_words::bar_in_words,
+    render::{
+        Table, escape,
+        escape::escape_bytes,
+        style::{BAD, FAINT, GOOD, paint},
+        table::Cell,
+    },
 };
 
 /// What a move is, besides the path of what is moved.
@@ -103,7 +106,7 @@ pub(super) fn in_words(found: &MoveExplanation) -> String {
         table.row([
             need.right.name().into(),
             escape_bytes(&need.path).into(),
-            explain::verdict(need.allowed),
+            super::verdict(need.allowed),
             rule.map_or_else(|| "-".to_owned(), |rule| rule_and_place(&rule.into()))
                 .into(),
             Cell::styled(escape(reason), FAINT),

@@ -1,5 +1,7 @@
 //! `bailiff grant explain`
 
+mod moves;
+
 use std::{path::Path, process::ExitCode};
 
 use agent_abi::Right;
@@ -7,11 +9,8 @@ use agent_grant::{Effect, RuleInfo, explain as explain_file, explain::Match, exp
 use anyhow::bail;
 use clap::Args;
 
-use super::{
-    Here,
-    explain_move::{self, MoveArgs},
-    here, place, rule_and_place,
-};
+use self::moves::MoveArgs;
+use super::{Here, here, place, rule_and_place};
 use crate::{
     api::{
         PathText, RuleRef, SCHEMA,
@@ -65,15 +64,15 @@ fn file_rights() -> impl Iterator<Item = Right> {
 
 pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let here = here(&args.grant, &args.set.inputs())?;
-    if let Some(found) = explain_move::asked(&here, &args.moved, &args.object)? {
+    if let Some(found) = moves::asked(&here, &args.moved, &args.object)? {
         if args.json.json {
             print_json(&MoveExplanation {
                 schema: SCHEMA,
                 judgement: (&found).into(),
             })?;
         } else {
-            print(&explain_move::in_words(&found))?;
-            if let Some(note) = explain_move::assumed(&args.moved, &args.object) {
+            print(&moves::in_words(&found))?;
+            if let Some(note) = moves::assumed(&args.moved, &args.object) {
                 print(&note)?;
             }
         }
@@ -160,7 +159,7 @@ fn decision(
     }
 }
 
-pub(super) fn verdict(allowed: bool) -> Cell {
+fn verdict(allowed: bool) -> Cell {
     if allowed {
         Cell::styled("allowed", GOOD)
     } else {
