@@ -28,8 +28,8 @@ pub use algebra::{
     Comparison, Difference, Relation, Witness, compare, differences, intersect, unreachable_rules,
 };
 pub use compile::{
-    CompileOptions, Compiled, ImageError, ImageParams, MountView, Protected, RuleInfo,
-    SuperblockView, compile,
+    CompileOptions, Compiled, ImageError, ImageParams, Protected, RuleInfo, VisibleFilesystem,
+    VisibleMount, compile,
 };
 pub use diagnostic::{Diagnostic, Errors, Location, Severity, Source};
 pub use explain::{

@@ -5,7 +5,7 @@ mod common;
 use agent_abi::{Image, Right, Surface, ledger::NO_RULE, limits::MAX_DEPTH};
 use agent_decide::{New, Old};
 use agent_grant::{
-    CompileOptions, Compiled, ImageError, ImageParams, MountView, Protected, SuperblockView,
+    CompileOptions, Compiled, ImageError, ImageParams, Protected, VisibleFilesystem, VisibleMount,
     compile, explain, interpret::Interpreter,
 };
 use common::{compile_text, load_text, plain_image, whole};
@@ -26,14 +26,14 @@ signal = "any"
 capabilities = ["cap_kill", "NET_BIND_SERVICE"]
 "#;
 
-fn mount(root: &str, at: &str) -> MountView {
-    MountView {
+fn mount(root: &str, at: &str) -> VisibleMount {
+    VisibleMount {
         root: root.as_bytes().to_vec(),
         at: at.as_bytes().to_vec(),
     }
 }
 
-fn image(grant: &Compiled, superblocks: &[SuperblockView]) -> Box<Image> {
+fn image(grant: &Compiled, superblocks: &[VisibleFilesystem]) -> Box<Image> {
     grant
         .image(&ImageParams {
             generation: 7,
@@ -77,7 +77,7 @@ fn header_says_what_the_grant_says() {
 #[test]
 fn whole_filesystems_begin_at_their_mount_point() {
     let grant = compile_text(GRANT);
-    let view = SuperblockView {
+    let view = VisibleFilesystem {
         number: 3,
         // The topmost mount counts, in whatever order they come.
         mounts: vec![
@@ -97,7 +97,7 @@ fn whole_filesystems_begin_at_their_mount_point() {
 #[test]
 fn partly_visible_filesystems_show_their_directories_only() {
     let grant = compile_text(GRANT);
-    let view = SuperblockView {
+    let view = VisibleFilesystem {
         number: 5,
         mounts: vec![
             mount("/@home", "/home"),
@@ -147,7 +147,7 @@ fn nonsense_mounts_are_errors() {
         Some(ImageError::SuperblockNumber(1024))
     );
     for bad in ["home", "/a//b", "/a/../b"] {
-        let view = SuperblockView {
+        let view = VisibleFilesystem {
             number: 0,
             mounts: vec![mount("/", bad)],
         };
@@ -271,7 +271,7 @@ fn settled_states_are_those_that_only_a_slash_leaves() {
     let grant = compile_text(GRANT);
     let views = [
         whole(1),
-        SuperblockView {
+        VisibleFilesystem {
             number: 2,
             mounts: vec![mount("/volumes/a", "/srv"), mount("/volumes/b", "/home/b")],
         },

@@ -5,7 +5,7 @@ mod common;
 use agent_abi::Right;
 use agent_grant::{
     CompileOptions, LintKind, compile, explain, graph, lint, load,
-    model::{Object, Prefix, Resolution},
+    model::{LiteralPrefix, Object, Resolution},
     shipped, shipped_includes,
 };
 use common::{compile_text, inputs, load_text};
@@ -94,7 +94,7 @@ fn prefixes_are_resolved_and_kept() {
     let mut grant = load_text(GRANT);
     let mut asked = Vec::new();
     grant
-        .resolve_prefixes(&mut |prefix: &Prefix<'_>| {
+        .resolve_prefixes(&mut |prefix: &LiteralPrefix<'_>| {
             asked.push((prefix.path.to_vec(), prefix.whole));
             Ok(match prefix.path {
                 b"/w" => Resolution::To(vec![b"/real/w[1]".to_vec(), b"/w".to_vec()]),
@@ -125,7 +125,7 @@ fn prefixes_are_resolved_and_kept() {
     assert!(compiled.decide(b"/w/x", Right::FileWrite).0);
     assert!(!compiled.decide(b"/real/w1/x", Right::FileWrite).0);
 
-    let refused = load_text(GRANT).resolve_prefixes(&mut |prefix: &Prefix<'_>| {
+    let refused = load_text(GRANT).resolve_prefixes(&mut |prefix: &LiteralPrefix<'_>| {
         if prefix.rule == "tools" {
             Err("/usr/bin is a link".to_owned())
         } else {

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 
 use agent_abi::{FileRights, Right};
 use agent_grant::{
-    CompileOptions, Compiled, Grant, ImageParams, Inputs, Interpreter, MountView, Relation, Source,
-    SuperblockView, TestAnswer, compare, compile, explain, graph, intersect, lint, load,
-    load_for_tests,
+    CompileOptions, Compiled, Grant, ImageParams, Inputs, Interpreter, Relation, Source,
+    TestAnswer, VisibleFilesystem, VisibleMount, compare, compile, explain, graph, intersect, lint,
+    load, load_for_tests,
     model::Object,
     naive::{self, NaiveRule},
     run_tests, shipped_includes,
@@ -67,9 +67,9 @@ fn check(grant: &Grant, compiled: &Compiled) {
             "{relation:?}"
         );
     }
-    let superblock = SuperblockView {
+    let superblock = VisibleFilesystem {
         number: 0,
-        mounts: vec![MountView {
+        mounts: vec![VisibleMount {
             root: vec![],
             at: vec![],
         }],

@@ -9,7 +9,7 @@ use agent_abi::{
 };
 use agent_decide::{New, Old};
 
-use super::{Compiled, ImageParams, MountView, RuleInfo, SuperblockView};
+use super::{Compiled, ImageParams, RuleInfo, VisibleFilesystem, VisibleMount};
 use crate::{interpret::Interpreter, moves::Authority, net::Endpoint};
 
 impl Compiled {
@@ -101,9 +101,9 @@ const WHOLE: u32 = 0;
 impl Asked {
     fn of(&self, grant: &Compiled) -> Option<Interpreter<'_>> {
         let image = self.0.get_or_init(|| {
-            let whole = SuperblockView {
+            let whole = VisibleFilesystem {
                 number: WHOLE,
-                mounts: vec![MountView {
+                mounts: vec![VisibleMount {
                     root: Vec::new(),
                     at: Vec::new(),
                 }],

@@ -16,7 +16,7 @@ use crate::{automaton::Dfa, model::Mode};
 
 /// A mount of a filesystem that the session can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountView {
+pub struct VisibleMount {
     /// The mount's root inside the filesystem; empty or `/` for the whole of it.
     pub root: Vec<u8>,
     /// Where the session sees it; empty or `/` for the root directory.
@@ -25,10 +25,10 @@ pub struct MountView {
 
 /// A filesystem with all of its mounts that the session can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SuperblockView {
+pub struct VisibleFilesystem {
     /// Value of the `SUPERBLOCKS` map.
     pub number: u32,
-    pub mounts: Vec<MountView>,
+    pub mounts: Vec<VisibleMount>,
 }
 
 /// What an image needs besides the grant.
@@ -39,7 +39,7 @@ pub struct ImageParams<'v> {
     pub epoch: u32,
     /// See [`ImageHeader::mount_owner`].
     pub mount_owner: u32,
-    pub superblocks: &'v [SuperblockView],
+    pub superblocks: &'v [VisibleFilesystem],
 }
 
 /// Why there is no image.

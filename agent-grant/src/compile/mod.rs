@@ -10,7 +10,7 @@ mod roots;
 use agent_abi::limits::MAX_RULES;
 
 pub(crate) use decide::Asked;
-pub use image::{ImageError, ImageParams, MountView, SuperblockView};
+pub use image::{ImageError, ImageParams, VisibleFilesystem, VisibleMount};
 pub use implicit::Protected;
 pub use refer::{Refer, making_rights_lost, rights_permit_move};
 

@@ -10,7 +10,7 @@ use agent_abi::{
     FileRights, KernelFilesystem, filesystem::OWN_KIND, image::SINK, limits::MAX_SUPERBLOCKS,
 };
 
-use super::image::{ImageError, SuperblockView};
+use super::image::{ImageError, VisibleFilesystem};
 use crate::automaton::{Dfa, Label};
 
 /// The automaton with the states that roots need.
@@ -23,7 +23,7 @@ pub(super) struct Placed {
     pub(super) classes_like: Vec<u32>,
 }
 
-pub(super) fn place(dfa: &Dfa, superblocks: &[SuperblockView]) -> Result<Placed, ImageError> {
+pub(super) fn place(dfa: &Dfa, superblocks: &[VisibleFilesystem]) -> Result<Placed, ImageError> {
     let mut roots = Vec::with_capacity(superblocks.len());
     let mut tries = Vec::new();
     for view in superblocks {

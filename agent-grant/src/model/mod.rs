@@ -8,7 +8,7 @@ pub mod variables;
 use agent_abi::{FileRights, Surface, words};
 
 pub use load::{IncludeError, Includes, examine, load, load_for_tests};
-pub use pattern::{Alternative, FilePattern, Prefix, Resolution};
+pub use pattern::{Alternative, FilePattern, LiteralPrefix, Resolution};
 pub use variables::Inputs;
 
 pub use crate::syntax::{
@@ -195,7 +195,7 @@ impl Grant {
     /// no plain absolute path.
     pub fn resolve_prefixes(
         &mut self,
-        resolve: &mut dyn FnMut(&Prefix<'_>) -> Result<Resolution, String>,
+        resolve: &mut dyn FnMut(&LiteralPrefix<'_>) -> Result<Resolution, String>,
     ) -> Result<(), Errors> {
         let mut errors = Vec::new();
         for rule in &mut self.rules {

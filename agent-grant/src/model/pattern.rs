@@ -25,7 +25,7 @@ pub struct Alternative {
 
 /// What is asked of a resolver.
 #[derive(Clone, Copy, Debug)]
-pub struct Prefix<'g> {
+pub struct LiteralPrefix<'g> {
     /// The literal prefix: empty for the root, else `/` and a name for each component.
     pub path: &'g [u8],
     /// Whether the prefix is the whole pattern; its last component may then be the object itself
@@ -75,13 +75,13 @@ impl FilePattern {
     pub(super) fn resolve(
         &mut self,
         about: &About<'_>,
-        resolve: &mut dyn FnMut(&Prefix<'_>) -> Result<Resolution, String>,
+        resolve: &mut dyn FnMut(&LiteralPrefix<'_>) -> Result<Resolution, String>,
     ) -> Vec<Diagnostic> {
         let mut errors = Vec::new();
         let mut resolved = Vec::with_capacity(self.alternatives.len());
         for alternative in std::mem::take(&mut self.alternatives) {
             let path = alternative.glob.literal_prefix();
-            let question = Prefix {
+            let question = LiteralPrefix {
                 path: &path,
                 whole: alternative.glob.is_literal(),
                 rule: about.rule,

@@ -4,8 +4,8 @@
 use agent_abi::{FileRights, Image};
 use agent_decide::{New, Old};
 use agent_grant::{
-    Authority, CompileOptions, Compiled, Grant, ImageParams, Inputs, Interpreter, MountView,
-    Source, SuperblockView, compile, load, naive::NaiveRule, shipped_includes,
+    Authority, CompileOptions, Compiled, Grant, ImageParams, Inputs, Interpreter, Source,
+    VisibleFilesystem, VisibleMount, compile, load, naive::NaiveRule, shipped_includes,
 };
 use proptest::prelude::*;
 
@@ -29,10 +29,10 @@ pub fn compile_text(text: &str) -> Compiled {
     compile(&load_text(text), &CompileOptions::default()).expect("compiles")
 }
 
-pub fn whole(number: u32) -> SuperblockView {
-    SuperblockView {
+pub fn whole(number: u32) -> VisibleFilesystem {
+    VisibleFilesystem {
         number,
-        mounts: vec![MountView {
+        mounts: vec![VisibleMount {
             root: vec![],
             at: vec![],
         }],

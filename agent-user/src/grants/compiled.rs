@@ -7,8 +7,8 @@ use agent_abi::{
     net::{NetEntries, NetKey},
 };
 use agent_grant::{
-    CompileOptions, Diagnostic, Errors, Grant, ImageParams, MountView as GrantMount, Protected,
-    SuperblockView,
+    CompileOptions, Diagnostic, Errors, Grant, ImageParams, Protected, VisibleFilesystem,
+    VisibleMount,
 };
 
 use super::{Cache, GrantError, OwnFiles, Resolutions, Resolver, read};
@@ -176,12 +176,12 @@ impl Compiled {
             .filter_map(|(dev, shown)| {
                 let mounts = shown
                     .iter()
-                    .map(|shown| GrantMount {
+                    .map(|shown| VisibleMount {
                         root: shown.root.clone(),
                         at: shown.at.clone(),
                     })
                     .collect();
-                Some(SuperblockView {
+                Some(VisibleFilesystem {
                     number: number(dev)?,
                     mounts,
                 })

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, os::fd::BorrowedFd};
 
 use agent_grant::{
     Effect, Grant, Rule,
-    model::{Alternative, Object, Prefix, Resolution},
+    model::{Alternative, LiteralPrefix, Object, Resolution},
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,7 +184,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The answer for one prefix.
-    pub fn resolve(&mut self, prefix: &Prefix<'_>) -> Result<Resolution, String> {
+    pub fn resolve(&mut self, prefix: &LiteralPrefix<'_>) -> Result<Resolution, String> {
         let question = Question {
             path: prefix.path.to_vec(),
             whole: prefix.whole,
@@ -384,8 +384,8 @@ mod tests {
 
     use super::*;
 
-    fn prefix(path: &[u8], whole: bool, effect: Effect) -> Prefix<'_> {
-        Prefix {
+    fn prefix(path: &[u8], whole: bool, effect: Effect) -> LiteralPrefix<'_> {
+        LiteralPrefix {
             path,
             whole,
             rule: "r",
