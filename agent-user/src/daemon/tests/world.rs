@@ -24,17 +24,14 @@ use crate::{
         SourceFile, StartSession, Target,
         routes::{self, Get, Place, Post},
     },
-    cgroup::Hierarchy,
+    cgroup::{Filesystem, Hierarchy},
     daemon::{
-        assembly::{Parts, Streams},
+        assembly::{Drains, Parts, Streams},
         requests::{peer::Peer, router::router},
         state::Daemon,
     },
     grants::OwnFiles,
-    kernel::{
-        LabelSource,
-        memory::{Act, MemoryKernel},
-    },
+    kernel::memory::{Act, MemoryKernel},
     mounts::MountNamespace,
     process::ProcessHandle,
     store::{Retention, Store},
@@ -68,7 +65,7 @@ pub(super) const STRANGER: u32 = 4_000_000;
 /// How long anything may take that is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Who asks and what is answered, or refused.
+/// What is answered, or why nothing is.
 pub(super) type Answer<A> = Result<A, Failure>;
 
 /// A host.
@@ -117,13 +114,12 @@ impl World {
         world
     }
 
-    fn assemble(&self) -> (Arc<Daemon>, super::super::assembly::Drains) {
+    fn assemble(&self) -> (Arc<Daemon>, Drains) {
         let host = fs::canonicalize(self.host.path()).unwrap();
-        let filesystem: Arc<dyn crate::cgroup::Filesystem> = self.cgroups.clone();
-        let labels: Box<dyn LabelSource> = Box::new(self.kernel.clone());
+        let filesystem: Arc<dyn Filesystem> = self.cgroups.clone();
         let parts = Parts {
             kernel: Box::new(self.kernel.clone()),
-            labels,
+            labels: Box::new(self.kernel.clone()),
             hierarchy: Hierarchy::new(host.join("cgroup"), filesystem),
             store: Store::open(&host.join("state")).unwrap(),
             retention: Retention::default(),
@@ -156,7 +152,8 @@ impl World {
         self.running = None;
     }
 
-    /// The kernel side is gone with all that it held, as after `rmmod`, and a new one is there.
+    /// The kernel side is gone with all that it held, as where somebody removes its pins, and a new one is
+    /// there for the next daemon.
     pub(super) fn replace_kernel(&mut self) {
         self.kernel = MemoryKernel::new();
     }
@@ -186,7 +183,7 @@ impl World {
     /// Makes a cgroup that is not the daemon's.
     pub(super) fn make_cgroup(&self, name: &str) -> PathBuf {
         let path = self.host("cgroup").join(name);
-        crate::cgroup::Filesystem::make(self.cgroups.as_ref(), &path).unwrap();
+        self.cgroups.make(&path).unwrap();
         path
     }
 
