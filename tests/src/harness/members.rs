@@ -33,6 +33,11 @@ pub(crate) fn all() -> Check<Vec<Member>> {
 /// No thread's label and place disagree. One that is just being born, and can be seen before it is
 /// settled, is not so any more when it is looked at again.
 pub(crate) fn agree(when: &str) -> Check {
+    agree_within(when, Duration::from_millis(40))
+}
+
+/// The same where processors stand still for long: what disagrees no more after `patience` is let pass.
+pub(crate) fn agree_within(when: &str, patience: Duration) -> Check {
     let disagreeing = || -> Check<BTreeSet<Member>> {
         let mut all = all()?;
         all.retain(|member| member.standing == "free" || member.standing == "torn");
@@ -43,7 +48,7 @@ pub(crate) fn agree(when: &str) -> Check {
         if astray.is_empty() {
             return Ok(());
         }
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(patience / 2);
         let again = disagreeing()?;
         astray.retain(|member| again.contains(member));
     }
