@@ -3,7 +3,7 @@
 //! outside is.
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     io,
     os::fd::{IntoRawFd, RawFd},
     time::{Duration, Instant},
@@ -191,12 +191,14 @@ fn child(seed: u64, processes: Vec<i64>) {
 }
 
 /// Where who is free says after which call. What the session may not read is read by nobody of it.
-pub(crate) const FREED: &str = "/storm/freed";
+pub(crate) const FREED: &CStr = c"/storm/freed";
+/// What the session of a storm may not read, and root outside may.
+pub(crate) const SECRET: &CStr = c"/etc/shadow";
 
 fn tell_if_free(parent: i32, number: i64, arguments: [u64; 6]) {
     // SAFETY: plain system calls with texts that live on.
     unsafe {
-        let secret = libc::open(c"/etc/shadow".as_ptr(), libc::O_RDONLY);
+        let secret = libc::open(SECRET.as_ptr(), libc::O_RDONLY);
         if secret < 0 {
             return;
         }
@@ -206,7 +208,7 @@ fn tell_if_free(parent: i32, number: i64, arguments: [u64; 6]) {
             libc::getpid()
         );
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
-        let file = libc::open(c"/storm/freed".as_ptr(), flags, 0o600);
+        let file = libc::open(FREED.as_ptr(), flags, 0o600);
         libc::write(file, said.as_ptr().cast(), said.len());
         libc::close(file);
     }

@@ -3,16 +3,18 @@
 //! The whole of stress-ng takes too long for every run: `cargo xtask storm` runs it.
 
 use std::{
+    ffi::{CStr, OsStr},
     fs,
     io::Read,
-    path::PathBuf,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use super::{Context, Single};
 use crate::{
-    acts::random_calls::{FREED, ROUND},
+    acts::random_calls::{FREED, ROUND, SECRET},
     harness::{
         Check, Doing,
         daemon::BAILIFF,
@@ -83,6 +85,8 @@ fn random_calls(_: &mut Context) -> Check {
     let seconds = from_environment("STORM_SECONDS", 20);
     let seed = from_environment("STORM_SEED", u64::from(std::process::id()));
     println!("     seed {seed}");
+    // Else nobody could be told to be free by reading it.
+    fs::read(path(SECRET)).doing("read outside what the session may not")?;
     let outsider = Background::victim("outsider")?;
     let words = |seconds: u64, more: u64| {
         [
@@ -112,6 +116,10 @@ fn random_calls(_: &mut Context) -> Check {
         })
     })
     .map_err(|error| format!("{error} (again: STORM_SEED={seed})"))
+}
+
+fn path(name: &CStr) -> &Path {
+    Path::new(OsStr::from_bytes(name.to_bytes()))
 }
 
 fn stress_ng(_: &mut Context) -> Check {
@@ -226,7 +234,7 @@ fn finish(
             end_stopped()?;
             spoke = Instant::now();
         }
-        let freed = fs::read_to_string(FREED).unwrap_or_default();
+        let freed = fs::read_to_string(path(FREED)).unwrap_or_default();
         ensure(freed.is_empty(), || format!("somebody is free:\n{freed}"))?;
         if looked.elapsed() > BETWEEN_LOOKS {
             members::agree_within("in a storm", Duration::from_secs(1))?;
