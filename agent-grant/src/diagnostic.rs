@@ -9,11 +9,11 @@ use agent_abi::words;
 pub struct Source {
     /// Path or other name, for messages.
     pub name: String,
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 impl Source {
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
             text: text.into(),

@@ -3,9 +3,13 @@
 //! A name is kept with its caller's value, set to a value of the grant's, or dropped. Dropped is
 //! the least, kept the most, since the caller's value may be anything: any secret.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
+    diagnostic::{Location, Source},
     effect::Effect,
     glob::{Atom, matches_name},
     syntax::Text,
@@ -18,7 +22,7 @@ pub use crate::syntax::environment::GIVEN;
 ///
 /// Not among them: what makes the dynamic loader load more (`LD_*`), and what leads to a process
 /// that acts for its user (`SSH_AUTH_SOCK`, `DBUS_SESSION_BUS_ADDRESS`, `DISPLAY`).
-pub const DEFAULT: [&str; 33] = [
+pub const DEFAULT: [&str; 47] = [
     "PATH",
     "HOME",
     "PWD",
@@ -52,6 +56,21 @@ pub const DEFAULT: [&str; 33] = [
     "LESSCHARSET",
     "MANPATH",
     "XDG_*",
+    // Of a service, by its manager.
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_EXEC_PID",
+    "RUNTIME_DIRECTORY",
+    "STATE_DIRECTORY",
+    "CACHE_DIRECTORY",
+    "LOGS_DIRECTORY",
+    "CONFIGURATION_DIRECTORY",
 ];
 
 /// The environment of a grant, or of several that are in force together.
@@ -137,6 +156,41 @@ impl Part {
 }
 
 impl Environment {
+    /// That keeps names like these, and sets these.
+    #[must_use]
+    pub fn new(keep: &[String], set: BTreeMap<String, String>) -> Self {
+        let source = Arc::new(Source::new("", ""));
+        let keep = keep.iter().map(|pattern| {
+            Kept::new(Text {
+                value: pattern.clone(),
+                location: Location {
+                    source: Arc::clone(&source),
+                    span: 0..0,
+                },
+            })
+        });
+        Self {
+            parts: vec![Part {
+                default: false,
+                keep: keep.collect(),
+            }],
+            set,
+            dropped: BTreeSet::new(),
+        }
+    }
+
+    /// Patterns of the names that are kept, where one grant is in force; where several are, no such list says
+    /// it, and it is empty.
+    #[must_use]
+    pub fn keeps(&self) -> Vec<String> {
+        let [part] = self.parts.as_slice() else {
+            return Vec::new();
+        };
+        let default = DEFAULT.iter().filter(|_| part.default);
+        let own = part.keep.iter().map(|kept| kept.text.value.clone());
+        default.map(|name| (*name).to_owned()).chain(own).collect()
+    }
+
     /// What becomes of a name.
     #[must_use]
     pub fn fate(&self, name: &[u8]) -> Fate<'_> {

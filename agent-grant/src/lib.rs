@@ -38,7 +38,9 @@ pub use explain::{
 pub use graph::graph;
 pub use interpret::Interpreter;
 pub use lint::{Lint, LintKind, lint};
-pub use model::{Effect, Grant, IncludeError, Inputs, Mode, Rule, examine, load, load_for_tests};
+pub use model::{
+    Effect, Grant, IncludeError, Inputs, Mode, Rule, examine, gather, load, load_for_tests,
+};
 pub use moves::{Authority, Manner, Move, MoveError};
 pub use policies::{shipped, shipped_includes, shipped_names};
 pub use testing::{TestAnswer, TestOutcome, run_tests};

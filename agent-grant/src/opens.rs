@@ -53,7 +53,7 @@ fn of_switch(setting: Setting) -> Opens {
         ),
         Surface::ControlAny => (
             true,
-            "It can starve others: limits, priorities and processors of any process that its user may change, but the daemon's.",
+            "It can starve others: limits, priorities and processors of any process that its user may change, but the daemon's. What the kernel ends a process by (limits of processor time, file size, stack and memory; with `sys_nice` `sched_setattr`) needs `signal = \"any\"` besides.",
         ),
         Surface::Jit => (
             false,
@@ -77,7 +77,7 @@ fn of_switch(setting: Setting) -> Opens {
         ),
         Surface::Bpf => (
             true,
-            "With the capability `bpf` it loads programs for its sockets and, with `net_admin`, for packets of the whole host, which can hold a processor for as long as they run. What others loaded, pinned or attached stays out of its reach, Bailiff's too. Programs that run while others act (kprobes, tracepoints, those of cgroups, schedulers) or call functions of the kernel, values that are kept at processes, files and sockets, and test runs stay shut.",
+            "With the capability `bpf` it loads programs and, with `net_admin`, puts them in the way of packets of the whole host, where they can hold a processor for as long as they run, send packets elsewhere, and decide before those of others. What others loaded, pinned or attached it can neither open nor take away, Bailiff's too, but for a link that somebody hands to it. Programs that run while others act (kprobes, tracepoints, those of cgroups, schedulers) or call functions of the kernel, values that are kept at processes, files and sockets, test runs, and what no cgroup counts (maps of processors and of perf events, types by `BPF_BTF_LOAD`) stay shut.",
         ),
         Surface::Perf => (
             true,
@@ -155,7 +155,7 @@ fn of_capability(number: usize) -> Opens {
         "net_broadcast" => (false, "Nothing in present kernels."),
         "net_admin" => (
             true,
-            "It changes the network of the whole host: addresses, routes, filters, promiscuous mode; takes the packet programs (XDP) of others off devices; and sends netlink messages to other processes. Socket options that get around routing stay shut.",
+            "It changes the network of the whole host: addresses, routes, filters, promiscuous mode; takes the packet programs (XDP) of others off devices; and sends netlink messages to other processes. So its `[[net]]` rules hold it no more: by traffic control, packet programs or addresses that it adds, what goes to a destination that they allow arrives at one that they do not. What it sets stays when it has ended, for later sessions too. Socket options that get around routing stay shut.",
         ),
         "net_raw" => (
             true,
@@ -187,7 +187,7 @@ fn of_capability(number: usize) -> Opens {
         ),
         "sys_pacct" => (
             true,
-            "It turns process accounting of the host off, or on to a file that it may write.",
+            "It turns process accounting of the host off, or on to a file that it may write; it stays so when it has ended.",
         ),
         "sys_admin" => (
             true,
@@ -211,7 +211,7 @@ fn of_capability(number: usize) -> Opens {
         ),
         "sys_tty_config" => (
             true,
-            "It hangs up terminals and configures those that it has open.",
+            "It hangs up terminals and configures those that it has open, where others are in front only with `control = \"any\"`. What keys do at all consoles, and which one is shown, stays shut.",
         ),
         "mknod" => (
             true,
@@ -221,10 +221,13 @@ fn of_capability(number: usize) -> Opens {
             true,
             "It takes leases on files of others that it may open, and so holds up who opens them.",
         ),
-        "audit_write" => (true, "It writes records of its own into the audit log."),
+        "audit_write" => (
+            true,
+            "Nothing: the netlink socket that it needs has no rule yet.",
+        ),
         "audit_control" => (
             true,
-            "It turns auditing of the host off; the netlink socket that it needs has no rule yet.",
+            "Where a rule lets it write `/proc/*/loginuid`, it gives itself another user's login in the host's audit records. The netlink socket by which auditing is turned off has no rule yet.",
         ),
         "setfcap" => (
             true,

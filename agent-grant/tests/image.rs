@@ -2,8 +2,14 @@
 
 mod common;
 
-use agent_abi::{Image, Right, Surface, ledger::NO_RULE, limits::MAX_DEPTH};
-use agent_decide::{New, Old};
+use agent_abi::{
+    FileRights, Image, Reason, Right, Surface, image::SINK, ledger::NO_RULE, limits::MAX_DEPTH,
+};
+use agent_decide::{
+    New, Old, Record,
+    automaton::{is_settled, next},
+    judge,
+};
 use agent_grant::{
     CompileOptions, Compiled, ImageError, ImageParams, Protected, VisibleFilesystem, VisibleMount,
     compile, explain, interpret::Interpreter,
@@ -128,6 +134,80 @@ fn partly_visible_filesystems_show_their_directories_only() {
         Old(state(5, "/@other/b")),
         New(state(5, "/@home/u/a"))
     ));
+}
+
+#[test]
+fn a_refusal_tells_all_that_is_missing_and_the_rule_of_the_first() {
+    let grant = compile_text(
+        r#"
+version = 1
+name = "refusals"
+[[file]]
+id = "read"
+allow = ["read"]
+path = ["/d/**"]
+[[file]]
+id = "no-write"
+deny = ["write"]
+path = ["/d/**"]
+[[file]]
+id = "no-attr"
+deny = ["attr"]
+path = ["/d/**"]
+"#,
+    );
+    let image = plain_image(&grant);
+    let kernel = Interpreter::new(&image).unwrap();
+    let state = kernel.walk(kernel.root(0), b"/d/f");
+    let record = Record::of(&image, state.into());
+    let refused = |wanted| judge(&image, record, wanted).unwrap_err();
+    assert_eq!(judge(&image, record, FileRights::READ), Ok(()));
+    let (write, attr, create) = (FileRights::WRITE, FileRights::ATTR, FileRights::CREATE);
+    for (wanted, missing, first) in [
+        (FileRights::READ.union(write), write, Right::FileWrite),
+        (FileRights::READ.union(attr), attr, Right::FileAttr),
+        (write.union(attr), write.union(attr), Right::FileWrite),
+        (create.union(attr), create.union(attr), Right::FileCreate),
+    ] {
+        let refusal = refused(wanted);
+        let (_, rule) = kernel.decide(state, first);
+        assert_eq!((refusal.missing, refusal.rule), (missing, rule));
+        let reason = if first == Right::FileCreate {
+            Reason::NoRule
+        } else {
+            Reason::Rule
+        };
+        assert_eq!(refusal.reason, reason, "{wanted:?}");
+    }
+    let of = |right| kernel.decide(state, right).1;
+    assert_ne!(of(Right::FileWrite), of(Right::FileAttr));
+    assert_eq!(of(Right::FileCreate), NO_RULE);
+}
+
+/// The kernel side refuses a name of several spellings only where the state is not settled, and reads no name on
+/// where it is.
+#[test]
+fn a_state_is_settled_where_no_byte_of_a_name_leads_out_of_it() {
+    let image = plain_image(&compile_text(GRANT));
+    let mut found = vec![u64::from(Interpreter::new(&image).unwrap().root(0))];
+    let mut settled = 0;
+    let mut at = 0;
+    while let Some(state) = found.get(at).copied() {
+        at += 1;
+        let step = |byte: u8| next(&image, state, u64::from(byte));
+        for to in (1..=u8::MAX).map(step) {
+            if to != u64::from(SINK) && !found.contains(&to) {
+                found.push(to);
+            }
+        }
+        let stays = (1..=u8::MAX).all(|byte| byte == b'/' || step(byte) == state);
+        assert_eq!(is_settled(&image, state), stays, "{state}");
+        settled += usize::from(stays);
+    }
+    assert!(
+        settled > 0 && settled < found.len(),
+        "{settled} of {found:?}"
+    );
 }
 
 #[test]
@@ -315,7 +395,9 @@ fn what_is_deeper_than_the_kernel_goes_is_refused_and_said_so() {
             explained.change
         );
     }
-    // Longer than any name.
-    let long = [b"/", "x".repeat(256).as_bytes()].concat();
-    assert!(!grant.decide(&long, Right::FileRead).0);
+    // As long as a name can be, and longer than any.
+    for (length, allowed) in [(255, true), (256, false)] {
+        let long = [b"/", "x".repeat(length).as_bytes()].concat();
+        assert_eq!(grant.decide(&long, Right::FileRead).0, allowed, "{length}");
+    }
 }

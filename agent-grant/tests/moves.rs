@@ -5,7 +5,10 @@ mod common;
 use std::{cell::RefCell, collections::BTreeSet};
 
 use agent_abi::{FileRights, Right};
-use agent_decide::{New, Old, refer::gained_by_file};
+use agent_decide::{
+    New, Old,
+    refer::{gained, gained_by_file},
+};
 use agent_grant::{
     Compiled, Effect, Interpreter, Manner, Move, MoveError, MoveExplanation,
     compile::{making_rights_lost, rights_permit_move},
@@ -340,6 +343,65 @@ fn a_missing_right_comes_with_its_rule() {
         missing.rule.as_ref().map(|rule| rule.id.as_str()),
         Some("hooks")
     );
+}
+
+/// Written out, since the properties take the relation's own definition for true.
+#[test]
+fn a_move_gives_no_right_and_a_directory_keeps_those_by_which_what_is_in_it_was_made() {
+    let rights = [
+        ("read", false),
+        ("write", true),
+        ("create", true),
+        ("delete", false),
+        ("list", false),
+        ("exec", false),
+        ("attr", true),
+        ("ioctl", false),
+        ("symlink", true),
+    ];
+    for (right, makes) in rights {
+        let text = format!(
+            "version = 1\nname = \"g\"\n\
+             [[file]]\nallow = [\"connect\"]\npath = [\"/bare/**\", \"/more/**\"]\n\
+             [[file]]\nallow = [\"{right}\"]\npath = [\"/more/**\"]\n"
+        );
+        let grant = compile_text(&text);
+        let image = plain_image(&grant);
+        let kernel = Interpreter::new(&image).unwrap();
+        let state = |path: &str| kernel.walk(kernel.root(0), path.as_bytes());
+        let may = |is_directory, old: &str, new: &str| {
+            kernel.may_move(is_directory, Old(state(old)), New(state(new)))
+        };
+        for is_directory in [true, false] {
+            assert!(may(is_directory, "/more/x", "/more/y"), "{right}");
+        }
+        assert!(!may(true, "/bare/x", "/more/x"), "{right}");
+        assert_eq!(may(true, "/more/x", "/bare/x"), !makes, "{right}");
+        // A file is made where it is; of a symbolic link it is asked when it moves.
+        assert_eq!(
+            may(false, "/bare/x", "/more/x"),
+            right == "symlink",
+            "{right}"
+        );
+        assert!(may(false, "/more/x", "/bare/x"), "{right}");
+    }
+}
+
+/// For the event: what a refused move would have given, or that it would have hidden how a thing was made.
+#[test]
+fn what_a_refused_move_would_have_given_is_told() {
+    let grant = compile_text(
+        "version = 1\nname = \"g\"\n\
+         [[file]]\nallow = [\"read\"]\npath = [\"/bare/**\", \"/more/**\"]\n\
+         [[file]]\nallow = [\"write\", \"attr\"]\npath = [\"/more/**\"]\n",
+    );
+    let image = plain_image(&grant);
+    let kernel = Interpreter::new(&image).unwrap();
+    let state = |path: &str| u64::from(kernel.walk(kernel.root(0), path.as_bytes()));
+    let (bare, more) = (state("/bare/x"), state("/more/x"));
+    let both = FileRights::WRITE.union(FileRights::ATTR);
+    assert_eq!(gained(&image, Old(bare), New(more)), both);
+    assert_eq!(gained(&image, Old(more), New(bare)), FileRights::CREATE);
 }
 
 /// So many names that the automaton is too large for the relation.

@@ -55,3 +55,36 @@ fn every_case() {
         );
     }
 }
+
+/// What a rule's patterns begin with is shared up to a depth; beyond it they stand for themselves.
+#[test]
+fn patterns_that_begin_with_one_another_are_told_apart() {
+    let deep = |length: usize| format!("/{}", "a".repeat(length));
+    let forms: [fn(String) -> String; 3] = [
+        |path| path,
+        |path| format!("{path}/**"),
+        |path| format!("/**{path}*z"),
+    ];
+    for form in forms {
+        let paths = (1..=150).filter(|length| length % 3 != 0).map(deep);
+        let rule = NaiveRule {
+            number: 0,
+            allow: true,
+            rights: agent_abi::FileRights::READ,
+            paths: paths.map(form).collect(),
+            except: vec![],
+        };
+        let image = plain_image(&compile_rules(std::slice::from_ref(&rule)));
+        let kernel = Interpreter::new(&image).unwrap();
+        for length in 1..=152 {
+            for end in ["", "/b", "z"] {
+                let path = deep(length) + end;
+                let state = kernel.walk(kernel.root(0), path.as_bytes());
+                let mut patterns = rule.paths.iter();
+                let expected = patterns.any(|pattern| naive::matches(pattern, path.as_bytes()));
+                let found = kernel.decide(state, Right::FileRead).0;
+                assert_eq!(found, expected, "{path} by {}", rule.paths[0]);
+            }
+        }
+    }
+}

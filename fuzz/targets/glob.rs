@@ -67,17 +67,16 @@ fn check(pattern: &str, globs: &[Glob], rest: &str) {
 /// Wildcards behind stars, and stars in many alternatives, multiply. The compiler gives up in time,
 /// but a fuzzer that tries many such patterns tries little else.
 fn is_cheap(globs: &[Glob]) -> bool {
-    let atoms =
-        globs
-            .iter()
-            .flat_map(|glob| &glob.components)
-            .flat_map(|component| match component {
-                Component::Any => &[glob::Atom::Star],
-                Component::Name(atoms) => atoms.as_slice(),
-            });
+    let atoms = globs
+        .iter()
+        .flat_map(Glob::components)
+        .flat_map(|component| match component {
+            Component::Any => vec![glob::Atom::Star],
+            Component::Name(atoms) => atoms,
+        });
     let (stars, others): (Vec<_>, Vec<_>) = atoms
         .filter(|atom| !matches!(atom, glob::Atom::Byte(_)))
-        .partition(|atom| **atom == glob::Atom::Star);
+        .partition(|atom| *atom == glob::Atom::Star);
     globs.len() <= 16 && stars.len() <= 12 && others.len() <= 8
 }
 
@@ -136,7 +135,7 @@ fn paths(globs: &[Glob], rest: &str) -> Vec<Vec<u8>> {
     for glob in globs.iter().take(8) {
         for (any, one) in [(0, b'a'), (1, b'.'), (2, 0xff), (3, b'-')] {
             let names: Vec<Vec<u8>> = glob
-                .components
+                .components()
                 .iter()
                 .flat_map(|component| name_like(component, any, one))
                 .collect();

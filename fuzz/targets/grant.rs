@@ -166,8 +166,8 @@ fn paths(grant: &Grant) -> Vec<Vec<u8>> {
             for pattern in patterns.iter().chain(except) {
                 for alternative in pattern.alternatives.iter().take(2) {
                     let prefix = alternative.glob.literal_prefix();
-                    paths.push([prefix.as_slice(), b"/.a"].concat());
-                    paths.push(prefix);
+                    paths.push([prefix, b"/.a"].concat());
+                    paths.push(prefix.to_vec());
                 }
             }
         }

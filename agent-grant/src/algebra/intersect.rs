@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use super::{limits, net};
 use crate::{
-    automaton::{Dfa, Label, minimize},
+    automaton::{Dfa, Label, Other, Rows, minimize},
     compile::{Asked, Compiled, Refer, RuleInfo, image::fits, implicit::RESERVED},
     model::Mode,
     net::NetTableError,
@@ -124,7 +124,7 @@ fn product(a: &Dfa, b: &Dfa, renumber: &impl Fn(u16) -> u16) -> Result<Dfa, Inte
     let mut dfa = Dfa {
         classes,
         columns: columns.len(),
-        next: Vec::new(),
+        rows: Rows::default(),
         label_of: Vec::new(),
         labels: vec![Label::NONE],
         start,
@@ -135,10 +135,14 @@ fn product(a: &Dfa, b: &Dfa, renumber: &impl Fn(u16) -> u16) -> Result<Dfa, Inte
         if pairs.len() > MAX_PRODUCT {
             return Err(IntersectError::States(MAX_PRODUCT));
         }
-        for (ours, theirs) in &columns {
+        let heads = columns.iter().map(|(ours, theirs)| {
             let next = (a.by_class(x, *ours), b.by_class(y, *theirs));
-            dfa.next.push(intern(next, &mut pairs));
-        }
+            intern(next, &mut pairs)
+        });
+        let row = (0..)
+            .zip(heads)
+            .map(|(column, head)| Other::new(column, head));
+        dfa.rows.push_whole(&row.collect::<Vec<_>>());
         let label = both(a.label(x), b.label(y), renumber);
         let labels = &mut dfa.labels;
         dfa.label_of

@@ -1,9 +1,9 @@
 //! Subset construction that never follows what cannot matter any more.
 //!
-//! In each subset, positions that can no longer change a decision are dropped: an absorbing
-//! denial (`/x/**` once inside) makes every allowance of its rights pointless, an absorbing
-//! allowance every later allowance of them. Without this, the subsets of a realistic grant run
-//! into hundreds of thousands.
+//! In each subset, positions that can no longer change a decision are dropped ([`Pruner`]). Without
+//! this, the subsets of a realistic grant run into hundreds of thousands.
+
+use std::rc::Rc;
 
 use agent_abi::{FileRights, image::SINK, ledger::NO_RULE, right::FILE_RIGHTS};
 use rustc_hash::{FxHashMap, FxHasher};
@@ -11,7 +11,9 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::{
     classes::byte_classes,
     dfa::{Dfa, Label},
-    nfa::{Guard, Nfa, State},
+    nfa::{Guard, Nfa},
+    prune::Pruner,
+    rows::{Other, Rows},
 };
 use crate::{effect::Effect, glob::ByteSet};
 
@@ -19,8 +21,11 @@ use crate::{effect::Effect, glob::ByteSet};
 pub(crate) const MAX_SUBSETS: usize = 1 << 16;
 
 /// Positions in all subsets together at which the compiler gives up: what it takes its time for. A
-/// thousand realistic patterns take a sixteenth.
+/// thousand realistic patterns take less than a hundredth.
 const MAX_POSITIONS: usize = 1 << 22;
+
+/// Positions, in all subsets together, of subsets that are remembered as they were before anything was left out.
+const MAX_REMEMBERED: usize = 1 << 20;
 
 /// Subsets that are enough to tell which pattern multiplies.
 const BLAME_SUBSETS: usize = 1 << 13;
@@ -39,7 +44,7 @@ pub(crate) enum Attribution {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooManyStates;
 
-type Subsets = FxHashMap<Box<[u32]>, u32>;
+type Subsets = FxHashMap<Rc<[u32]>, u32>;
 
 pub(crate) fn determinize(nfa: &Nfa, attribution: Attribution) -> Result<Dfa, TooManyStates> {
     let mut builder = Builder::new(nfa, attribution);
@@ -47,7 +52,7 @@ pub(crate) fn determinize(nfa: &Nfa, attribution: Attribution) -> Result<Dfa, To
     Ok(Dfa {
         classes: builder.classes,
         columns: builder.columns,
-        next: builder.next,
+        rows: builder.rows,
         label_of: builder.label_of,
         labels: builder.labels,
         start,
@@ -87,27 +92,50 @@ impl<'n> Builder<'n> {
             classes,
             columns,
             subsets: Subsets::default(),
+            whole: Subsets::default(),
+            remembered: 0,
             queue: Vec::new(),
             positions: 0,
-            next: Vec::new(),
+            rows: Rows::default(),
             label_of: Vec::new(),
             labels: vec![Label::NONE],
             label_numbers: FxHashMap::from_iter([(Label::NONE, 0)]),
-            scratch: vec![Seen::default(); nfa.rules.len()],
+            pruner: Pruner::new(nfa),
+            steps: nfa
+                .states
+                .iter()
+                .map(|state| steps(state.on, &classes))
+                .collect(),
+            members: vec![0; nfa.states.len().div_ceil(64)],
         }
     }
 }
 
-/// What a subset holds of one rule.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    except: bool,
-    /// Every path from here on matches one of the rule's patterns.
-    absorbed: bool,
-    /// Every path from here on is carved out.
-    voided: bool,
-    /// Some of its patterns still matter.
-    kept: bool,
+/// The classes of bytes that lead on from a position.
+enum Steps {
+    /// Every byte but the slash.
+    Any,
+    These(Box<[u8]>),
+}
+
+fn steps(on: Guard, classes: &[u8; 256]) -> Steps {
+    let class_of = |byte: u8| classes[usize::from(byte)];
+    Steps::These(match on {
+        Guard::Any => return Steps::Any,
+        Guard::Never => Box::default(),
+        Guard::Slash => [class_of(b'/')].into(),
+        Guard::One(byte) => [class_of(byte)].into(),
+        Guard::Set(set) => {
+            let mut found = set
+                .iter()
+                .filter(|byte| *byte != 0)
+                .map(class_of)
+                .collect::<Vec<_>>();
+            found.sort_unstable();
+            found.dedup();
+            found.into()
+        }
+    })
 }
 
 struct Builder<'n> {
@@ -118,97 +146,164 @@ struct Builder<'n> {
     classes: [u8; 256],
     columns: usize,
     subsets: Subsets,
-    queue: Vec<Box<[u32]>>,
+    /// The same, as they were before what cannot matter was left out.
+    whole: Subsets,
+    /// Positions in those.
+    remembered: usize,
+    queue: Vec<Rc<[u32]>>,
     /// In all subsets.
     positions: usize,
-    next: Vec<u32>,
+    rows: Rows,
     label_of: Vec<u32>,
     labels: Vec<Label>,
     label_numbers: FxHashMap<Label, u32>,
-    scratch: Vec<Seen>,
+    pruner: Pruner,
+    /// Of each position.
+    steps: Vec<Steps>,
+    /// A bit for each position, all 0 between two uses.
+    members: Vec<u64>,
+}
+
+/// Where the positions of one subset lead.
+struct Heads {
+    /// By the columns that single positions name.
+    by_class: Vec<Vec<u32>>,
+    /// Those columns.
+    own: Vec<u8>,
+    /// By every byte of a name.
+    everywhere: Vec<u32>,
+    /// Positions that stay, whatever is read.
+    absorbers: Vec<u32>,
+    /// Room for what is interned.
+    default: Vec<u32>,
+    others: Vec<Other>,
+}
+
+impl Heads {
+    fn new(columns: usize) -> Self {
+        Self {
+            by_class: vec![Vec::new(); columns],
+            own: Vec::new(),
+            everywhere: Vec::new(),
+            absorbers: Vec::new(),
+            default: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.own.clear();
+        self.everywhere.clear();
+        self.absorbers.clear();
+        self.others.clear();
+    }
+
+    fn add(&mut self, class: u8, to: &[u32]) {
+        let heads = &mut self.by_class[usize::from(class)];
+        if !self.own.contains(&class) {
+            self.own.push(class);
+            heads.clear();
+        }
+        heads.extend_from_slice(to);
+    }
 }
 
 impl Builder<'_> {
     fn run(&mut self) -> Result<u32, TooManyStates> {
-        self.intern(Vec::new());
-        let start = self.intern(self.nfa.start.clone());
+        self.intern(&mut Vec::new());
+        let start = self.intern(&mut self.nfa.start.clone());
         let mut done = 0;
-        let mut by_class: Vec<Vec<u32>> = vec![Vec::new(); self.columns];
+        let mut heads = Heads::new(self.columns);
         while done < self.queue.len() {
             if self.queue.len() > self.most || self.positions > MAX_POSITIONS {
                 return Err(TooManyStates);
             }
-            let subset = self.queue[done].clone();
+            let subset = Rc::clone(&self.queue[done]);
             done += 1;
-            self.expand(&subset, &mut by_class);
+            self.expand(&subset, &mut heads);
         }
         Ok(start)
     }
 
     /// Writes a subset's row.
-    fn expand(&mut self, subset: &[u32], by_class: &mut [Vec<u32>]) {
-        let slash = usize::from(self.classes[usize::from(b'/')]);
-        by_class.iter_mut().for_each(Vec::clear);
-        let mut everywhere: Vec<u32> = Vec::new();
-        let mut absorbers: Vec<u32> = Vec::new();
+    fn expand(&mut self, subset: &[u32], heads: &mut Heads) {
+        heads.clear();
         for id in subset {
             let state = &self.nfa.states[*id as usize];
             if state.absorbs {
-                absorbers.push(*id);
+                heads.absorbers.push(*id);
             }
-            match state.on {
-                Guard::Never => {}
-                Guard::Slash => by_class[slash].extend_from_slice(&state.to),
-                Guard::Any => everywhere.extend_from_slice(&state.to),
-                Guard::One(byte) => {
-                    by_class[usize::from(self.classes[usize::from(byte)])]
-                        .extend_from_slice(&state.to);
-                }
-                Guard::Set(set) => {
-                    let mut last = None;
-                    let mut seen = [false; 256];
-                    for byte in set.iter().filter(|byte| *byte != 0) {
-                        let class = self.classes[usize::from(byte)];
-                        if last != Some(class) && !seen[usize::from(class)] {
-                            seen[usize::from(class)] = true;
-                            by_class[usize::from(class)].extend_from_slice(&state.to);
-                        }
-                        last = Some(class);
+            match &self.steps[*id as usize] {
+                Steps::Any => heads.everywhere.extend_from_slice(&state.to),
+                Steps::These(classes) => {
+                    for class in classes {
+                        heads.add(*class, &state.to);
                     }
                 }
             }
         }
-        everywhere.extend_from_slice(&absorbers);
+        let slash = self.classes[usize::from(b'/')];
+        let absorbers = std::mem::take(&mut heads.absorbers);
+        heads.everywhere.extend_from_slice(&absorbers);
+        heads.add(slash, &absorbers);
+        heads.absorbers = absorbers;
+        heads.own.sort_unstable();
         let mut default = None;
-        for (class, specific) in by_class.iter_mut().enumerate() {
-            let target = if class == slash {
-                specific.extend_from_slice(&absorbers);
-                self.intern(std::mem::take(specific))
-            } else if specific.is_empty() {
+        for index in 0..heads.own.len() {
+            let class = heads.own[index];
+            if default.is_none() && usize::from(class) != index {
                 // Most columns: worked out once.
-                match default {
-                    Some(target) => target,
-                    None => *default.insert(self.intern(everywhere.clone())),
-                }
-            } else {
-                specific.extend_from_slice(&everywhere);
-                self.intern(std::mem::take(specific))
-            };
-            self.next.push(target);
+                default = Some(self.intern_everywhere(heads));
+            }
+            let specific = &mut heads.by_class[usize::from(class)];
+            if class != slash {
+                specific.extend_from_slice(&heads.everywhere);
+            }
+            let head = self.intern(specific);
+            heads.others.push(Other::new(class, head));
+        }
+        if default.is_none() && heads.own.len() < self.columns {
+            default = Some(self.intern_everywhere(heads));
+        }
+        match default {
+            Some(most) => self.rows.push(most, heads.others.drain(..)),
+            None => self.rows.push_whole(&heads.others),
         }
     }
 
+    fn intern_everywhere(&mut self, heads: &mut Heads) -> u32 {
+        heads.default.clone_from(&heads.everywhere);
+        self.intern(&mut heads.default)
+    }
+
     /// The number of a subset, which is new or not.
-    fn intern(&mut self, mut subset: Vec<u32>) -> u32 {
-        subset.sort_unstable();
-        subset.dedup();
-        self.prune(&mut subset);
+    fn intern(&mut self, subset: &mut Vec<u32>) -> u32 {
+        self.order(subset);
+        if let Some(number) = self.whole.get(subset.as_slice()) {
+            return *number;
+        }
+        if self.remembered > MAX_REMEMBERED {
+            return self.intern_ordered(subset);
+        }
+        self.remembered += subset.len();
+        let whole: Rc<[u32]> = subset.as_slice().into();
+        let number = self.intern_ordered(subset);
+        self.whole.insert(whole, number);
+        number
+    }
+
+    /// The same of one that is in order, and was not met before or is not remembered.
+    fn intern_ordered(&mut self, subset: &mut Vec<u32>) -> u32 {
+        let alive = self.pruner.prune(subset);
+        if alive.is_empty() && self.attribution == Attribution::WhereAllowed {
+            subset.clear();
+        }
         if let Some(number) = self.subsets.get(subset.as_slice()) {
             return *number;
         }
         let number = self.queue.len() as u32;
         debug_assert!(number != u32::from(SINK) || subset.is_empty());
-        let label = self.label(&subset);
+        let label = self.label(subset);
         let labels = &mut self.labels;
         let label_number = *self.label_numbers.entry(label).or_insert_with(|| {
             labels.push(label);
@@ -216,93 +311,27 @@ impl Builder<'_> {
         });
         self.label_of.push(label_number);
         self.positions += subset.len();
-        let subset: Box<[u32]> = subset.into();
-        self.subsets.insert(subset.clone(), number);
+        let subset: Rc<[u32]> = subset.as_slice().into();
+        self.subsets.insert(Rc::clone(&subset), number);
         self.queue.push(subset);
         number
     }
 
-    /// Drops positions that cannot change any decision from here on.
-    fn prune(&mut self, subset: &mut Vec<u32>) {
-        let Self { nfa, scratch, .. } = self;
-        for id in subset.iter() {
-            let state = &nfa.states[*id as usize];
-            let seen = &mut scratch[usize::from(state.rule)];
-            if state.except {
-                seen.except = true;
-                seen.voided |= state.absorbs;
-            } else {
-                seen.absorbed |= state.absorbs;
-            }
+    /// Sorts a subset, and leaves each position in it once.
+    fn order(&mut self, subset: &mut Vec<u32>) {
+        let (mut first, mut last) = (self.members.len(), 0);
+        for id in subset.drain(..) {
+            let word = id as usize / 64;
+            self.members[word] |= 1 << (id % 64);
+            first = first.min(word);
+            last = last.max(word + 1);
         }
-        // Per right, the first rule that denies or allows it on every path from here on.
-        let mut denied = [NO_RULE; FILE_RIGHTS];
-        let mut allowed = [NO_RULE; FILE_RIGHTS];
-        for id in subset.iter() {
-            let state = &nfa.states[*id as usize];
-            let seen = scratch[usize::from(state.rule)];
-            if !state.absorbs || state.except || seen.except {
-                continue;
+        for word in first..last {
+            let mut bits = std::mem::take(&mut self.members[word]);
+            while bits != 0 {
+                subset.push(word as u32 * 64 + bits.trailing_zeros());
+                bits &= bits - 1;
             }
-            let rule = nfa.rules[usize::from(state.rule)];
-            let first = if rule.effect == Effect::Deny {
-                &mut denied
-            } else {
-                &mut allowed
-            };
-            for_each_right(rule.rights, |right| {
-                first[right] = first[right].min(state.rule);
-            });
-        }
-        // Rights that something may still allow, the rules that it takes included.
-        let mut alive = FileRights::NONE;
-        for id in subset.iter() {
-            let state = &nfa.states[*id as usize];
-            let rule = nfa.rules[usize::from(state.rule)];
-            let seen = scratch[usize::from(state.rule)];
-            if rule.effect == Effect::Allow && !state.except && !seen.voided {
-                for_each_right(rule.rights, |right| {
-                    if denied[right] == NO_RULE && allowed[right] >= state.rule {
-                        alive = alive.union(FileRights(1 << right));
-                    }
-                });
-            }
-        }
-        let mut matters = |state: &State| {
-            let rule = nfa.rules[usize::from(state.rule)];
-            let seen = &mut scratch[usize::from(state.rule)];
-            let redundant = seen.absorbed && !state.absorbs;
-            if seen.voided || redundant {
-                return false;
-            }
-            let mut matters = false;
-            for_each_right(rule.rights, |right| {
-                matters |= match rule.effect {
-                    // A floating denial is followed only where there is something to deny.
-                    Effect::Deny => {
-                        let to_deny = alive.0 & (1 << right) != 0;
-                        denied[right] >= state.rule && (state.absorbs || !state.floating || to_deny)
-                    }
-                    Effect::Allow => denied[right] == NO_RULE && allowed[right] >= state.rule,
-                };
-            });
-            seen.kept |= matters;
-            matters
-        };
-        subset.retain(|id| {
-            let state = &nfa.states[*id as usize];
-            state.except || matters(state)
-        });
-        subset.retain(|id| {
-            let state = &nfa.states[*id as usize];
-            let seen = scratch[usize::from(state.rule)];
-            !state.except || (seen.kept && !seen.voided)
-        });
-        for seen in scratch.iter_mut() {
-            *seen = Seen::default();
-        }
-        if alive.is_empty() && self.attribution == Attribution::WhereAllowed {
-            subset.clear();
         }
     }
 
@@ -347,8 +376,8 @@ impl Builder<'_> {
         let mut distinct: FxHashMap<u32, rustc_hash::FxHashSet<u64>> = FxHashMap::default();
         for subset in &self.queue {
             let mut hashers: FxHashMap<u32, FxHasher> = FxHashMap::default();
-            for id in subset {
-                let entry = self.nfa.states[*id as usize].entry;
+            for id in subset.iter() {
+                let entry = self.nfa.entry_of[*id as usize];
                 id.hash(hashers.entry(entry).or_default());
             }
             for (entry, hasher) in hashers {

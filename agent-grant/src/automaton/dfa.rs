@@ -2,6 +2,8 @@
 
 use agent_abi::{FileRights, Right, image::SINK, ledger::NO_RULE, right::FILE_RIGHTS};
 
+use super::rows::{Other, Rows};
+
 /// What a state says of the path that leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
@@ -35,8 +37,8 @@ pub struct Dfa {
     /// Byte to column. NUL, which is in no name, shares the column of another byte.
     pub classes: [u8; 256],
     pub columns: usize,
-    /// `next[state * columns + class]`
-    pub next: Vec<u32>,
+    /// Where each state leads.
+    pub rows: Rows,
     /// State to index into `labels`.
     pub label_of: Vec<u32>,
     pub labels: Vec<Label>,
@@ -60,10 +62,8 @@ impl Dfa {
     /// Where a column leads.
     #[must_use]
     pub fn by_class(&self, state: u32, class: u8) -> u32 {
-        self.next
-            .get(state as usize * self.columns + usize::from(class))
-            .copied()
-            .unwrap_or(u32::from(SINK))
+        let row = self.rows.get(state);
+        row.map_or(u32::from(SINK), |row| row.at(class))
     }
 
     /// Where a path leads: empty for the root, else `/` and a name for each component.
@@ -98,24 +98,34 @@ impl Dfa {
 
     /// Merges columns that are equal in every state.
     pub(crate) fn merge_columns(&mut self) {
+        // Where each leads elsewhere than most do: the same for columns that are equal.
+        let mut apart: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.columns];
+        for (state, row) in (0..).zip(self.rows.iter()) {
+            for other in row.others {
+                apart[usize::from(other.column())].push((state, other.head()));
+            }
+        }
         let mut kept: Vec<usize> = Vec::new();
         let mut map = vec![0_u8; self.columns];
         for column in 0..self.columns {
-            let rows = self.next.chunks_exact(self.columns);
-            let same = kept
-                .iter()
-                .position(|k| rows.clone().all(|row| row[*k] == row[column]));
+            let same = kept.iter().position(|k| apart[*k] == apart[column]);
             let to = same.unwrap_or_else(|| {
                 kept.push(column);
                 kept.len() - 1
             });
             map[column] = to as u8;
         }
-        self.next = self
-            .next
-            .chunks_exact(self.columns)
-            .flat_map(|row| kept.iter().map(|k| row[*k]))
-            .collect();
+        let mut rows = Rows::default();
+        for row in self.rows.iter() {
+            let others = row.others.iter().filter_map(|other| {
+                let column = usize::from(other.column());
+                let to = map[column];
+                (kept[usize::from(to)] == column).then(|| Other::new(to, other.head()))
+            });
+            rows.push(row.most, others);
+        }
+        rows.shrink();
+        self.rows = rows;
         self.columns = kept.len();
         for class in &mut self.classes {
             *class = map[usize::from(*class)];

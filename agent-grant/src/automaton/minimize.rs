@@ -1,179 +1,229 @@
-//! The smallest automaton: partition refinement after Valmari ("Fast brief practical DFA
-//! minimization", 2012). Transitions into the sink are left out, so that its cost is that of the
-//! transitions that matter.
+//! The smallest automaton: states are told apart by what is after them, block by block (Hopcroft 1971).
+//!
+//! From most states most bytes lead to one and the same, so transitions are kept as sets of columns: a
+//! block that is looked at tells by which columns each state comes into it, and states of one block that
+//! come into it by different ones are parted.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 
 use agent_abi::image::SINK;
 
-use super::dfa::Dfa;
+use super::{
+    dfa::Dfa,
+    rows::{Other, Rows},
+};
 
-/// A refinable partition of `0..n`.
-struct Refinable {
-    elements: Vec<u32>,
-    location: Vec<u32>,
-    set_of: Vec<u32>,
-    first: Vec<u32>,
-    past: Vec<u32>,
-    marked: Vec<u32>,
-    touched: Vec<u32>,
+/// A set of columns.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Columns([u64; 4]);
+
+impl Columns {
+    const EMPTY: Self = Self([0; 4]);
+
+    fn insert(&mut self, column: usize) {
+        self.0[column / 64] |= 1 << (column % 64);
+    }
+
+    /// All of so many.
+    fn all(count: usize) -> Self {
+        let mut all = Self::EMPTY;
+        (0..count).for_each(|column| all.insert(column));
+        all
+    }
+
+    fn remove(&mut self, column: usize) {
+        self.0[column / 64] &= !(1 << (column % 64));
+    }
+
+    fn add(&mut self, others: Self) {
+        for (word, other) in self.0.iter_mut().zip(others.0) {
+            *word |= other;
+        }
+    }
 }
 
-impl Refinable {
-    /// Elements with equal keys start in one set. Keys are `0..keys`.
-    fn by_key(key: &[u32], keys: usize) -> Self {
-        let mut counts = vec![0_u32; keys + 1];
-        key.iter().for_each(|k| counts[*k as usize + 1] += 1);
-        for i in 0..keys {
-            counts[i + 1] += counts[i];
+/// By which columns a state is come into.
+struct Incoming {
+    /// Of each state, where its own begin; and the end.
+    starts: Vec<u32>,
+    /// Where from, and by what.
+    from: Vec<(u32, Columns)>,
+}
+
+impl Incoming {
+    fn of(dfa: &Dfa) -> Self {
+        let mut out: Vec<(u32, u32, Columns)> = Vec::with_capacity(dfa.states() * 4);
+        let all = Columns::all(dfa.columns);
+        for (state, row) in (0..).zip(dfa.rows.iter()) {
+            let own = out.len();
+            let mut most = all;
+            for other in row.others {
+                let (column, head) = (usize::from(other.column()), other.head());
+                most.remove(column);
+                let known = out[own..].iter_mut().find(|known| known.0 == head);
+                let columns = match known {
+                    Some(known) => &mut known.2,
+                    None => {
+                        out.push((head, state, Columns::EMPTY));
+                        let last = out.len() - 1;
+                        &mut out[last].2
+                    }
+                };
+                columns.insert(column);
+            }
+            out.push((row.most, state, most));
         }
-        let mut set_number = vec![u32::MAX; keys];
-        let (mut first, mut past) = (Vec::new(), Vec::new());
-        for k in 0..keys {
-            if counts[k + 1] > counts[k] {
-                set_number[k] = first.len() as u32;
-                first.push(counts[k]);
-                past.push(counts[k + 1]);
+        let mut starts = vec![0; dfa.states() + 1];
+        for (head, ..) in &out {
+            starts[*head as usize + 1] += 1;
+        }
+        for state in 0..dfa.states() {
+            starts[state + 1] += starts[state];
+        }
+        let mut free = starts.clone();
+        let mut from = vec![(0, Columns::EMPTY); out.len()];
+        for (head, tail, columns) in out {
+            let place = &mut free[head as usize];
+            from[*place as usize] = (tail, columns);
+            *place += 1;
+        }
+        Self { starts, from }
+    }
+
+    fn of_state(&self, state: u32) -> &[(u32, Columns)] {
+        let state = state as usize;
+        &self.from[self.starts[state] as usize..self.starts[state + 1] as usize]
+    }
+}
+
+/// States in blocks, each a range of `states`.
+struct Blocks {
+    states: Vec<u32>,
+    place_of: Vec<u32>,
+    block_of: Vec<u32>,
+    ranges: Vec<Range<u32>>,
+}
+
+impl Blocks {
+    /// States with equal keys are in one block.
+    fn by_key(key: &[u32]) -> Self {
+        let mut states = (0..key.len() as u32).collect::<Vec<_>>();
+        states.sort_by_key(|state| key[*state as usize]);
+        let mut blocks = Self {
+            place_of: vec![0; key.len()],
+            block_of: vec![0; key.len()],
+            ranges: Vec::new(),
+            states: Vec::new(),
+        };
+        let mut begin = 0;
+        for block in states.chunk_by(|one, other| key[*one as usize] == key[*other as usize]) {
+            let range = begin..begin + block.len() as u32;
+            for (place, state) in range.clone().zip(block) {
+                blocks.place_of[*state as usize] = place;
+                blocks.block_of[*state as usize] = blocks.ranges.len() as u32;
+            }
+            begin = range.end;
+            blocks.ranges.push(range);
+        }
+        blocks.states = states;
+        blocks
+    }
+
+    fn members(&self, block: u32) -> &[u32] {
+        let range = &self.ranges[block as usize];
+        &self.states[range.start as usize..range.end as usize]
+    }
+
+    fn largest(&self) -> u32 {
+        let sizes = (0..).zip(&self.ranges);
+        sizes
+            .max_by_key(|(_, range)| range.len())
+            .map_or(0, |(block, _)| block)
+    }
+
+    /// Parts `block`: these parts of it, and what is left. The largest stays it; the others are new, and
+    /// returned.
+    fn part<'p>(&mut self, block: u32, parts: impl Iterator<Item = &'p [u32]>) -> Range<u32> {
+        let Range { start, end } = self.ranges[block as usize];
+        let mut ranges = Vec::new();
+        let mut place = start;
+        for part in parts {
+            ranges.push(place..place + part.len() as u32);
+            for state in part {
+                self.swap(place, self.place_of[*state as usize]);
+                place += 1;
             }
         }
-        let mut fill = counts;
-        let mut elements = vec![0; key.len()];
-        let mut location = vec![0; key.len()];
-        for (element, k) in key.iter().enumerate() {
-            let at = fill[*k as usize];
-            fill[*k as usize] += 1;
-            elements[at as usize] = element as u32;
-            location[element] = at;
+        if place < end {
+            ranges.push(place..end);
         }
-        let set_of = key.iter().map(|k| set_number[*k as usize]).collect();
-        let marked = vec![0; first.len()];
-        Self {
-            elements,
-            location,
-            set_of,
-            first,
-            past,
-            marked,
-            touched: Vec::new(),
-        }
-    }
-
-    fn sets(&self) -> usize {
-        self.first.len()
-    }
-
-    fn range(&self, set: usize) -> std::ops::Range<usize> {
-        self.first[set] as usize..self.past[set] as usize
-    }
-
-    fn mark(&mut self, element: u32) {
-        let set = self.set_of[element as usize] as usize;
-        let from = self.location[element as usize];
-        let to = self.first[set] + self.marked[set];
-        if from < to {
-            return;
-        }
-        let other = self.elements[to as usize];
-        self.elements[from as usize] = other;
-        self.location[other as usize] = from;
-        self.elements[to as usize] = element;
-        self.location[element as usize] = to;
-        if self.marked[set] == 0 {
-            self.touched.push(set as u32);
-        }
-        self.marked[set] += 1;
-    }
-
-    /// Parts marked from unmarked elements; the smaller part becomes the new set.
-    fn split(&mut self) {
-        while let Some(set) = self.touched.pop() {
-            let s = set as usize;
-            let middle = self.first[s] + self.marked[s];
-            let marked = std::mem::take(&mut self.marked[s]);
-            if middle == self.past[s] {
-                continue;
+        let sizes = ranges.iter().enumerate();
+        let largest = sizes.max_by_key(|(_, range)| range.len());
+        let largest = largest.map_or(0, |(index, _)| index);
+        self.ranges[block as usize] = ranges.swap_remove(largest);
+        let first = self.ranges.len() as u32;
+        for range in ranges {
+            let number = self.ranges.len() as u32;
+            for place in range.clone() {
+                self.block_of[self.states[place as usize] as usize] = number;
             }
-            let new = if marked <= self.past[s] - middle {
-                let new = (self.first[s], middle);
-                self.first[s] = middle;
-                new
-            } else {
-                let new = (middle, self.past[s]);
-                self.past[s] = middle;
-                new
-            };
-            let number = self.first.len() as u32;
-            self.first.push(new.0);
-            self.past.push(new.1);
-            self.marked.push(0);
-            for at in new.0..new.1 {
-                self.set_of[self.elements[at as usize] as usize] = number;
-            }
+            self.ranges.push(range);
+        }
+        first..self.ranges.len() as u32
+    }
+
+    fn swap(&mut self, one: u32, other: u32) {
+        self.states.swap(one as usize, other as usize);
+        for place in [one, other] {
+            self.place_of[self.states[place as usize] as usize] = place;
         }
     }
 }
 
 /// The coarsest partition of states that keeps `key` and is respected by every transition: the
 /// block of each state, and the number of blocks. The sink and all that equal it are block 0.
+///
+/// Whatever block was looked at, or is one of those that wait: states of one block come into it by the same
+/// columns. Of the parts of a block that was looked at, one need not be: into it lead the columns that led
+/// into the whole and lead into none of the others.
 pub(crate) fn partition(dfa: &Dfa, key: &[u32]) -> (Vec<u32>, usize) {
-    let states = dfa.states();
-    let columns = dfa.columns;
-    let live = can_leave(dfa, key);
-    // Transitions between live states, ordered by column.
-    let (mut tails, mut heads, mut column_of) = (Vec::new(), Vec::new(), Vec::new());
-    for column in 0..columns {
-        for state in (0..states).filter(|state| live[*state]) {
-            let head = dfa.next[state * columns + column];
-            if live[head as usize] {
-                tails.push(state as u32);
-                heads.push(head);
-                column_of.push(column as u32);
-            }
-        }
-    }
-    let mut into_start = vec![0_u32; states + 1];
-    heads
-        .iter()
-        .for_each(|head| into_start[*head as usize + 1] += 1);
-    for i in 0..states {
-        into_start[i + 1] += into_start[i];
-    }
-    let mut into = vec![0_u32; heads.len()];
-    let mut fill = into_start.clone();
-    for (transition, head) in heads.iter().enumerate() {
-        into[fill[*head as usize] as usize] = transition as u32;
-        fill[*head as usize] += 1;
-    }
-    // Dead states have a key of their own: alone of all they have no transitions.
-    let keys = key.iter().max().map_or(1, |k| *k as usize + 2);
-    let live_key: Vec<u32> = key
-        .iter()
-        .zip(&live)
-        .map(|(key, live)| if *live { key + 1 } else { 0 })
-        .collect();
-    let mut blocks = Refinable::by_key(&live_key, keys);
-    let mut cords = Refinable::by_key(&column_of, columns);
-    let (mut block, mut cord) = (1, 0);
-    // Every initial block but the first splits the cords; one may be left out.
-    while cord < cords.sets() {
-        for at in cords.range(cord) {
-            blocks.mark(tails[cords.elements[at] as usize]);
-        }
-        blocks.split();
-        cord += 1;
-        while block < blocks.sets() {
-            for at in blocks.range(block) {
-                let state = blocks.elements[at] as usize;
-                for incoming in into_start[state]..into_start[state + 1] {
-                    cords.mark(into[incoming as usize]);
+    let incoming = Incoming::of(dfa);
+    let mut blocks = Blocks::by_key(key);
+    let largest = blocks.largest();
+    let all = 0..blocks.ranges.len() as u32;
+    let mut waiting = all.filter(|block| *block != largest).collect::<Vec<_>>();
+    let mut into = vec![Columns::EMPTY; dfa.states()];
+    let mut tails: Vec<u32> = Vec::new();
+    while let Some(block) = waiting.pop() {
+        for state in blocks.members(block) {
+            for (tail, columns) in incoming.of_state(*state) {
+                let found = &mut into[*tail as usize];
+                if *found == Columns::EMPTY {
+                    tails.push(*tail);
                 }
+                found.add(*columns);
             }
-            cords.split();
-            block += 1;
+        }
+        let block_of = &blocks.block_of;
+        tails.sort_unstable_by_key(|tail| (block_of[*tail as usize], into[*tail as usize]));
+        let mut rest = tails.as_slice();
+        while let Some(first) = rest.first() {
+            let parted = blocks.block_of[*first as usize];
+            let count = rest
+                .iter()
+                .take_while(|tail| blocks.block_of[**tail as usize] == parted)
+                .count();
+            let (here, others) = rest.split_at(count);
+            rest = others;
+            let parts = here.chunk_by(|a, b| into[*a as usize] == into[*b as usize]);
+            waiting.extend(blocks.part(parted, parts));
+        }
+        for tail in tails.drain(..) {
+            into[tail as usize] = Columns::EMPTY;
         }
     }
-    let count = blocks.sets();
-    let mut block_of = blocks.set_of;
+    let count = blocks.ranges.len();
+    let mut block_of = blocks.block_of;
     let sink_block = block_of.get(usize::from(SINK)).copied().unwrap_or(0);
     for block in &mut block_of {
         if *block == sink_block {
@@ -183,34 +233,6 @@ pub(crate) fn partition(dfa: &Dfa, key: &[u32]) -> (Vec<u32>, usize) {
         }
     }
     (block_of, count)
-}
-
-/// States from which a state with another key than the sink's can be reached.
-fn can_leave(dfa: &Dfa, key: &[u32]) -> Vec<bool> {
-    let states = dfa.states();
-    let sink_key = key.get(usize::from(SINK)).copied().unwrap_or(0);
-    let mut before: Vec<Vec<u32>> = vec![Vec::new(); states];
-    for (state, row) in dfa.next.chunks_exact(dfa.columns).enumerate() {
-        let mut last = None;
-        for head in row {
-            if last != Some(head) && *head as usize != state {
-                before[*head as usize].push(state as u32);
-            }
-            last = Some(head);
-        }
-    }
-    let mut live: Vec<bool> = key.iter().map(|key| *key != sink_key).collect();
-    let mut queue: VecDeque<u32> = (0..states as u32)
-        .filter(|state| live[*state as usize])
-        .collect();
-    while let Some(state) = queue.pop_front() {
-        for previous in &before[state as usize] {
-            if !std::mem::replace(&mut live[*previous as usize], true) {
-                queue.push_back(*previous);
-            }
-        }
-    }
-    live
 }
 
 /// The minimal automaton with equal labels for all paths; states numbered breadth first.
@@ -235,14 +257,26 @@ pub(crate) fn minimize(dfa: &Dfa) -> Dfa {
         *slot
     };
     let start = reach(block_of[dfa.start as usize], &mut order);
-    let mut next = Vec::new();
+    let mut rows = Rows::default();
+    let mut others = Vec::new();
     let mut at = 0;
-    while at < order.len() {
-        let state = member[order[at] as usize] as usize;
-        for head in &dfa.next[state * dfa.columns..(state + 1) * dfa.columns] {
-            next.push(reach(block_of[*head as usize], &mut order));
-        }
+    while let Some(row) = order
+        .get(at)
+        .and_then(|block| dfa.rows.get(member[*block as usize]))
+    {
         at += 1;
+        let block = |head: u32| block_of[head as usize];
+        let mut most = None;
+        for (column, other) in (0..).zip(row.others) {
+            // The first column that is not among the others comes before those after it.
+            if other.column() != column && most.is_none() {
+                most = Some(reach(block(row.most), &mut order));
+            }
+            let head = reach(block(other.head()), &mut order);
+            others.push(Other::new(other.column(), head));
+        }
+        let most = most.unwrap_or_else(|| reach(block(row.most), &mut order));
+        rows.push(most, others.drain(..));
     }
     let label_of = order
         .iter()
@@ -251,7 +285,7 @@ pub(crate) fn minimize(dfa: &Dfa) -> Dfa {
     let mut minimal = Dfa {
         classes: dfa.classes,
         columns: dfa.columns,
-        next,
+        rows,
         label_of,
         labels: dfa.labels.clone(),
         start,

@@ -1,9 +1,6 @@
 //! The [`Image`]: tables in the layout that `agent_abi::image` describes.
 
-use std::{
-    alloc::{Layout, alloc_zeroed, handle_alloc_error},
-    collections::BTreeSet,
-};
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 
 use agent_abi::{
     Image, ImageHeader, Surface,
@@ -12,7 +9,10 @@ use agent_abi::{
 };
 
 use super::{Compiled, roots::place};
-use crate::{automaton::Dfa, model::Mode};
+use crate::{
+    automaton::{Dfa, Row},
+    model::Mode,
+};
 
 /// A mount of a filesystem that the session can see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,11 +110,11 @@ impl Compiled {
             image: &mut image,
             at: 0,
         };
-        writer.put(numbering.order.iter().flat_map(|state| {
-            let row = *state as usize * dfa.columns;
-            let heads = dfa.next.get(row..row + dfa.columns).unwrap_or_default();
-            heads.iter().map(|head| numbering.number(*head))
-        }));
+        for state in &numbering.order {
+            if let Some(row) = dfa.rows.get(*state) {
+                writer.put_row(dfa.columns, row, &numbering);
+            }
+        }
         let label_of = |state: &u32| dfa.label_of.get(*state as usize).copied().unwrap_or(0);
         let state_labels = writer.put(
             numbering
@@ -201,14 +201,14 @@ struct Numbering {
 
 impl Numbering {
     fn of(dfa: &Dfa) -> Self {
-        let in_names: BTreeSet<u8> = (1..=u8::MAX)
-            .filter(|byte| *byte != b'/')
-            .map(|byte| dfa.classes[usize::from(byte)])
-            .collect();
+        // The slash has a column of its own, and what is in names has the others.
+        let slash = dfa.classes[usize::from(b'/')];
         let is_settled = |state: &u32| {
-            in_names
-                .iter()
-                .all(|class| dfa.by_class(*state, *class) == *state)
+            dfa.rows.get(*state).is_some_and(|row| {
+                let mut in_names = row.others.iter().filter(|other| other.column() != slash);
+                in_names.clone().all(|other| other.head() == *state)
+                    && (row.most == *state || in_names.by_ref().count() + 1 == dfa.columns)
+            })
         };
         let states = 1..dfa.states() as u32;
         let (settled, mut order): (Vec<u32>, Vec<u32>) = states.partition(is_settled);
@@ -241,15 +241,30 @@ struct Writer<'i> {
 }
 
 impl Writer<'_> {
+    /// Writes where a state leads.
+    fn put_row(&mut self, columns: usize, row: Row<'_>, numbering: &Numbering) {
+        let end = self.at + columns;
+        if let Some(words) = self.image.words.get_mut(self.at..end) {
+            words.fill(numbering.number(row.most));
+            for other in row.others {
+                if let Some(word) = words.get_mut(usize::from(other.column())) {
+                    *word = numbering.number(other.head());
+                }
+            }
+        }
+        self.at = end;
+    }
+
     /// Writes words one after the other; returns where they begin.
     fn put(&mut self, words: impl Iterator<Item = u16>) -> u32 {
         let start = self.at;
-        for word in words {
-            if let Some(slot) = self.image.words.get_mut(self.at) {
+        let mut room = self.image.words.iter_mut().skip(start);
+        words.for_each(|word| {
+            if let Some(slot) = room.next() {
                 *slot = word;
             }
             self.at += 1;
-        }
+        });
         start as u32
     }
 }

@@ -148,7 +148,7 @@ fn patterns<'a>(
         components.extend(last.cloned());
         Ok(pattern(
             &[path, suffix.as_bytes()].concat(),
-            Glob { components },
+            Glob::new(&components),
         ))
     };
     paths.into_iter().map(pattern).collect()
@@ -159,15 +159,13 @@ fn built_in(text: &str) -> FilePattern {
     debug_assert_eq!(globs.len(), 1, "{text}");
     pattern(
         text.as_bytes(),
-        globs.into_iter().next().unwrap_or(Glob {
-            components: Vec::new(),
-        }),
+        globs.into_iter().next().unwrap_or(Glob::new(&[])),
     )
 }
 
 fn pattern(text: &[u8], glob: Glob) -> FilePattern {
     let value = String::from_utf8_lossy(text).into_owned();
-    let source = Arc::new(Source::new("(every session)", value.clone()));
+    let source = Arc::new(Source::new("(every session)", value.as_str()));
     let location = Location {
         source,
         span: 0..value.len(),

@@ -114,6 +114,14 @@ pub fn compile(grant: &Grant, options: &CompileOptions) -> Result<Compiled, Erro
     })
 }
 
+impl Compiled {
+    /// Whether the grant's own rules, which come before those that every session has, begin with these.
+    #[must_use]
+    pub fn begins_with(&self, rules: &[Rule]) -> bool {
+        self.source.starts_with(rules)
+    }
+}
+
 fn plain_error(message: String, help: Option<String>) -> Errors {
     let severity = Severity::Error;
     Diagnostic {

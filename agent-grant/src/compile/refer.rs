@@ -69,7 +69,7 @@ impl Refer {
             pairs
                 .map(|(new, old)| {
                     rights_permit_move(Old(old.0), New(new.0))
-                        && !bars[new.1 as usize * n + old.1 as usize]
+                        && !bars.get(new.1 as usize * n + old.1 as usize)
                 })
                 .collect()
         });
@@ -78,6 +78,23 @@ impl Refer {
             classes,
             allowed,
         }
+    }
+}
+
+/// As many bits, all unset at first. Of pairs of states there are millions, most of which nothing looks at.
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(count: usize) -> Self {
+        Self(vec![0; count.div_ceil(64)])
+    }
+
+    fn get(&self, index: usize) -> bool {
+        self.0[index / 64] & 1 << (index % 64) != 0
+    }
+
+    fn set(&mut self, index: usize) {
+        self.0[index / 64] |= 1 << (index % 64);
     }
 }
 
@@ -112,11 +129,11 @@ impl Quotient {
             let slot = &mut number[*block as usize];
             if *slot == u32::MAX {
                 *slot = members.len() as u32;
-                members.push(state);
+                members.push(state as u32);
             }
             *block = *slot;
         }
-        let slash_column = usize::from(dfa.classes[usize::from(b'/')]);
+        let slash = dfa.classes[usize::from(b'/')];
         let mut quotient = Self {
             block_of,
             rights: Vec::new(),
@@ -126,49 +143,41 @@ impl Quotient {
             columns: dfa.columns - 1,
         };
         for state in members {
-            let row: Vec<u32> = dfa.next[state * dfa.columns..(state + 1) * dfa.columns]
+            let Some(row) = dfa.rows.get(state) else {
+                continue;
+            };
+            let block = |head: u32| quotient.block_of[head as usize];
+            let default = block(row.most);
+            let others = row
+                .others
                 .iter()
-                .map(|head| quotient.block_of[*head as usize])
+                .filter(|other| other.column() != slash)
+                .map(|other| (other.column(), block(other.head())))
+                .filter(|(_, head)| *head != default)
                 .collect();
-            quotient.rights.push(dfa.label(state as u32).allowed);
-            quotient.slash.push(row[slash_column]);
-            let names = row
-                .iter()
-                .enumerate()
-                .filter(|(column, _)| *column != slash_column);
-            let mut counts: FxHashMap<u32, usize> = FxHashMap::default();
-            names
-                .clone()
-                .for_each(|(_, head)| *counts.entry(*head).or_default() += 1);
-            let default = counts
-                .iter()
-                .max_by_key(|(head, n)| (**n, **head))
-                .map_or(0, |(h, _)| *h);
+            quotient.slash.push(block(row.at(slash)));
+            quotient.rights.push(dfa.label(state).allowed);
             quotient.default.push(default);
-            quotient.others.push(
-                names
-                    .filter(|(_, head)| **head != default)
-                    .map(|(column, head)| (column as u8, *head))
-                    .collect(),
-            );
+            quotient.others.push(others);
         }
         quotient
     }
 
-    /// `bars[new * states + old]`, for states that a slash leads to: some name read from both, or
+    /// Bit `new * states + old`, for states that a slash leads to: some name read from both, or
     /// what follows it, has rights that forbid the move. The least fixpoint, so the relation
     /// "nothing forbids it" is the greatest.
-    fn bars(&self) -> Vec<bool> {
+    fn bars(&self) -> Bits {
         let n = self.states();
-        let mut bars = vec![false; n * n];
-        let mut seen = vec![false; n * n];
+        let mut bars = Bits::new(n * n);
+        let mut seen = Bits::new(n * n);
         let mut slashes = self.slash.clone();
         slashes.sort_unstable();
         slashes.dedup();
         let mut pairs: Vec<(u32, u32)> = Vec::new();
         let mut reach = |new: u32, old: u32, pairs: &mut Vec<(u32, u32)>| {
             let index = new as usize * n + old as usize;
-            if new != old && !std::mem::replace(&mut seen[index], true) {
+            if new != old && !seen.get(index) {
+                seen.set(index);
                 pairs.push((new, old));
             }
         };
@@ -188,7 +197,7 @@ impl Quotient {
                 a != b && !rights_permit_move(Old(before), New(after))
             });
             if forbidden {
-                bars[new as usize * n + old as usize] = true;
+                bars.set(new as usize * n + old as usize);
             } else {
                 found.iter().for_each(|(a, b)| reach(*a, *b, &mut pairs));
                 open.push((new as usize, old as usize));
@@ -198,13 +207,16 @@ impl Quotient {
             let before = open.len();
             // Deep pairs first: most chains are settled in one sweep.
             for (new, old) in open.iter().rev() {
-                bars[new * n + old] = self.successors(*new, *old, |a, b| {
+                let is_barred = self.successors(*new, *old, |a, b| {
                     let (a, b) = (a as usize, b as usize);
                     let below = self.slash[a] as usize * n + self.slash[b] as usize;
-                    a != b && (bars[below] || bars[a * n + b])
+                    a != b && (bars.get(below) || bars.get(a * n + b))
                 });
+                if is_barred {
+                    bars.set(new * n + old);
+                }
             }
-            open.retain(|(new, old)| !bars[new * n + old]);
+            open.retain(|(new, old)| !bars.get(new * n + old));
             if open.len() == before {
                 return bars;
             }

@@ -11,7 +11,7 @@ use agent_abi::{
 };
 
 use super::image::{ImageError, VisibleFilesystem};
-use crate::automaton::{Dfa, Label};
+use crate::automaton::{Dfa, Label, Other, Rows};
 
 /// The automaton with the states that roots need.
 pub(super) struct Placed {
@@ -129,17 +129,18 @@ impl Trie {
 impl Placed {
     fn add(&mut self, number: usize, trie: &Trie) {
         let base = self.dfa.states() as u32;
-        let columns = self.dfa.columns;
         for node in &trie.nodes {
-            let mut row = vec![u32::from(SINK); columns];
             let like = node.end.unwrap_or(u32::from(SINK));
-            let slash = usize::from(self.dfa.classes[usize::from(b'/')]);
-            row[slash] = self.dfa.next[like as usize * columns + slash];
+            let slash = self.dfa.classes[usize::from(b'/')];
+            let mut row = BTreeMap::from([(slash, self.dfa.by_class(like, slash))]);
             for (byte, child) in &node.children {
                 // Below an end the automaton goes on; the trie has no slash there.
-                row[usize::from(self.dfa.classes[usize::from(*byte)])] = base + *child as u32;
+                row.insert(self.dfa.classes[usize::from(*byte)], base + *child as u32);
             }
-            self.dfa.next.extend(row);
+            let others = row
+                .into_iter()
+                .map(|(column, head)| Other::new(column, head));
+            self.dfa.rows.push(u32::from(SINK), others);
             self.dfa.label_of.push(self.dfa.label_of[like as usize]);
             self.classes_like.push(like);
         }
@@ -157,7 +158,7 @@ impl Placed {
         } else {
             FileRights::ALL.without(FileRights::EXEC)
         };
-        self.dfa.next.extend(vec![state; self.dfa.columns]);
+        self.dfa.rows.push(state, []);
         self.dfa.label_of.push(self.dfa.labels.len() as u32);
         self.dfa.labels.push(Label {
             allowed,
@@ -178,12 +179,15 @@ impl Dfa {
             return;
         }
         let old = self.columns;
-        let mut next = Vec::with_capacity(self.next.len() + self.states());
-        for row in self.next.chunks_exact(old) {
-            next.extend_from_slice(row);
-            next.push(row[usize::from(class)]);
+        let mut rows = Rows::default();
+        for row in self.rows.iter() {
+            let others = row.others.iter().copied();
+            rows.push(
+                row.most,
+                others.chain([Other::new(old as u8, row.at(class))]),
+            );
         }
-        self.next = next;
+        self.rows = rows;
         self.columns = old + 1;
         // At most 255 bytes share at most 255 columns before the last is isolated.
         self.classes[usize::from(byte)] = old as u8;

@@ -5,7 +5,7 @@ use agent_abi::{FileRights, Right, limits::MAX_DEPTH};
 use super::{Match, shown};
 use crate::{
     compile::{Compiled, RuleInfo, implicit},
-    glob::{Component, Glob},
+    glob::Glob,
     model::{Alternative, Effect, FilePattern, Object, right_name},
 };
 
@@ -164,15 +164,12 @@ fn hops(glob: &Glob, names: &[&[u8]]) -> usize {
     if glob.matches(&path) {
         return 0;
     }
-    let literal: Vec<Vec<u8>> = glob
-        .components
-        .iter()
-        .map_while(Component::literal)
-        .collect();
+    let prefix = glob.literal_prefix();
+    let literal: Vec<&[u8]> = prefix.split(|byte| *byte == b'/').skip(1).collect();
     let common = literal
         .iter()
         .zip(names)
-        .take_while(|(a, b)| a.as_slice() == **b)
+        .take_while(|(a, b)| *a == *b)
         .count();
     (literal.len() - common) + (names.len() - common)
 }

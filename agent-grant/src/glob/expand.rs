@@ -9,9 +9,7 @@ use super::{
 pub(super) fn expand(pattern: &str, tokens: &[Token]) -> Result<Vec<Glob>, GlobError> {
     let mut globs = Vec::new();
     for flat in alternatives(pattern, tokens)? {
-        let glob = Glob {
-            components: components(pattern, &flat)?,
-        };
+        let glob = Glob::new(&components(pattern, &flat)?);
         if !globs.contains(&glob) {
             globs.push(glob);
         }
@@ -27,7 +25,7 @@ pub(super) fn expand_names(pattern: &str, tokens: &[Token]) -> Result<Vec<Vec<At
             Kind::Byte(byte) => Some(Ok(Atom::Byte(byte))),
             Kind::Slash => Some(Ok(Atom::Byte(b'/'))),
             Kind::One => Some(Ok(Atom::One)),
-            Kind::Set(set) => Some(Ok(Atom::Set(set))),
+            Kind::Set(set) => Some(Ok(Atom::Set(Box::new(set)))),
             Kind::Star => Some(Ok(Atom::Star)),
             Kind::DoubleStar => Some(Err(GlobError::new(
                 token.span.clone(),
@@ -153,7 +151,7 @@ fn component(pattern: &str, before: &Token, part: &[Token]) -> Result<Component,
         let atom = match token.kind {
             Kind::Byte(byte) => Atom::Byte(byte),
             Kind::One => Atom::One,
-            Kind::Set(set) => Atom::Set(set),
+            Kind::Set(set) => Atom::Set(Box::new(set)),
             Kind::Star => Atom::Star,
             Kind::DoubleStar => {
                 return Err(GlobError::new(token.span.clone(), "`**` is not alone")

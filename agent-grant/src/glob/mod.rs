@@ -9,10 +9,13 @@
 //! name. So `/w/**` matches `/w` and everything below, `/w/**/*` only what is below.
 
 mod expand;
+mod packed;
 mod parse;
 
 use std::fmt;
 
+pub use packed::Glob;
+pub(crate) use packed::Piece;
 pub(crate) use parse::parse_names;
 pub use parse::{GlobError, parse};
 
@@ -77,7 +80,7 @@ pub enum Atom {
     One,
     /// `*`
     Star,
-    Set(ByteSet),
+    Set(Box<ByteSet>),
 }
 
 /// What stands between two slashes.
@@ -112,56 +115,6 @@ impl Component {
                 }
             })
             .collect()
-    }
-}
-
-/// One pattern without braces.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Glob {
-    /// Empty: the root directory.
-    pub components: Vec<Component>,
-}
-
-impl Glob {
-    /// Leading components that hold no wildcard, as a path: empty for the root.
-    #[must_use]
-    pub fn literal_prefix(&self) -> Vec<u8> {
-        let mut prefix = Vec::new();
-        for name in self.components.iter().map_while(Component::literal) {
-            prefix.push(b'/');
-            prefix.extend(name);
-        }
-        prefix
-    }
-
-    /// Whether no component holds a wildcard.
-    #[must_use]
-    pub fn is_literal(&self) -> bool {
-        self.components
-            .iter()
-            .all(|component| component.literal().is_some())
-    }
-
-    /// The glob with another literal prefix. `prefix` is empty or begins with a slash.
-    ///
-    /// # Errors
-    /// Says what is wrong with `prefix`.
-    pub fn with_prefix(&self, prefix: &[u8]) -> Result<Self, String> {
-        let mut components = literal_components(prefix)?;
-        let literal = self
-            .components
-            .iter()
-            .take_while(|c| c.literal().is_some())
-            .count();
-        components.extend_from_slice(&self.components[literal..]);
-        Ok(Self { components })
-    }
-
-    /// Whether the glob matches a path.
-    #[must_use]
-    pub fn matches(&self, path: &[u8]) -> bool {
-        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').skip(1).collect();
-        matches_components(&self.components, &names)
     }
 }
 
@@ -243,23 +196,6 @@ pub(crate) fn matches_name(atoms: &[Atom], name: &[u8]) -> bool {
     }
 }
 
-impl fmt::Display for Glob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.components.is_empty() {
-            return f.write_str("/");
-        }
-        let mut text = Vec::new();
-        for component in &self.components {
-            text.push(b'/');
-            match component {
-                Component::Any => text.extend(b"**"),
-                Component::Name(atoms) => atoms.iter().for_each(|atom| write_atom(atom, &mut text)),
-            }
-        }
-        f.write_str(&String::from_utf8_lossy(&text))
-    }
-}
-
 fn write_atom(atom: &Atom, text: &mut Vec<u8>) {
     match atom {
         Atom::One => text.push(b'?'),
@@ -272,7 +208,7 @@ fn write_atom(atom: &Atom, text: &mut Vec<u8>) {
         }
         Atom::Set(set) => {
             let negated = set.contains(0xff);
-            let shown = if negated { set.negated() } else { *set };
+            let shown = if negated { set.negated() } else { **set };
             text.extend(if negated { &b"[!"[..] } else { b"[" });
             let mut bytes = shown.iter().peekable();
             while let Some(first) = bytes.next() {

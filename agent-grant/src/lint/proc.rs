@@ -104,7 +104,8 @@ fn link_of(pattern: &FilePattern) -> Option<(&'static [&'static str], &'static s
 }
 
 fn begins(glob: &Glob, link: &[&str]) -> bool {
-    let names = glob.components.iter().map(Component::literal);
+    let components = glob.components();
+    let names = components.iter().map(Component::literal);
     let first = names.take(link.len()).collect::<Vec<_>>();
     first.len() == link.len()
         && first

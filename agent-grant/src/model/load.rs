@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Grant, Inputs, merge::merge};
 use crate::{
     diagnostic::{Diagnostic, Errors, Source},
-    syntax::{Document, parse_all, parse_tests, tests_table::RawTest},
+    syntax::{Document, includes_of, parse_all, parse_tests, tests_table::RawTest},
 };
 
 /// Includes within includes.
@@ -33,6 +33,32 @@ pub fn load(source: Source, inputs: &Inputs, includes: &Includes<'_>) -> Result<
     let found = Loader::load(source, includes);
     let (grant, mistakes) = found.merge(inputs, &[]);
     found.without(grant, mistakes)
+}
+
+/// Asks for everything that a grant includes, in the order in which [`load`] does, and reads no more of it than
+/// that takes. False: it has to be read whole, with its mistakes.
+#[must_use]
+pub fn gather(source: &Source, includes: &Includes<'_>) -> bool {
+    gather_below(source, includes, &mut Vec::new(), 0)
+}
+
+fn gather_below(
+    source: &Source,
+    includes: &Includes<'_>,
+    done: &mut Vec<String>,
+    depth: usize,
+) -> bool {
+    let Some(names) = includes_of(&source.text).filter(|_| depth <= MAX_DEPTH) else {
+        return false;
+    };
+    names.iter().all(|name| {
+        let name = place(name, &source.name);
+        if done.contains(&name) {
+            return true;
+        }
+        done.push(name.clone());
+        includes(&name).is_ok_and(|source| gather_below(&source, includes, done, depth + 1))
+    })
 }
 
 /// Reads a grant for its tests, and adds those of a file of their own. The given variables are the
@@ -194,5 +220,64 @@ impl<'f> Loader<'f> {
             document,
             included_as,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::policies::{shipped, shipped_includes, shipped_names};
+
+    fn gathered(text: &str) -> (bool, Vec<String>) {
+        let asked = RefCell::new(Vec::new());
+        let includes = |name: &str| {
+            asked.borrow_mut().push(name.to_owned());
+            match name {
+                "dir/next.toml" => Ok(Source::new(name, "include = [\"./more/a.toml\", \"base\"]")),
+                "dir/more/a.toml" => Ok(Source::new(name, "[[file]]\ninclude = [\"no\"]")),
+                name => shipped_includes(name),
+            }
+        };
+        let is_whole = gather(&Source::new("dir/g.toml", text), &includes);
+        (is_whole, asked.into_inner())
+    }
+
+    #[test]
+    fn what_is_gathered_is_what_is_read() {
+        for name in shipped_names() {
+            let read = RefCell::new(Vec::new());
+            let includes = |name: &str| {
+                read.borrow_mut().push(name.to_owned());
+                shipped_includes(name)
+            };
+            Loader::load(shipped(name).unwrap(), &includes);
+            let (is_whole, asked) = gathered(&shipped(name).unwrap().text);
+            assert!(is_whole);
+            assert_eq!(asked, read.into_inner(), "{name}");
+        }
+        let nested =
+            gathered("version = 1\ninclude = [\n  \"./next.toml\", # first\n  \"base\",\n]\n");
+        let names = ["dir/next.toml", "dir/more/a.toml", "base"];
+        assert_eq!(nested, (true, names.map(str::to_owned).to_vec()));
+        assert_eq!(
+            gathered("version = 1\n[[file]]\ninclude = [\"x\"]\n"),
+            (true, Vec::new())
+        );
+    }
+
+    #[test]
+    fn what_a_head_does_not_tell_is_read_whole() {
+        for text in [
+            "include = [\"base\"\n[[file]]\n",
+            "purpose = \"\"\"\n[[file]]\n\"\"\"\ninclude = [\"base\"]\n",
+            "include = [\n[\"base\"],\n]\n",
+            "include = \"base\"\n",
+            "include = [1]\n",
+            "include = [\"no-such-grant\"]\n",
+        ] {
+            assert!(!gathered(text).0, "{text}");
+        }
     }
 }

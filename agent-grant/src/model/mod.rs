@@ -7,7 +7,7 @@ pub mod variables;
 
 use agent_abi::{FileRights, Surface, words};
 
-pub use load::{IncludeError, Includes, examine, load, load_for_tests};
+pub use load::{IncludeError, Includes, examine, gather, load, load_for_tests};
 pub use pattern::{Alternative, FilePattern, LiteralPrefix, Resolution};
 pub use variables::Inputs;
 

@@ -80,7 +80,7 @@ impl FilePattern {
         let mut errors = Vec::new();
         let mut resolved = Vec::with_capacity(self.alternatives.len());
         for alternative in std::mem::take(&mut self.alternatives) {
-            let path = alternative.glob.literal_prefix();
+            let path = alternative.glob.literal_prefix().to_vec();
             let question = LiteralPrefix {
                 path: &path,
                 whole: alternative.glob.is_literal(),

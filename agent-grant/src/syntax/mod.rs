@@ -16,7 +16,6 @@ use toml::de::{DeTable, DeValue};
 
 use reader::Reader;
 pub use reader::Text;
-use recover::Readable;
 use rules::{FILE, Kind, NET, RawRule, UNIX, read_rule};
 
 use crate::diagnostic::{Diagnostic, Errors, Source};
@@ -87,11 +86,34 @@ pub fn parse(source: &Arc<Source>) -> Result<Document, Errors> {
     }
 }
 
+/// What a file includes, told without reading it whole: keys of the whole document stand before its first
+/// table. `None`: that it takes.
+pub(crate) fn includes_of(text: &str) -> Option<Vec<String>> {
+    let lines = text.split_inclusive('\n');
+    let head = lines
+        .take_while(|line| !line.trim_start().starts_with('['))
+        .map(str::len)
+        .sum();
+    // Where what begins like a table is none, the head ends in the middle of something.
+    let head = DeTable::parse(text.get(..head)?).ok()?;
+    let Some(include) = head.get_ref().get("include") else {
+        return Some(Vec::new());
+    };
+    let DeValue::Array(names) = include.get_ref() else {
+        return None;
+    };
+    let names = names.iter().map(|name| match name.get_ref() {
+        DeValue::String(name) => Some(name.clone().into_owned()),
+        _ => None,
+    });
+    names.collect()
+}
+
 /// What can be read of one grant file, and every mistake in it.
 pub(crate) fn parse_all(source: &Arc<Source>) -> (Document, Vec<Diagnostic>) {
     let readable = recover::readable(&source.text);
     let mut reader = Reader::new(source, &readable.mistakes);
-    let root = root(&readable);
+    let root = readable.table();
     let table = &root;
     reader.check_keys(table, "a grant", KEYS);
     let top = reader.at(0..0);
@@ -186,7 +208,7 @@ pub(crate) fn parse_all(source: &Arc<Source>) -> (Document, Vec<Diagnostic>) {
 pub fn parse_tests(source: &Arc<Source>) -> Result<Vec<tests_table::RawTest>, Errors> {
     let readable = recover::readable(&source.text);
     let mut reader = Reader::new(source, &readable.mistakes);
-    let root = root(&readable);
+    let root = readable.table();
     reader.check_keys(&root, "a file of tests", &["test"]);
     let tests = read_tests(&mut reader, &root);
     if reader.errors.is_empty() {
@@ -194,11 +216,6 @@ pub fn parse_tests(source: &Arc<Source>) -> Result<Vec<tests_table::RawTest>, Er
     } else {
         Err(Errors(reader.in_order()))
     }
-}
-
-fn root<'r>(readable: &'r Readable<'_>) -> DeTable<'r> {
-    let (root, _) = DeTable::parse_recoverable(&readable.text);
-    root.into_inner()
 }
 
 fn read_tests(reader: &mut Reader, table: &DeTable<'_>) -> Vec<tests_table::RawTest> {

@@ -1,6 +1,6 @@
 //! What can be read of a text that is not TOML throughout: the tables without a mistake.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, cell::Cell, ops::Range};
 
 use toml::de::DeTable;
 
@@ -12,7 +12,9 @@ pub(super) struct Mistake {
 
 /// A text that is TOML, as long as the one that it stands for, and what that one had wrong.
 pub(super) struct Readable<'t> {
-    pub(super) text: Cow<'t, str>,
+    text: Cow<'t, str>,
+    /// What the text says, where it is the one that it stands for, until it is asked.
+    table: Cell<Option<DeTable<'t>>>,
     pub(super) mistakes: Vec<Mistake>,
     /// What stands before the first table was left out.
     pub(super) hides_head: bool,
@@ -22,13 +24,16 @@ pub(super) struct Readable<'t> {
 
 /// Takes the tables with a mistake out of a text.
 pub(super) fn readable(text: &str) -> Readable<'_> {
+    let (table, errors) = DeTable::parse_recoverable(text);
     let mut readable = Readable {
         text: Cow::Borrowed(text),
+        table: Cell::default(),
         mistakes: Vec::new(),
         hides_head: false,
         hides_variables: false,
     };
-    if first_mistake(text, 0).is_none() {
+    if errors.is_empty() {
+        readable.table.set(Some(table.into_inner()));
         return readable;
     }
     let mut masked = text.as_bytes().to_vec();
@@ -66,6 +71,14 @@ pub(super) fn readable(text: &str) -> Readable<'_> {
         hides_head: true,
         hides_variables: true,
         ..readable
+    }
+}
+
+impl Readable<'_> {
+    /// What the text says.
+    pub(super) fn table(&self) -> DeTable<'_> {
+        let again = || DeTable::parse_recoverable(&self.text).0.into_inner();
+        self.table.take().unwrap_or_else(again)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A grant on its way into the kernel.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use agent_abi::{
     Image,
@@ -11,7 +11,7 @@ use agent_grant::{
     VisibleMount,
 };
 
-use super::{Cache, GrantError, OwnFiles, Resolutions, Resolver, read};
+use super::{Cache, GrantError, Making, OwnFiles, Resolutions, Resolver};
 use crate::{
     api::{GrantSource, Inputs, Mode, PathText, RuleRef},
     mounts::Names,
@@ -20,8 +20,12 @@ use crate::{
 /// A grant that can be put in force, and what is to be remembered of it.
 pub struct Prepared {
     pub name: String,
+    /// The texts that it was read from.
+    pub source: GrantSource,
     pub mode: Mode,
     pub compiled: Arc<Compiled>,
+    /// It was compiled for this session.
+    pub is_new: bool,
     pub rules: Vec<RuleRef>,
     pub resolutions: Resolutions,
     /// With real prefixes.
@@ -39,15 +43,17 @@ impl Prepared {
         names: &Names,
         cache: &Cache,
     ) -> Result<Self, GrantError> {
-        let mut grant = read(source, inputs)?;
+        let (source, mut grant) = cache.read(source, inputs)?;
         let protected = resolve(&mut grant, &mut resolver, own, names)?;
-        let compiled = cache.compile(&grant, protected)?;
+        let (compiled, is_new) = cache.compile(&grant, protected)?;
         Ok(Self {
             mode: grant.mode,
             rules: compiled.rules(),
             resolutions: resolver.resolved(&grant),
             name: grant.name.clone(),
+            source,
             compiled,
+            is_new,
             grant,
         })
     }
@@ -95,7 +101,10 @@ fn protected(
 }
 
 /// A compiled grant.
-pub struct Compiled(pub(super) agent_grant::Compiled);
+pub struct Compiled {
+    inner: agent_grant::Compiled,
+    making: OnceLock<Making>,
+}
 
 impl Compiled {
     /// Resolves a grant's prefixes, and compiles it for who knows filesystems by these names.
@@ -141,17 +150,29 @@ impl Compiled {
 
     fn protecting(grant: &Grant, protected: Protected) -> Result<Self, GrantError> {
         let compiled = agent_grant::compile(grant, &CompileOptions { protected });
-        Ok(compiled.map(Self)?)
+        Ok(compiled.map(Self::of)?)
+    }
+
+    pub(super) fn of(inner: agent_grant::Compiled) -> Self {
+        Self {
+            inner,
+            making: OnceLock::new(),
+        }
+    }
+
+    /// What sessions under it can make; `grant` is what it was compiled from.
+    pub fn making(&self, grant: &Grant) -> &Making {
+        self.making.get_or_init(|| Making::of(grant))
     }
 
     #[must_use]
     pub fn inner(&self) -> &agent_grant::Compiled {
-        &self.0
+        &self.inner
     }
 
     #[must_use]
     pub fn rules(&self) -> Vec<RuleRef> {
-        let rules = self.0.rules().iter();
+        let rules = self.inner.rules().iter();
         rules
             .map(|rule| RuleRef {
                 // Whoever is in the session is told the rule, and not where the grant is.
@@ -194,13 +215,13 @@ impl Compiled {
             mount_owner,
             superblocks: &superblocks,
         };
-        self.0.image(&params).map_err(|error| error.to_string())
+        self.inner.image(&params).map_err(|error| error.to_string())
     }
 
     /// Network entries; a session's policy number is its generation.
     #[must_use]
     pub fn net_entries(&self, policy: u32) -> Vec<(u32, NetKey, NetEntries)> {
-        self.0.net_entries(policy)
+        self.inner.net_entries(policy)
     }
 }
 

@@ -1,12 +1,13 @@
 //! From a name to a grant: where files are looked for.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use agent_grant::{Diagnostic, Errors, Grant, IncludeError, Source, shipped, shipped_names};
@@ -69,22 +70,41 @@ pub fn load(name: &str, inputs: &Inputs) -> Result<(GrantSource, Grant), GrantEr
     let includes = RefCell::new(Vec::new());
     let find = |name: &str| {
         let file = find_include(name)?;
-        let source = Source::new(&file.origin, &file.text);
+        let source = source_of(&file);
         includes.borrow_mut().push(file);
         Ok(source)
     };
-    let source = Source::new(&main.origin, &main.text);
-    let grant = agent_grant::load(source, &convert(inputs), &find).map_err(GrantError::from)?;
+    let grant =
+        agent_grant::load(source_of(&main), &convert(inputs), &find).map_err(GrantError::from)?;
     let mut includes = includes.into_inner();
     includes.dedup();
     Ok((GrantSource { main, includes }, grant))
 }
 
+/// Finds a grant and all that it includes; whoever reads it finds its mistakes. Only one that cannot be had
+/// whole is read here.
+pub fn gather(name: &str, inputs: &Inputs) -> Result<GrantSource, GrantError> {
+    let main = find_main(name)?;
+    let includes = RefCell::new(Vec::new());
+    let find = |name: &str| {
+        let file = find_include(name)?;
+        let source = source_of(&file);
+        includes.borrow_mut().push(file);
+        Ok(source)
+    };
+    if !agent_grant::gather(&source_of(&main), &find) {
+        return load(name, inputs).map(|(source, _)| source);
+    }
+    let mut includes = includes.into_inner();
+    includes.dedup();
+    Ok(GrantSource { main, includes })
+}
+
 /// Every mistake in a grant and its tests, and what can be made of it all the same.
 pub fn examine(name: &str, inputs: &Inputs) -> Result<(Grant, Vec<Diagnostic>), GrantError> {
     let main = find_main(name)?;
-    let find = |name: &str| find_include(name).map(|file| Source::new(file.origin, file.text));
-    let main = Source::new(main.origin, main.text);
+    let find = |name: &str| find_include(name).map(|file| source_of(&file));
+    let main = source_of(&main);
     Ok(agent_grant::examine(main, &convert(inputs), &find))
 }
 
@@ -104,16 +124,31 @@ pub fn load_for_tests(
     });
     let tests = tests.transpose()?;
     let main = find_main(name)?;
-    let find = |name: &str| find_include(name).map(|file| Source::new(file.origin, file.text));
-    let main = Source::new(main.origin, main.text);
+    let find = |name: &str| find_include(name).map(|file| source_of(&file));
+    let main = source_of(&main);
     agent_grant::load_for_tests(main, tests, set.clone(), &find).map_err(GrantError::from)
 }
 
 /// Reads a grant from texts that were loaded elsewhere.
 pub fn read(source: &GrantSource, inputs: &Inputs) -> Result<Grant, GrantError> {
-    let main = Source::new(&source.main.origin, &source.main.text);
-    agent_grant::load(main, &convert(inputs), &|name| include_of(source, name))
-        .map_err(GrantError::from)
+    read_telling(source, inputs).map(|(grant, _)| grant)
+}
+
+/// The same, and whether nothing of it was looked for on this host: then the same texts are it again.
+pub(super) fn read_telling(
+    source: &GrantSource,
+    inputs: &Inputs,
+) -> Result<(Grant, bool), GrantError> {
+    let main = source_of(&source.main);
+    let is_whole = Cell::new(true);
+    let include = |name: &str| {
+        if !source.includes.iter().any(|file| file.name == name) {
+            is_whole.set(false);
+        }
+        include_of(source, name)
+    };
+    let grant = agent_grant::load(main, &convert(inputs), &include)?;
+    Ok((grant, is_whole.get()))
 }
 
 /// The same for the grant's own tests.
@@ -121,7 +156,7 @@ pub fn read_for_tests(
     source: &GrantSource,
     set: &BTreeMap<String, String>,
 ) -> Result<Grant, GrantError> {
-    let main = Source::new(&source.main.origin, &source.main.text);
+    let main = source_of(&source.main);
     let find = |name: &str| include_of(source, name);
     agent_grant::load_for_tests(main, None, set.clone(), &find).map_err(GrantError::from)
 }
@@ -130,13 +165,17 @@ pub fn read_for_tests(
 fn include_of(source: &GrantSource, name: &str) -> Result<Source, IncludeError> {
     let given = source.includes.iter().find(|file| file.name == name);
     match given {
-        Some(file) => Ok(Source::new(&file.origin, &file.text)),
+        Some(file) => Ok(source_of(file)),
         None if name.contains('/') => Err(IncludeError {
             message: "it did not come with the grant".into(),
             known: Vec::new(),
         }),
-        None => find_include(name).map(|file| Source::new(file.origin, file.text)),
+        None => find_include(name).map(|file| source_of(&file)),
     }
+}
+
+fn source_of(file: &SourceFile) -> Source {
+    Source::new(&file.origin, Arc::clone(&file.text))
 }
 
 fn convert(inputs: &Inputs) -> agent_grant::Inputs {
@@ -194,7 +233,7 @@ fn read_file(path: &str) -> io::Result<SourceFile> {
     Ok(SourceFile {
         name: path.into(),
         origin: path.into(),
-        text: text_file(Path::new(path))?,
+        text: text_file(Path::new(path))?.into(),
         file: absolute(Path::new(path)),
     })
 }
@@ -253,7 +292,7 @@ fn find_in(directory: &Path, name: &str) -> Result<SourceFile, NotFound> {
             return Ok(SourceFile {
                 name: name.into(),
                 origin: path.to_string_lossy().into_owned(),
-                text,
+                text: text.into(),
                 file: absolute(&path),
             });
         }

@@ -75,9 +75,12 @@ fn search_all(
         };
         let given = search.left;
         let globs = &patterns[pattern];
-        let absent = globs
-            .iter()
-            .all(|glob| matches!(search.below(Path::new("/"), &glob.components, 0), Ok(false)));
+        let absent = globs.iter().all(|glob| {
+            matches!(
+                search.below(Path::new("/"), &glob.components(), 0),
+                Ok(false)
+            )
+        });
         left -= given - search.left;
         // Nobody listens any more once the time is over.
         if absent && !globs.is_empty() && report.send(pattern).is_err() {
@@ -87,7 +90,7 @@ fn search_all(
 }
 
 fn walks(glob: &Glob) -> bool {
-    glob.components.contains(&Component::Any)
+    glob.components().contains(&Component::Any)
 }
 
 /// The search cannot tell.

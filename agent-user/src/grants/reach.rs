@@ -8,16 +8,12 @@
 use std::collections::BTreeSet;
 
 use agent_abi::FileRights;
-use agent_grant::{
-    Effect, Grant, Mode,
-    glob::{self, Component, Glob},
-    model::{FilePattern, Object},
-};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     ground::{Ground, Host},
+    making::Making,
     trail::Past,
 };
 use crate::{
@@ -25,71 +21,15 @@ use crate::{
     mounts::{Mount, MountView, Uuid},
 };
 
-/// What every session may write to.
-const KEEPS_NOTHING: &[&str] = &[
-    "/dev/null",
-    "/dev/zero",
-    "/dev/full",
-    "/dev/random",
-    "/dev/urandom",
-    "/dev/tty",
-    "/dev/ptmx",
-    "/dev/pts/ptmx",
-    "/dev/pts/[0-9]*",
-    "/proc/*/comm",
-    "/proc/*/task/*/comm",
-];
-
 /// What a session could make and write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reach {
     /// Whose processes they were, where they could be nobody else's: started by `run`, not by root.
     uid: Option<u32>,
-    rules: Vec<Rule>,
+    rules: Making,
     mounts: BTreeSet<Shown>,
     /// What was out of its reach whatever its rules say.
     kept_from: Vec<PathText>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Rule {
-    deny: bool,
-    rights: u16,
-    paths: Vec<Pattern>,
-    except: Vec<Pattern>,
-}
-
-/// A pattern, written as it is read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "PathText", into = "PathText")]
-struct Pattern(Glob);
-
-impl Pattern {
-    /// `/**`
-    fn everything() -> Self {
-        Self(Glob {
-            components: vec![Component::Any],
-        })
-    }
-}
-
-impl TryFrom<PathText> for Pattern {
-    type Error = String;
-
-    fn try_from(text: PathText) -> Result<Self, String> {
-        let globs = glob::parse(&text.text, &|name| Err(format!("no variable `{name}`")));
-        let globs = globs.map_err(|error| error.message)?;
-        match <[Glob; 1]>::try_from(globs) {
-            Ok([glob]) => Ok(Self(glob)),
-            Err(_) => Err("not one pattern".into()),
-        }
-    }
-}
-
-impl From<Pattern> for PathText {
-    fn from(pattern: Pattern) -> Self {
-        Self::new(pattern.0.to_string().as_bytes())
-    }
 }
 
 /// A mount by which a session saw a filesystem.
@@ -213,49 +153,19 @@ impl Spot {
 }
 
 impl Reach {
-    /// Of a grant whose prefixes are resolved. `kept_from` are files and directories that such a
-    /// session cannot change; `uid`: see there.
+    /// Of a session that can make this. `kept_from` are files and directories that it cannot change;
+    /// `uid`: see there.
     #[must_use]
     pub fn of(
-        grant: &Grant,
+        making: &Making,
         kept_from: &[Vec<u8>],
         view: &MountView,
         host: Option<&Host>,
         uid: Option<u32>,
     ) -> Self {
-        let making = FileRights::CREATE.union(FileRights::WRITE);
-        let of_grant = grant.rules.iter().filter_map(|rule| match &rule.object {
-            Object::File {
-                rights,
-                paths,
-                except,
-            } if rights.0 & making.0 != 0 => {
-                let deny = rule.effect == Effect::Deny;
-                Some(Rule {
-                    deny,
-                    rights: rights.0 & making.0,
-                    paths: kept(paths, !deny),
-                    except: kept(except, deny),
-                })
-            }
-            _ => None,
-        });
-        let everywhere = || {
-            vec![Rule {
-                deny: false,
-                rights: making.0,
-                paths: vec![Pattern::everything()],
-                except: Vec::new(),
-            }]
-        };
         Self {
             uid,
-            // Nothing is refused then.
-            rules: if grant.mode == Mode::Audit {
-                everywhere()
-            } else {
-                of_grant.collect()
-            },
+            rules: making.clone(),
             mounts: shown(view, host),
             kept_from: kept_from.iter().map(|path| PathText::new(path)).collect(),
         }
@@ -274,9 +184,7 @@ impl Reach {
     /// Whether it could make or write anything at all that keeps what is written.
     #[must_use]
     pub fn is_anywhere(&self) -> bool {
-        let keeps = |pattern: &Pattern| !KEEPS_NOTHING.contains(&pattern.0.to_string().as_str());
-        let mut allowing = self.rules.iter().filter(|rule| !rule.deny);
-        allowing.any(|rule| rule.rights & FileRights::CREATE.0 != 0 || rule.paths.iter().any(keeps))
+        self.rules.is_anywhere()
     }
 
     /// Whether a session could have put something there, or written what is there; the first that had
@@ -294,7 +202,7 @@ impl Reach {
             .collect();
         // What it was kept from by one name it was kept from by all of them.
         !paths.iter().any(|path| self.is_kept_from(path))
-            && paths.iter().any(|path| self.could_at(rights, path))
+            && paths.iter().any(|path| self.rules.could_at(rights, path))
     }
 
     fn is_kept_from(&self, path: &[u8]) -> bool {
@@ -303,40 +211,6 @@ impl Reach {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         })
     }
-
-    fn could_at(&self, rights: FileRights, path: &[u8]) -> bool {
-        let any = |deny: bool, right: u16| {
-            self.rules.iter().any(|rule| {
-                let matches = |patterns: &[Pattern]| patterns.iter().any(|p| p.0.matches(path));
-                rule.deny == deny
-                    && rule.rights & right != 0
-                    && matches(&rule.paths)
-                    && !matches(&rule.except)
-            })
-        };
-        let bits = (0..16)
-            .map(|bit| 1 << bit)
-            .filter(|bit| rights.0 & bit != 0);
-        bits.into_iter()
-            .any(|bit| any(false, bit) && !any(true, bit))
-    }
-}
-
-/// Patterns as they can be written down. One that cannot, since a link led it to a name that is no
-/// UTF-8, becomes everything where it widens a reach, and nothing where it narrows it.
-fn kept(patterns: &[FilePattern], widening: bool) -> Vec<Pattern> {
-    let globs = patterns.iter().flat_map(FilePattern::globs);
-    globs
-        .filter_map(|glob| {
-            let pattern = Pattern(glob.clone());
-            let again = Pattern::try_from(PathText::from(pattern.clone()));
-            if again.as_ref() == Ok(&pattern) {
-                Some(pattern)
-            } else {
-                widening.then(Pattern::everything)
-            }
-        })
-        .collect()
 }
 
 /// What is written on an overlay is in its upper directory, where `host` can tell that.
@@ -419,7 +293,7 @@ mod tests {
         let source = Source::new("x", text);
         let grant = load(source, &Inputs::default(), &shipped_includes).unwrap();
         let kept_from = [b"/srv/agent/g.toml".to_vec()];
-        Reach::of(&grant, &kept_from, view, None, uid)
+        Reach::of(&Making::of(&grant), &kept_from, view, None, uid)
     }
 
     const AGENT: &str = "[[file]]\nallow = [\"create\", \"read\"]\npath = [\"/srv/agent/**\"]\n\
@@ -533,7 +407,7 @@ mod tests {
         grant
             .resolve_prefixes(&mut |_| Ok(Resolution::To(vec![b"/srv/\xff".to_vec()])))
             .unwrap();
-        let reach = Reach::of(&grant, &[], &MountView::new(&host), None, None);
+        let reach = Reach::of(&Making::of(&grant), &[], &MountView::new(&host), None, None);
         let kept = serde_json::to_string(&reach).unwrap();
         assert_eq!(serde_json::from_str::<Reach>(&kept).unwrap(), reach);
         for path in [&b"/srv/\xff/x"[..], b"/elsewhere"] {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     reach::Spot,
-    trail::{Crossed, follow},
+    straight::Straight,
+    trail::{Crossed, Trail, follow},
 };
 use crate::{
     api::PathText,
@@ -88,6 +89,13 @@ struct Found {
     unfollowed: Option<Unfollowed>,
 }
 
+impl Found {
+    /// Whether it is what is answered where nothing was found.
+    fn says_nothing(&self, question: &Question) -> bool {
+        self.unfollowed.is_none() && self.to == [question.path.as_slice()]
+    }
+}
+
 /// Says why what is there may be a session's.
 pub type Makers<'a> = dyn Fn(&Spot) -> Option<String> + 'a;
 
@@ -98,6 +106,7 @@ pub struct Resolver<'a> {
     owner: Option<u32>,
     makers: Option<&'a Makers<'a>>,
     known: BTreeMap<Question, Found>,
+    straight: Straight,
     pub(super) kept_from: Vec<PathText>,
 }
 
@@ -110,6 +119,7 @@ impl<'a> Resolver<'a> {
             owner: None,
             makers: None,
             known: BTreeMap::new(),
+            straight: Straight::default(),
             kept_from: Vec::new(),
         }
     }
@@ -155,11 +165,12 @@ impl<'a> Resolver<'a> {
             owner: None,
             makers: None,
             known: known.collect(),
+            straight: Straight::default(),
             kept_from: resolutions.kept_from.clone(),
         }
     }
 
-    /// What was answered so far.
+    /// What was answered so far, but for what stays as it is written: so it does where nothing is known.
     #[must_use]
     pub fn resolutions(&self) -> Resolutions {
         let answer = |(question, found): (&Question, &Found)| Answer {
@@ -170,7 +181,12 @@ impl<'a> Resolver<'a> {
             unfollowed: found.unfollowed.clone(),
         };
         Resolutions {
-            answers: self.known.iter().map(answer).collect(),
+            answers: self
+                .known
+                .iter()
+                .filter(|(question, found)| !found.says_nothing(question))
+                .map(answer)
+                .collect(),
             kept_from: self.kept_from.clone(),
         }
     }
@@ -208,13 +224,18 @@ impl<'a> Resolver<'a> {
     }
 
     fn find(
-        &self,
+        &mut self,
         root: BorrowedFd<'_>,
         view: &MountView,
         question: &Question,
     ) -> Result<Found, String> {
         let path = question.path.as_slice();
-        let trail = match follow(root, path, self.owner) {
+        let trail = if self.straight.is_straight(root, path) {
+            Ok(Trail::straight(path))
+        } else {
+            follow(root, path, self.owner)
+        };
+        let trail = match trail {
             Ok(trail) => trail,
             // What cannot be followed grants nothing.
             Err(error) if !question.narrowing => {

@@ -38,6 +38,20 @@ pub(super) struct Trail {
     pub(super) past: Past,
 }
 
+impl Trail {
+    /// Of a path that leads where it is written.
+    pub(super) fn straight(path: &[u8]) -> Self {
+        Self {
+            real: path.to_vec(),
+            link: None,
+            links: Vec::new(),
+            endless: false,
+            names: 1,
+            past: Past::default(),
+        }
+    }
+}
+
 /// What a thing says of who made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Past {
@@ -82,14 +96,7 @@ pub(super) fn follow(root: BorrowedFd<'_>, path: &[u8], owner: Option<u32>) -> i
         owners: only_changed_by(&stat, owner),
         only_root: only_changed_by(&stat, None),
     }];
-    let mut trail = Trail {
-        real: Vec::new(),
-        link: None,
-        links: Vec::new(),
-        endless: false,
-        names: 1,
-        past: Past::default(),
-    };
+    let mut trail = Trail::straight(b"");
     let mut last = stat;
     let mut rest = components(path);
     // Components of the path as given that are still to come; those of links do not count.
