@@ -8,6 +8,7 @@ mod commands;
 mod exec;
 mod fuzz;
 mod kernel;
+mod mutants;
 mod paths;
 mod test;
 mod tools;
@@ -32,6 +33,7 @@ enum Command {
     Vm(commands::vm::Run),
     Test(commands::test::Test),
     Fuzz(commands::fuzz::Fuzz),
+    Mutants(commands::mutants::Mutants),
     Storm(commands::storm::Storm),
     Deny(commands::deny::Deny),
     Demo(commands::demo::Demo),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Vm(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Fuzz(command) => command.run(),
+        Command::Mutants(command) => command.run(),
         Command::Storm(command) => command.run(),
         Command::Deny(command) => command.run(),
         Command::Demo(command) => command.run(),

@@ -1,6 +1,6 @@
 //! Programs that the build and the VM need, and how to get those that are missing.
 
-use crate::exec;
+use crate::{build, exec};
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -55,6 +55,9 @@ pub(crate) const VM: &[Tool] = &[
 /// To compile the fuzz targets.
 pub(crate) const FUZZ: &[Tool] = &[tool("c++", "g++", "compiles libFuzzer")];
 
+/// To put faults into a copy of the checkout.
+pub(crate) const FAULTS: &[Tool] = &[tool("patch", "patch", "puts faults into the kernel side")];
+
 /// Clippy of Debian's compiler for BPF.
 pub(crate) const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
 
@@ -96,6 +99,17 @@ pub(crate) fn need(tools: &[Tool]) -> Result<()> {
         ),
         None => Ok(()),
     }
+}
+
+/// Installs `cargo-NAME`, a subcommand of cargo, where it is missing.
+pub(crate) fn need_cargo(name: &str) -> Result<()> {
+    let asked = build::cargo().args([name, "--version"]).output();
+    if asked.is_ok_and(|answer| answer.status.success()) {
+        return Ok(());
+    }
+    let package = format!("cargo-{name}");
+    eprintln!("installing {package}");
+    exec::run(build::cargo().args(["install", "--locked", &package]))
 }
 
 /// Installs Debian packages, with fresh package lists since those on a machine may be old.

@@ -1,5 +1,11 @@
 //! What a benchmark run tells: both halves, guest and `cargo xtask bench`, read it here.
 
+mod session_cells;
+mod work_cells;
+
+pub use session_cells::{SessionCell, SessionFigure};
+pub use work_cells::{Task, WORK_FILES, WORK_PATTERNS, WorkCell};
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -161,16 +167,66 @@ pub struct HookCalls {
     pub calls: u64,
 }
 
-/// Everything that one boot told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is measured in a boot of its own, so that none leaves anything behind for the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// [`Results::cells`] and [`Results::hook_calls`]
+    Operations,
+    /// [`Results::sessions`]
+    Sessions,
+    /// [`Results::work`]
+    Work,
+}
+
+impl Part {
+    pub const ALL: [Self; 3] = [Self::Operations, Self::Sessions, Self::Work];
+
+    /// As an argument of the guest's half.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Operations => "operations",
+            Self::Sessions => "sessions",
+            Self::Work => "work",
+        }
+    }
+}
+
+/// Everything that one kernel told. A part that was not measured is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Results {
     /// `uname -r`
     pub release: String,
+    #[serde(default)]
     pub cells: Vec<Cell>,
+    #[serde(default)]
     pub hook_calls: Vec<HookCalls>,
+    #[serde(default)]
+    pub sessions: Vec<SessionCell>,
+    #[serde(default)]
+    pub work: Vec<WorkCell>,
 }
 
 impl Results {
+    /// With what another has of one part.
+    pub fn take(&mut self, part: Part, other: Self) {
+        match part {
+            Part::Operations => {
+                self.cells = other.cells;
+                self.hook_calls = other.hook_calls;
+            }
+            Part::Sessions => self.sessions = other.sessions,
+            Part::Work => self.work = other.work,
+        }
+    }
+
+    /// What a session figure is.
+    #[must_use]
+    pub fn session(&self, figure: SessionFigure) -> Option<u64> {
+        let cell = self.sessions.iter().find(|cell| cell.figure == figure)?;
+        Some(cell.value)
+    }
+
     /// Instructions of one cell.
     #[must_use]
     pub fn instructions(

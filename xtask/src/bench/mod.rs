@@ -2,18 +2,19 @@
 //! `bailiff-bench`.
 
 mod baseline;
-mod table;
+mod growth;
+mod tables;
 mod targets;
 
 pub(crate) use baseline::Baseline;
-pub(crate) use table::table;
+pub(crate) use tables::table;
 pub(crate) use targets::targets;
 
 use crate::build::{self, Profile, Static};
 use crate::kernel;
 use crate::vm::{Output, Root, Vm};
 use anyhow::{Context, Result, bail};
-use bailiff_bench::Results;
+use bailiff_bench::{Part, Results};
 use std::time::Duration;
 
 const PROGRAM: &str = "/usr/bin/bailiff-bench";
@@ -21,8 +22,18 @@ const PROGRAM: &str = "/usr/bin/bailiff-bench";
 /// Every module that is measured; a kernel takes those that it has.
 const MODULES: &str = "lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
 
-/// Boots a kernel, counts, and reads what was counted.
-pub(crate) fn measure(name: &str) -> Result<Results> {
+/// Boots a kernel for each part, counts, and reads what was counted.
+pub(crate) fn measure(name: &str, parts: &[Part]) -> Result<Results> {
+    let mut results = Results::default();
+    for part in parts {
+        let found = measure_part(name, *part)?;
+        results.release.clone_from(&found.release);
+        results.take(*part, found);
+    }
+    Ok(results)
+}
+
+fn measure_part(name: &str, part: Part) -> Result<Results> {
     let guest = Static {
         package: "bailiff-bench",
         binary: "bailiff-bench",
@@ -42,7 +53,7 @@ pub(crate) fn measure(name: &str) -> Result<Results> {
         .qemu_arguments(["-icount", "shift=0,sleep=off"])
         .timeout(Some(Duration::from_secs(2400)))
         .output(Output::Kept)
-        .run(&[PROGRAM, "all"])?;
+        .run(&[PROGRAM, part.word()])?;
     if let Some(error) = outcome.machine_error() {
         bail!(error);
     }

@@ -1,7 +1,7 @@
-use crate::{build, exec, paths};
+use crate::{build, paths, tools};
 use anyhow::{Context, Result};
 use clap::Args;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 /// Check the licences and the sources of every crate that Bailiff is built from.
 ///
@@ -15,7 +15,7 @@ const MANIFESTS: [&str; 3] = ["Cargo.toml", "agent-ebpf/Cargo.toml", "fuzz/Cargo
 
 impl Deny {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        install()?;
+        tools::need_cargo("deny")?;
         let mut all_hold = true;
         for manifest in MANIFESTS {
             eprintln!("checking what {manifest} depends on");
@@ -35,14 +35,4 @@ impl Deny {
             ExitCode::FAILURE
         })
     }
-}
-
-fn install() -> Result<()> {
-    let asked = build::cargo().args(["deny", "--version"]).output();
-    if asked.is_ok_and(|answer| answer.status.success()) {
-        return Ok(());
-    }
-    eprintln!("installing cargo-deny");
-    let mut command: Command = build::cargo();
-    exec::run(command.args(["install", "--locked", "cargo-deny"]))
 }

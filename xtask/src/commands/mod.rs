@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod deny;
 pub(crate) mod fuzz;
 pub(crate) mod kernels;
+pub(crate) mod mutants;
 pub(crate) mod setup;
 pub(crate) mod storm;
 pub(crate) mod test;

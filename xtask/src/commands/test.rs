@@ -131,17 +131,21 @@ impl Test {
             .collect();
         // As on the machines that people have; the scenarios see that, too.
         let is_asked = self.words.iter().any(|word| word == UNDER_SYSTEMD);
+        let newest = kernel::MATRIX.last().map(ToString::to_string);
+        let has_systemd = |boot: &&Boot| {
+            is_asked
+                || everything && (boot.kernel == COMMON || Some(&boot.kernel) == newest.as_ref())
+        };
         let under_systemd = boots
             .iter()
-            .find(|boot| boot.kernel == COMMON)
-            .or(boots.first())
-            .filter(|_| everything || is_asked)
+            .filter(has_systemd)
             .map(|boot| Boot {
                 kernel: boot.kernel.clone(),
                 append: Vec::new(),
                 note: " under systemd",
                 root: Root::Systemd,
-            });
+            })
+            .collect::<Vec<_>>();
         if is_asked {
             boots.clear();
         }

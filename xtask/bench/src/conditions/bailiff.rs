@@ -1,62 +1,21 @@
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use aya_obj::generated::bpf_prog_type::BPF_PROG_TYPE_LSM;
 use std::fmt::Write;
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use super::{CGROUP, Measured, read, worker};
+use super::{CGROUP, Reach, Subject};
 use crate::{
+    cgroup::path_of,
+    daemon::{BAILIFF, Daemon, bailiff},
     ground::{TREE, other},
     operations::PORT,
+    read::read,
 };
 
-const BAILIFF: &str = "/usr/bin/bailiff";
 const PINS: &str = "/sys/fs/bpf/bailiff";
-
-/// `bailiff daemon`, running; ended with this value. Its programs stay, and its sessions.
-///
-/// It does not run while something is measured: a process more on the host makes `fork` dearer.
-struct Daemon {
-    child: Child,
-}
-
-impl Daemon {
-    fn start() -> Result<Self> {
-        let child = Command::new(BAILIFF)
-            .arg("daemon")
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("start bailiff daemon")?;
-        let mut daemon = Self { child };
-        while !daemon.answers()? {
-            if let Some(status) = daemon.child.try_wait()? {
-                bail!("bailiff daemon ended with {status}");
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Ok(daemon)
-    }
-
-    fn answers(&self) -> Result<bool> {
-        let status = Command::new(BAILIFF)
-            .args(["status", "--json"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()?;
-        Ok(status.success())
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Attaches Bailiff's programs, and names the LSM hooks that have one.
 pub(super) fn load() -> Result<Vec<String>> {
@@ -110,34 +69,26 @@ fn trampolines() -> Result<usize> {
 }
 
 /// In a session whose grant has so many patterns.
-pub(super) fn measure(patterns: u32) -> Result<Vec<Measured>> {
+///
+/// The daemon does not run while something is measured: a process more on the host makes `fork` dearer.
+pub(super) fn measure<F>(subject: &Subject<F>, patterns: u32) -> Result<Vec<F>> {
     let path = format!("/root/bench-{patterns}.toml");
-    fs::write(&path, grant(patterns)?)?;
+    fs::write(&path, grant(patterns, subject.reach)?)?;
+    let cgroup = path_of(CGROUP);
+    let cgroup = cgroup.to_str().context("a path that is no text")?;
     let daemon = Daemon::start()?;
-    bailiff(&["tag", CGROUP, "--grant", &path])?;
+    bailiff(&["tag", cgroup, "--grant", &path])?;
     drop(daemon);
-    let cells = read(&mut worker(&["cells"]));
+    let figures = subject.plain();
     let _daemon = Daemon::start()?;
-    bailiff(&["untag", CGROUP])?;
-    cells
+    bailiff(&["untag", cgroup])?;
+    figures
 }
 
-fn bailiff(arguments: &[&str]) -> Result<()> {
-    let status = Command::new(BAILIFF)
-        .args(arguments)
-        .stdout(Stdio::null())
-        .status()?;
-    ensure!(
-        status.success(),
-        "bailiff {arguments:?} ended with {status}"
-    );
-    Ok(())
-}
-
-/// The tree, denials of names wherever they are (a fifth), and directories.
-fn grant(patterns: u32) -> Result<String> {
+/// What is needed, denials of names wherever they are (a fifth), and directories.
+fn grant(patterns: u32, reach: Reach) -> Result<String> {
     let denials = patterns / 5;
-    let directories = patterns - denials - 1;
+    let directories = patterns - denials - reach.patterns();
     let mut text = format!(
         "version = 1\nname = \"bench-{patterns}\"\n\n\
          [[file]]\nid = \"tree\"\n\
@@ -154,16 +105,34 @@ fn grant(patterns: u32) -> Result<String> {
         write!(text, "\"{}/**\", ", other(number))?;
     }
     text += "]\n";
+    for (id, rights, directories) in [
+        ("programs", "\"read\", \"list\", \"exec\"", reach.readable()),
+        (
+            "devices",
+            "\"read\", \"write\", \"ioctl\"",
+            reach.writable(),
+        ),
+    ] {
+        if directories.is_empty() {
+            continue;
+        }
+        let paths = directories.iter().map(|path| format!("\"{path}/**\""));
+        let paths = paths.collect::<Vec<_>>().join(", ");
+        write!(
+            text,
+            "\n[[file]]\nid = \"{id}\"\nallow = [{rights}]\npath = [{paths}]\n"
+        )?;
+    }
     Ok(text)
 }
 
 /// Makes the kernel count how often programs run, as long as the result lives.
-pub(super) fn count_runs() -> Result<OwnedFd> {
+pub(crate) fn count_runs() -> Result<OwnedFd> {
     aya::sys::enable_stats(aya::sys::Stats::RunTime).context("let the kernel count program runs")
 }
 
 /// How often LSM programs have run.
-pub(super) fn runs() -> Result<u64> {
+pub(crate) fn runs() -> Result<u64> {
     let mut runs = 0;
     for program in aya::programs::loaded_programs() {
         let program = program?;

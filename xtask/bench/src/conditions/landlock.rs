@@ -4,19 +4,21 @@ use landlock::{
     RulesetCreatedAttr,
 };
 
-use super::{Measured, read, worker};
+use super::{Reach, Subject};
 use crate::{
     ground::{TREE, other},
     operations::PORT,
 };
 
-pub(super) fn measure(rules: u32) -> Result<Vec<Measured>> {
-    read(&mut worker(&["cells", "--landlock", &rules.to_string()]))
+pub(super) fn measure<F>(subject: &Subject<F>, rules: u32) -> Result<Vec<F>> {
+    let mut worker = subject.worker()?;
+    worker.args(["--landlock", &rules.to_string()]);
+    (subject.measure)(worker)
 }
 
-/// Limits this process by so many rules: the tree, and directories. As much as the kernel has;
+/// Limits this process by so many rules: what it needs, and directories. As much as the kernel has;
 /// network from 6.7 on.
-pub(crate) fn restrict(rules: u32) -> Result<()> {
+pub(crate) fn restrict(rules: u32, reach: Reach) -> Result<()> {
     let everything = AccessFs::from_all(ABI::V5);
     let mut ruleset = Ruleset::default()
         .handle_access(everything)?
@@ -25,8 +27,14 @@ pub(crate) fn restrict(rules: u32) -> Result<()> {
         .context("make a Landlock ruleset")?
         .add_rule(PathBeneath::new(PathFd::new(TREE)?, everything))?
         .add_rule(NetPort::new(PORT, AccessNet::ConnectTcp))?;
-    for number in 0..rules - 1 {
-        let rule = PathBeneath::new(PathFd::new(other(number))?, AccessFs::from_read(ABI::V5));
+    let others = (0..rules - reach.patterns()).map(other);
+    let readable = reach.readable().iter().map(ToString::to_string);
+    for directory in readable.chain(others) {
+        let rule = PathBeneath::new(PathFd::new(directory)?, AccessFs::from_read(ABI::V5));
+        ruleset = ruleset.add_rule(rule)?;
+    }
+    for directory in reach.writable() {
+        let rule = PathBeneath::new(PathFd::new(directory)?, everything);
         ruleset = ruleset.add_rule(rule)?;
     }
     let status = ruleset

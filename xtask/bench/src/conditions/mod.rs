@@ -1,164 +1,157 @@
-//! Under what operations are measured. Each condition starts the cells in a process of its own, with
-//! the same memory, environment and cgroup in every one.
+//! Under what a subject is measured. Each condition starts it in a process of its own, with the same
+//! memory, environment and cgroup in every one.
 
 mod apparmor;
 mod bailiff;
 mod floor;
 mod landlock;
 
-use anyhow::{Context, Result, bail};
-use bailiff_bench::{Cell, Condition, HookCalls, Operation, PATTERNS, Results};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::{fs, io};
+use anyhow::{Context, Result};
+use bailiff_bench::Condition;
+use std::fs;
+use std::process::Command;
 
+pub(crate) use bailiff::{count_runs, runs};
 pub(crate) use landlock::restrict;
 
-use crate::{ground, operations};
+use crate::cgroup::Cgroup;
 
 /// This program, where limited processes may execute it.
 const SELF: &str = "/b/bailiff-bench";
 
-/// The cgroup of whoever measures: what the kernel allocates is accounted to it.
-const CGROUP: &str = "/sys/fs/cgroup/bench";
+/// The cgroup of whoever is measured: what the kernel allocates is accounted to it.
+pub(crate) const CGROUP: &str = "bench";
 
-/// What the process that measures prints.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Measured {
-    pub(crate) operation: Operation,
-    pub(crate) instructions: u64,
+/// What is measured.
+pub(crate) struct Subject<F> {
+    /// What this program is told to be the process that is limited.
+    pub(crate) word: &'static str,
+    /// What that process must be allowed.
+    pub(crate) reach: Reach,
+    /// Sizes of the grant, ruleset or profile.
+    pub(crate) patterns: &'static [u32],
+    /// Lets the process of this command do what is measured.
+    pub(crate) measure: fn(Command) -> Result<Vec<F>>,
 }
 
-/// Measures every operation under every condition.
+/// What grant, ruleset and profile allow, beside the directories that fill them up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The tree.
+    Tree,
+    /// And the programs that are installed, with what they read.
+    Programs,
+}
+
+impl Reach {
+    /// Directories to read and execute from.
+    fn readable(self) -> &'static [&'static str] {
+        match self {
+            Self::Tree => &[],
+            Self::Programs => &["/usr", "/etc", "/proc"],
+        }
+    }
+
+    /// Directories to write to as well.
+    fn writable(self) -> &'static [&'static str] {
+        match self {
+            Self::Tree => &[],
+            Self::Programs => &["/dev"],
+        }
+    }
+
+    /// How many patterns they are, with the tree.
+    fn patterns(self) -> u32 {
+        1 + (self.readable().len() + self.writable().len()) as u32
+    }
+}
+
+/// One figure, and under what it was measured.
+pub(crate) struct Found<F> {
+    pub(crate) condition: Condition,
+    pub(crate) patterns: Option<u32>,
+    pub(crate) figure: F,
+}
+
+/// Measures under every condition; `attached` is called while Bailiff's programs are.
 ///
 /// Everything is loaded from first to last, attached or not: a new process takes counters from the
 /// kernel's per-CPU allocator, which searches the longer the more others have taken there, and programs
 /// and maps do (`pcpu_alloc_area()` in mm/percpu.c; some 500 instructions of an `execve`).
-pub(crate) fn measure_all() -> Result<Results> {
-    ground::prepare()?;
-    fs::create_dir_all(CGROUP)?;
+pub(crate) fn measure<F, T>(
+    subject: &Subject<F>,
+    attached: impl FnOnce() -> Result<T>,
+) -> Result<(Vec<Found<F>>, T)> {
     fs::copy("/proc/self/exe", SELF).context("copy the benchmark into its tree")?;
     let hooks = bailiff::load()?;
     let floor = floor::load(&hooks)?;
-    let mut cells = Vec::new();
+    let mut all = Vec::new();
     // Once for nothing: the kernel's allocators have more to do the first time.
-    plain()?;
-    record(&mut cells, Condition::Untagged, None, plain()?);
-    record_each(&mut cells, Condition::Tagged, bailiff::measure)?;
-    let hook_calls = read(&mut worker(&["hook-calls"]))?;
+    subject.plain()?;
+    subject.record(&mut all, Condition::Untagged, None, Subject::plain)?;
+    subject.record_each(&mut all, Condition::Tagged, bailiff::measure)?;
+    let attached = attached()?;
     bailiff::detach(hooks.len())?;
-    record(&mut cells, Condition::Bare, None, plain()?);
-    record_each(&mut cells, Condition::Landlock, landlock::measure)?;
-    record_each(&mut cells, Condition::AppArmor, apparmor::measure)?;
+    subject.record(&mut all, Condition::Bare, None, Subject::plain)?;
+    subject.record_each(&mut all, Condition::Landlock, landlock::measure)?;
+    subject.record_each(&mut all, Condition::AppArmor, apparmor::measure)?;
     let links = floor.attach()?;
-    record(&mut cells, Condition::Floor, None, plain()?);
+    subject.record(&mut all, Condition::Floor, None, Subject::plain)?;
     drop(links);
-    cells.sort_by_key(|cell| (cell.condition, cell.patterns, cell.operation));
-    Ok(Results {
-        release: fs::read_to_string("/proc/sys/kernel/osrelease")?
-            .trim()
-            .to_owned(),
-        cells,
-        hook_calls,
-    })
+    Ok((all, attached))
 }
 
-/// With each number of patterns.
-fn record_each(
-    cells: &mut Vec<Cell>,
-    condition: Condition,
-    measure: fn(u32) -> Result<Vec<Measured>>,
-) -> Result<()> {
-    for patterns in PATTERNS {
-        record(cells, condition, Some(patterns), measure(patterns)?);
+impl<F> Subject<F> {
+    /// Without a limit of its own.
+    fn plain(&self) -> Result<Vec<F>> {
+        (self.measure)(self.worker()?)
     }
-    Ok(())
+
+    /// This program as the process that is limited.
+    fn worker(&self) -> Result<Command> {
+        worker(&[self.word])
+    }
+
+    /// With each number of patterns.
+    fn record_each(
+        &self,
+        all: &mut Vec<Found<F>>,
+        condition: Condition,
+        measure: fn(&Self, u32) -> Result<Vec<F>>,
+    ) -> Result<()> {
+        for patterns in self.patterns {
+            self.record(all, condition, Some(*patterns), |subject| {
+                measure(subject, *patterns)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn record(
+        &self,
+        all: &mut Vec<Found<F>>,
+        condition: Condition,
+        patterns: Option<u32>,
+        measure: impl FnOnce(&Self) -> Result<Vec<F>>,
+    ) -> Result<()> {
+        let figures = measure(self)?;
+        eprintln!(
+            "measured {condition}{}",
+            patterns.map_or_else(String::new, |count| format!(", {count} patterns"))
+        );
+        all.extend(figures.into_iter().map(|figure| Found {
+            condition,
+            patterns,
+            figure,
+        }));
+        Ok(())
+    }
 }
 
-fn record(
-    cells: &mut Vec<Cell>,
-    condition: Condition,
-    patterns: Option<u32>,
-    measured: Vec<Measured>,
-) {
-    eprintln!(
-        "measured {condition}{}",
-        patterns.map_or_else(String::new, |count| format!(", {count} patterns"))
-    );
-    cells.extend(measured.into_iter().map(|measured| Cell {
-        operation: measured.operation,
-        condition,
-        patterns,
-        instructions: measured.instructions,
-    }));
-}
-
-/// Without a limit of its own.
-fn plain() -> Result<Vec<Measured>> {
-    read(&mut worker(&["cells"]))
-}
-
-/// This program as a process that measures.
-fn worker(arguments: &[&str]) -> Command {
+/// This program in the cgroup of whoever is measured.
+pub(crate) fn worker(arguments: &[&str]) -> Result<Command> {
     let mut command = Command::new(SELF);
     command.args(arguments).env_clear();
-    // SAFETY: one write between `fork` and `execve`, without memory of its own.
-    unsafe { command.pre_exec(enter_cgroup) };
-    command
-}
-
-fn enter_cgroup() -> io::Result<()> {
-    fs::write("/sys/fs/cgroup/bench/cgroup.procs", "0")
-}
-
-/// Runs a command that prints JSON.
-fn read<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("run {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?} ended with {}", output.status);
-    }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("read what {command:?} printed"))
-}
-
-/// Measures every operation in this process.
-pub(crate) fn cells() -> Result<Vec<Measured>> {
-    Operation::all()
-        .map(|operation| {
-            Ok(Measured {
-                operation,
-                instructions: operations::measure(operation)
-                    .with_context(|| operation.to_string())?,
-            })
-        })
-        .collect()
-}
-
-/// Counts the calls of LSM programs that each operation makes.
-pub(crate) fn hook_calls() -> Result<Vec<HookCalls>> {
-    /// The fewest that average out nothing.
-    const TIMES: u64 = 10;
-    let _stats = bailiff::count_runs()?;
-    Operation::all()
-        .map(|operation| {
-            let mut act = operations::prepare(operation)?;
-            act();
-            let own = runs_during(|| {})?;
-            let all = runs_during(|| (0..TIMES).for_each(|_| _ = act()))?;
-            Ok(HookCalls {
-                operation,
-                calls: all.saturating_sub(own) / TIMES,
-            })
-        })
-        .collect()
-}
-
-fn runs_during(act: impl FnOnce()) -> Result<u64> {
-    let before = bailiff::runs()?;
-    act();
-    Ok(bailiff::runs()? - before)
+    Cgroup::new(CGROUP)?.enter(&mut command);
+    Ok(command)
 }

@@ -1,5 +1,6 @@
 //! What is measured. Everything that is not the operation itself stays outside the count.
 
+mod cells;
 mod files;
 mod network;
 mod processes;
@@ -7,12 +8,13 @@ mod processes;
 use anyhow::Result;
 use bailiff_bench::{Action, Operation};
 
+pub(crate) use cells::{HOOK_CALLS, WORD, cells, hook_calls, measure_all};
 pub(crate) use network::PORT;
 
 use crate::clock::least;
 
 /// Prepares an operation: each call of the result does it once and says what it took.
-pub(crate) fn prepare(operation: Operation) -> Result<Box<dyn FnMut() -> u64>> {
+fn prepare(operation: Operation) -> Result<Box<dyn FnMut() -> u64>> {
     let depth = operation.depth.unwrap_or_default();
     Ok(match operation.action {
         Action::Open => Box::new(files::open(depth)?),
@@ -25,7 +27,7 @@ pub(crate) fn prepare(operation: Operation) -> Result<Box<dyn FnMut() -> u64>> {
 }
 
 /// Instructions that one operation takes.
-pub(crate) fn measure(operation: Operation) -> Result<u64> {
+fn measure(operation: Operation) -> Result<u64> {
     let act = prepare(operation)?;
     Ok(match operation.action {
         Action::Execve | Action::Fork => processes::least_among_sleepers(act)?,

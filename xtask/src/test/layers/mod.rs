@@ -28,7 +28,10 @@ const GRANT: Crate = Crate {
         ("automaton", &["effect", "glob"]),
         ("syntax", &["diagnostic", "effect", "moves"]),
         ("opens", &["syntax"]),
-        ("environment", &["effect", "glob", "syntax", "unix"]),
+        (
+            "environment",
+            &["diagnostic", "effect", "glob", "syntax", "unix"],
+        ),
         (
             "model",
             &[
@@ -111,6 +114,7 @@ const EBPF: Crate = Crate {
         ("maps", &["kernel", "scratch", "storage", "values"]),
         ("notice", &["counter", "maps"]),
         ("membership", &["kernel", "maps", "notice"]),
+        ("launcher", &["kernel", "maps"]),
         ("subject", &["kernel", "maps", "membership"]),
         ("daemon", &["address", "kernel", "maps", "subject"]),
         ("sockets", &["kernel", "maps", "subject", "values"]),

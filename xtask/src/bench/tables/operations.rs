@@ -1,10 +1,9 @@
-//! The figures as a table.
-
+use super::unknown;
 use bailiff_bench::{Condition, Operation, PATTERNS, Results};
 use std::fmt::Write;
 
 /// Instructions above the bare kernel's, a line for each operation.
-pub(crate) fn table(results: &Results) -> String {
+pub(super) fn table(results: &Results) -> String {
     let mut text = format!(
         "Linux {}: instructions above the bare kernel's, with {} patterns\n",
         results.release,
@@ -44,8 +43,4 @@ fn added(results: &Results, operation: Operation, condition: Condition) -> Strin
     } else {
         one(None)
     }
-}
-
-fn unknown() -> String {
-    "?".into()
 }

@@ -1,22 +1,11 @@
-//! What Bailiff promises of its cost, held against the figures.
-
+use super::Target;
 use bailiff_bench::{Action, Condition, Operation, PATTERNS, Results};
-use std::fmt;
 
 /// Instructions that a hook may take above an empty program for a process in no session.
 const UNTAGGED: i64 = 20;
 
-/// A promise, and where it is not kept.
-pub(crate) struct Target {
-    promise: &'static str,
-    misses: Vec<String>,
-}
-
-/// Every promise.
-pub(crate) struct Targets(Vec<Target>);
-
-pub(crate) fn targets(results: &Results) -> Targets {
-    Targets(vec![
+pub(super) fn targets(results: &Results) -> Vec<Target> {
+    vec![
         Target {
             promise: "untagged: at most 20 instructions for each hook above an empty program",
             misses: untagged(results),
@@ -30,7 +19,7 @@ pub(crate) fn targets(results: &Results) -> Targets {
             promise: "500 patterns cost at most 10 % more than 5",
             misses: patterns(results),
         },
-    ])
+    ]
 }
 
 fn untagged(results: &Results) -> Vec<String> {
@@ -128,23 +117,6 @@ fn patterns(results: &Results) -> Vec<String> {
         .collect()
 }
 
-impl fmt::Display for Targets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for target in &self.0 {
-            let word = if target.misses.is_empty() {
-                "kept  "
-            } else {
-                "MISSED"
-            };
-            writeln!(f, "{word}  {}", target.promise)?;
-            for miss in &target.misses {
-                writeln!(f, "          {miss}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +152,7 @@ mod tests {
                 operation: OPEN,
                 calls: 1,
             }],
+            ..Results::default()
         }
     }
 
