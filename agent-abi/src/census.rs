@@ -57,7 +57,8 @@ pub struct Member {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Settling {
-    /// 1 while a cgroup is being tagged: its tag is in force, and not all its tasks are labelled.
+    /// While a cgroup is being tagged, the generation of its label: its tag is in force, and not all its tasks
+    /// are labelled. Else 0.
     pub tagging: u32,
     /// How often the kernel side could not give a label that it should have given.
     pub failed: u32,

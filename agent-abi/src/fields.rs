@@ -26,6 +26,7 @@ macro_rules! for_each_kernel_field {
             TASK_PID = "task_struct", "pid";
             ITER_META_SEQ = "bpf_iter_meta", "seq";
             SIGNAL_TTY = "signal_struct", "tty";
+            SIGNAL_LIVE = "signal_struct", "live";
             TASK_TGID = "task_struct", "tgid";
             TASK_STARTED = "task_struct", "start_boottime";
             TASK_MEMORY = "task_struct", "mm";

@@ -6,7 +6,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Label {
-    /// Index into every per-session map.
+    /// Index into every per-session map; of an armed label ([`Self::armed`]) with a bit above it.
     pub slot: u32,
     /// Tells successive sessions in one slot apart. A label whose generation is not that of the
     /// slot's image belongs to a session that has ended: everything is refused.
@@ -32,6 +32,30 @@ impl Label {
         self.generation != 0
     }
 
+    /// The same, not in force before the task's next `execve`. Inherited as it is.
+    #[must_use]
+    pub const fn armed(self) -> Self {
+        Self {
+            slot: self.slot | ARMED,
+            ..self
+        }
+    }
+
+    /// Whether it waits for an `execve`.
+    #[must_use]
+    pub const fn is_armed(self) -> bool {
+        self.slot & ARMED != 0
+    }
+
+    /// The label as it is once it has force: what names the session.
+    #[must_use]
+    pub const fn in_force(self) -> Self {
+        Self {
+            slot: self.slot & !ARMED,
+            ..self
+        }
+    }
+
     /// What [`Self::bits`] or [`Self::newborn_bits`] made.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
@@ -47,10 +71,10 @@ impl Label {
         self.bits() | NEWBORN
     }
 
-    /// The same as it was before [`Self::newborn_bits`], for a value that was read as it is kept.
+    /// What names the session, of a value that was read as it is kept: a newborn's, an armed one's.
     #[must_use]
     pub const fn settled(self) -> Self {
-        Self::from_bits(self.bits())
+        Self::from_bits(self.bits()).in_force()
     }
 
     /// Whether [`Self::newborn_bits`] made this, and the child has not been settled since.
@@ -63,6 +87,30 @@ impl Label {
 /// Above every slot.
 const NEWBORN: u64 = 1 << 31;
 
-const _: () = assert!((crate::limits::MAX_SESSIONS as u64) < NEWBORN);
+/// Above every slot too, and kept in [`Label::slot`].
+const ARMED: u32 = 1 << 30;
+
+const _: () = assert!((crate::limits::MAX_SESSIONS as u64) < ARMED as u64);
+const _: () = assert!((ARMED as u64) < NEWBORN);
 
 const _: () = assert!(size_of::<Label>() == 8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_armed_label_is_kept_and_inherited_as_one() {
+        let label = Label {
+            slot: 5,
+            generation: 7,
+        };
+        assert!(!label.is_armed());
+        let armed = label.armed();
+        assert!(armed.is_armed() && armed != label);
+        assert_eq!(Label::from_bits(armed.bits()), armed);
+        assert_eq!(Label::from_bits(armed.newborn_bits()), armed);
+        assert_eq!(armed.in_force(), label);
+        assert!(!Label::is_newborn(armed.bits()));
+    }
+}

@@ -30,6 +30,8 @@ pub const IMAGES: &str = "IMAGES";
 pub const CGROUPS: &str = "CGROUPS";
 /// Hash: address of a System V IPC object to the [`Label`](crate::Label) of the session that made it.
 pub const OBJECTS: &str = "OBJECTS";
+/// Inode storage: nonzero for programs that leave an armed label armed ([`Label::armed`](crate::Label::armed)).
+pub const LAUNCHERS: &str = "LAUNCHERS";
 /// Inode storage: a message queue to the [`Label`](crate::Label) of the session that made it.
 pub const QUEUES: &str = "QUEUES";
 /// Array of one [`Settling`](crate::census::Settling).

@@ -42,6 +42,7 @@ mod event;
 mod groups;
 mod hooks;
 mod kernel;
+mod launcher;
 mod listeners;
 mod maps;
 mod membership;

@@ -50,6 +50,10 @@ pub(crate) static NUMBERS: Array<u32, NOTED_NUMBERS> = Array::new();
 #[btf_map]
 pub(crate) static JOBS: Array<Jobs, MAX_SESSIONS> = Array::new();
 
+/// Nonzero for a launcher.
+#[btf_map]
+pub(crate) static LAUNCHERS: InodeStorage<u64> = InodeStorage::new();
+
 #[btf_map]
 pub(crate) static QUEUES: InodeStorage<Label> = InodeStorage::new();
 
@@ -116,6 +120,7 @@ pub(crate) fn is_own(map: u64) -> bool {
         || is((&raw const OBJECTS).cast())
         || is((&raw const NUMBERS).cast())
         || is((&raw const JOBS).cast())
+        || is((&raw const LAUNCHERS).cast())
         || is((&raw const QUEUES).cast())
         || is((&raw const SOCKETS).cast())
         || is((&raw const SETTLING).cast())

@@ -5,6 +5,9 @@
 //! after it tagged a cgroup (`iter/task`), and when it acts in doubt ([`settle_acting`]). One that
 //! has a label keeps it: no session takes a task from another.
 //!
+//! A label that is armed is held, inherited and counted as any other, and judges nothing until the task
+//! executes a program that is no launcher (`bprm_check_security`).
+//!
 //! The label of a process is its leader's. Threads carry copies, because any of them becomes the
 //! leader when it calls `execve` (`de_thread()`).
 
@@ -55,7 +58,13 @@ pub(crate) fn standing(label: Label) -> Standing {
 /// The label of a task, unless its session was released.
 #[inline(always)]
 pub(crate) fn held_by(task: *const Task) -> Label {
-    let label = LABELS.label(task);
+    holding(LABELS.bits(task))
+}
+
+/// The same of a label as it is kept.
+#[inline(always)]
+pub(crate) fn holding(bits: u64) -> Label {
+    let label = Label::from_bits(bits);
     if label.is_some() && !matches!(standing(label), Standing::Released) {
         return label;
     }
@@ -135,6 +144,15 @@ pub(crate) fn is_unsettled() -> bool {
     }
 }
 
+/// Whether the daemon is putting this label on a cgroup now.
+#[inline(always)]
+pub(crate) fn is_tagging(label: Label) -> bool {
+    // SAFETY: a live map value.
+    SETTLING
+        .get_ptr(0)
+        .is_some_and(|settling| unsafe { (*settling).tagging == label.generation })
+}
+
 /// A label could not be given: from here on every birth is looked at in full, and the daemon, which
 /// is told, looks at everybody.
 #[inline(never)]
@@ -178,12 +196,19 @@ pub(crate) fn settle_acting(task: *const Task, leader: *const Task) -> u64 {
 
 #[inline(always)]
 fn give_acting(leader: *const Task, tag: Label) -> u64 {
-    let held = held_by(leader);
+    let seen = LABELS.bits(leader);
+    let held = holding(seen);
     if held.is_some() {
         return held.bits();
     }
-    if LABELS.give(leader, tag) {
-        return tag.bits();
+    if LABELS.give_over(leader, seen, tag) {
+        // Whoever got another meanwhile keeps that, also one that has force.
+        let kept = LABELS.label(leader);
+        return if kept.is_some() {
+            kept.bits()
+        } else {
+            tag.bits()
+        };
     }
     // Slot 0 is no session's.
     Label { slot: 0, ..tag }.bits()

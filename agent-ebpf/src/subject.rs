@@ -96,6 +96,29 @@ impl Subject {
     }
 }
 
+/// Whether an act of a task with an armed label is judged. A type and not a parameter: see [`labelled`].
+pub(crate) trait Armed {
+    fn is_judged(ctx: &LsmContext) -> bool;
+}
+
+/// Nothing is judged before the label has force.
+pub(crate) struct NeverArmed;
+
+impl Armed for NeverArmed {
+    #[inline(always)]
+    fn is_judged(_: &LsmContext) -> bool {
+        false
+    }
+}
+
+/// Whether the subject's label has no force yet.
+#[inline(always)]
+pub(crate) fn is_armed(subject: &Subject) -> bool {
+    // SAFETY: `current` is a valid task.
+    let leader: *const Task = unsafe { load(subject.task, &TASK_GROUP_LEADER) };
+    LABELS.label(leader).is_armed()
+}
+
 #[inline(always)]
 pub(crate) fn current_task() -> *const Task {
     // SAFETY: no arguments; never NULL.
@@ -119,13 +142,13 @@ pub(crate) fn guard_unless(
     is_exempt: impl FnOnce(&LsmContext) -> bool,
     judge: impl FnOnce(&Subject, &LsmContext) -> i32,
 ) -> i32 {
-    guard_prepared(ctx, |_, _| 0, is_exempt, judge)
+    guard_armed::<NeverArmed>(ctx, |_, _| 0, is_exempt, judge)
 }
 
-/// [`guard_unless`] after `prepare`, which is told the current task and its leader, labelled or not. What
-/// it returns is returned unless it is 0.
+/// [`guard_unless`] after `prepare`, which is told the current task and its leader, labelled or not; what
+/// it returns is returned unless it is 0. Who has an armed label is judged where `A` says so.
 #[inline(always)]
-pub(crate) fn guard_prepared(
+pub(crate) fn guard_armed<A: Armed>(
     ctx: &LsmContext,
     prepare: impl FnOnce(*const Task, *const Task) -> i32,
     is_exempt: impl FnOnce(&LsmContext) -> bool,
@@ -138,7 +161,7 @@ pub(crate) fn guard_prepared(
     pass_unlabelled(prepare, |leader, storage| {
         // SAFETY: written above.
         let ctx = LsmContext::new(unsafe { kept.as_ptr().read_volatile() });
-        labelled(leader, storage, &ctx, is_exempt, judge)
+        labelled::<A>(leader, storage, &ctx, is_exempt, judge)
     })
 }
 
@@ -149,7 +172,7 @@ pub(crate) fn guard_alone(judge: impl FnOnce(&Subject) -> i32) -> i32 {
     pass_unlabelled(
         |_, _| 0,
         |leader, storage| {
-            labelled(
+            labelled::<NeverArmed>(
                 leader,
                 storage,
                 &none,
@@ -187,9 +210,10 @@ fn pass_unlabelled(
 }
 
 /// A program of its own, so that the one in front of it saves no registers for what an unlabelled
-/// task never comes to.
+/// task never comes to. Five parameters at most, also of no size: newer verifiers go by the type information
+/// and look for a sixth on the stack (7.x).
 #[inline(never)]
-fn labelled(
+fn labelled<A: Armed>(
     leader: *const Task,
     storage: *const LocalStorage,
     ctx: &LsmContext,
@@ -199,14 +223,18 @@ fn labelled(
     if is_exempt(ctx) {
         return 0;
     }
-    match subject(leader, storage) {
+    match subject(leader, storage, || A::is_judged(ctx)) {
         Some(subject) => judge(&subject, ctx),
         None => 0,
     }
 }
 
 #[inline(always)]
-fn subject(leader: *const Task, storage: *const LocalStorage) -> Option<Subject> {
+fn subject(
+    leader: *const Task,
+    storage: *const LocalStorage,
+    takes_force: impl FnOnce() -> bool,
+) -> Option<Subject> {
     let mut label = match LABELS.peek(storage) {
         Some(label) => label,
         None => LABELS.label(leader),
@@ -226,10 +254,14 @@ fn subject(leader: *const Task, storage: *const LocalStorage) -> Option<Subject>
         Standing::InForce(image) => Some(image),
         Standing::Released | Standing::Ended => None,
     };
+    // After that: what a register holds of a standing without image is nothing, and must not be moved.
+    if label.is_armed() && !takes_force() {
+        return None;
+    }
     Some(Subject {
         // Asked for again: a place on the stack for it is one too many on 6.1 (`MAX_BPF_STACK`).
         task: current_task(),
-        label,
+        label: label.in_force(),
         image,
     })
 }

@@ -11,7 +11,7 @@ use std::{
 use common::{Run, bailiff, finish};
 
 /// Commands that need no daemon, or end otherwise without one.
-const NOT_ASKING: [&str; 4] = ["run", "grant", "doctor", "daemon"];
+const NOT_ASKING: [&str; 5] = ["run", "exec", "grant", "doctor", "daemon"];
 
 /// The least that can be given to each command that asks the daemon.
 fn asking() -> Vec<Vec<String>> {
@@ -75,6 +75,7 @@ fn an_output_that_takes_nothing_ends_no_command_otherwise() {
         (&["status"][..], 1),
         (&["grant", "show", "no-such-grant"], 2),
         (&["run", "--grant", "base", "--", "/bin/true"], 125),
+        (&["exec", "--grant", "base", "--", "/bin/true"], 125),
         (&["no-such-command"], 2),
     ] {
         assert_eq!(
@@ -94,20 +95,23 @@ fn an_output_that_takes_nothing_ends_no_command_otherwise() {
 }
 
 #[test]
-fn run_uses_the_exit_codes_of_a_shell() {
-    let run = bailiff(&["run", "--grant", "base", "--", "/bin/true"]);
-    assert_eq!(run.code, 125, "{}", run.err);
-    assert!(run.err.contains("systemctl start bailiff"), "{}", run.err);
-    let run = bailiff(&["run", "--grant", "base", "--", "no-such-command"]);
-    assert_eq!(run.code, 127, "{}", run.err);
-    assert!(
-        run.err.contains("`no-such-command` is not found"),
-        "{}",
-        run.err
-    );
-    let run = bailiff(&["run", "--grant", "base", "--", "/etc/passwd"]);
-    assert_eq!(run.code, 126, "{}", run.err);
-    assert!(run.err.contains("not executable"), "{}", run.err);
+fn run_and_exec_use_the_exit_codes_of_a_shell() {
+    for start in ["run", "exec"] {
+        let with = |command: &str| bailiff(&[start, "--grant", "base", "--", command]);
+        let run = with("/bin/true");
+        assert_eq!(run.code, 125, "{}", run.err);
+        assert!(run.err.contains("systemctl start bailiff"), "{}", run.err);
+        let run = with("no-such-command");
+        assert_eq!(run.code, 127, "{}", run.err);
+        assert!(
+            run.err.contains("`no-such-command` is not found"),
+            "{}",
+            run.err
+        );
+        let run = with("/etc/passwd");
+        assert_eq!(run.code, 126, "{}", run.err);
+        assert!(run.err.contains("not executable"), "{}", run.err);
+    }
 }
 
 #[test]

@@ -56,6 +56,9 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
         ["who-forks", flags, cgroup, secret] => {
             who::births::fork_on(flags, cgroup, secret).map_err(Into::into)
         }
+        ["who-is-born-to-execute", cgroup, secret] => {
+            scenarios::armed::bear_to_execute(cgroup, secret).map_err(Into::into)
+        }
         ["who-is-born", cgroup, secret] => {
             who::births::bear_into(cgroup, secret).map_err(Into::into)
         }
@@ -259,4 +262,42 @@ fn in_place(
         left?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each fault of `tests/faults` is for a scenario to notice; a name that no scenario has would be found after
+    /// minutes in a VM.
+    #[test]
+    fn every_fault_names_a_scenario() {
+        let cases = cases();
+        let in_places = PLACES.iter().flat_map(|place| {
+            let ways = matrix::ways_of(*place).iter();
+            let named = ways.flat_map(|way| cases.iter().map(|case| name_of(case, *place, *way)));
+            named.collect::<Vec<_>>()
+        });
+        let singles = scenarios::singles();
+        let singles = singles
+            .iter()
+            .map(|single| format!("{}: {}", single.family, single.name));
+        let names = in_places.chain(singles).collect::<Vec<_>>();
+        let mut faults = 0;
+        for entry in std::fs::read_dir("faults").unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let named = text
+                .lines()
+                .find_map(|line| line.strip_prefix("Scenario: "));
+            let named = named.unwrap_or_default();
+            assert!(
+                !named.is_empty() && names.iter().any(|name| name.contains(named)),
+                "{}: {named}",
+                path.display()
+            );
+            faults += 1;
+        }
+        assert!(faults > 0);
+    }
 }

@@ -32,14 +32,16 @@ const LOAD: u32 = 5;
 /// What a session does with its own maps, programs and links. Not among them, and nor is what later kernels
 /// have: what makes a descriptor of somebody else's, by a path that no hook sees or by number (`BPF_OBJ_GET`,
 /// `BPF_*_GET_FD_BY_ID` but of types); `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`, which put something in the place of
-/// what others attached without a link; `BPF_PROG_TEST_RUN`, which no signal ends; `BPF_ENABLE_STATS`,
-/// iterators and tokens.
+/// what others attached without a link; `BPF_PROG_TEST_RUN`, which no signal ends; `BPF_BTF_LOAD`, since no cgroup is
+/// charged for types (16 MB for each descriptor, `btf_parse()`; libbpf goes on without them where a program can);
+/// `BPF_ENABLE_STATS`, iterators and tokens.
 const COMMANDS: u64 = set(&[
     CREATE, 1, 2, 3, 4, // elements
     LOAD, 6, // pins
     11, 12, // BPF_PROG_GET_NEXT_ID, BPF_MAP_GET_NEXT_ID
     15, 16, // BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_QUERY
-    18, 19, 21, 22, 23, // types; BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_FREEZE
+    19, 21, 22,
+    23, // BPF_BTF_GET_FD_BY_ID, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_FREEZE, ids of types
     24, 25, 26, 27, // batches
     28, 29, 31, 34, // links
     35, // BPF_PROG_BIND_MAP
@@ -49,10 +51,15 @@ const COMMANDS: u64 = set(&[
 /// inodes, sockets and cgroups, of which everybody's can be given any number, and each is passed by whoever looks
 /// for its own there (`bpf_local_storage_lookup()`); `BPF_MAP_TYPE_STRUCT_OPS`, by which the kernel's scheduler is
 /// replaced without a program; sockets of others (sockmaps).
+///
+/// Nor those that take of the host what no cgroup counts: `BPF_MAP_TYPE_CPUMAP`, of which each entry is a thread of
+/// the kernel (`__cpu_map_entry_alloc()`), outside of `pids.max`; `BPF_MAP_TYPE_PERF_EVENT_ARRAY`, whose entries are
+/// eight times as large as what is charged for them (`bpf_event_entry_gen()`). The rest is charged: the area when
+/// the map is made, elements by `bpf_map_kmalloc_node()` and its like.
 const MAPS: u64 = set(&[
-    1, 2, 3, 4, 5, 6, 7, // hashes, arrays, programs, perf events, stacks
+    1, 2, 3, 5, 6, 7, // hashes, arrays, programs, stacks
     9, 10, 11, 12, 13, // least recently used, prefixes, of maps
-    14, 16, 17, 20, 25, // devices, processors, XDP sockets, listening sockets
+    14, 17, 20, 25, // devices, XDP sockets, listening sockets
     22, 23, 27, 30, 31, // queues, rings, Bloom filters
 ]);
 

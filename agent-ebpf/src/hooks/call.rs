@@ -24,6 +24,7 @@ const COMPAT: u32 = 2;
 
 const IO_URING_ENTER: u64 = 426;
 const PERF_EVENT_OPEN: u64 = 298;
+const SCHED_SETATTR: u64 = 314;
 
 /// The last call that this table knows (`rseq_slice_yield`, 7.0). x32 numbers are above it too.
 const LAST: u64 = 471;
@@ -92,6 +93,13 @@ fn refuse_to_watch(subject: &Subject, capability: u32) -> i32 {
     };
     let reason = Reason::OutsideSession;
     refuse(subject, Right::KernelPerf, reason, NO_RULE, detail, EPERM)
+}
+
+/// Whether the call under way is one by which a deadline may be set (or one of another ABI).
+#[inline(always)]
+pub(super) fn may_set_deadline(subject: &Subject) -> bool {
+    let call = number(subject);
+    call == SCHED_SETATTR || call > LAST
 }
 
 /// `PROC_USER_INIT_INO` (include/linux/proc_ns.h)

@@ -3,7 +3,7 @@
 //! | hook | right |
 //! |---|---|
 //! | `file_open` with `__FMODE_EXEC` (in [`super::files`]) | `file.exec` of the program and every interpreter |
-//! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label |
+//! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label; an armed label takes force |
 //! | `mmap_file` of shared memory | no set-user-id program is written (in [`super::set_id`]) |
 //! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec` if not asked at the open; memory that is anonymous or a device's, that can be written too, or that was written since it was mapped: `process.jit` |
 //!
@@ -17,14 +17,15 @@ use super::set_id::{self, refuse_mapped};
 use crate::{
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     kernel::{
-        BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, File, INODE_MODE, Inode,
-        TASK_ATOMIC_FLAGS, Task, VMA_ANON, VMA_FILE, Vma, is_null_at, load, member, number_at,
-        numbers_are_cheap,
+        BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_INODE, File,
+        INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_ANON, VMA_FILE, Vma,
+        is_null_at, load, member, number_at, numbers_are_cheap,
     },
+    launcher::is_launcher,
     maps::LABELS,
     membership::{held_by, unsettle},
     place::{Place, is_character_device, place_of},
-    subject::{Subject, current_task, guard, guard_prepared, guard_unless},
+    subject::{Armed, Subject, current_task, guard, guard_armed, guard_unless, is_armed},
 };
 
 const PROT_WRITE: u64 = 2;
@@ -37,7 +38,7 @@ const PFA_NO_NEW_PRIVS: u64 = 1;
 /// `int bprm_check_security(struct linux_binprm *)`: before `de_thread()`.
 #[lsm(hook = "bprm_check_security")]
 fn bprm_check_security(ctx: LsmContext) -> i32 {
-    guard_prepared(
+    guard_armed::<UnlessLauncher>(
         &ctx,
         |task, leader| {
             if leader == task {
@@ -46,9 +47,64 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
                 carry_label(task, leader)
             }
         },
-        |ctx| !gains_privilege(program(ctx)),
-        |subject, ctx| gain(subject, program(ctx)),
+        |_| false,
+        |subject, ctx| {
+            if is_armed(subject) {
+                let refused = take_force(subject, ctx);
+                if refused != 0 {
+                    return refused;
+                }
+            }
+            let program = program(ctx);
+            if gains_privilege(program) {
+                gain(subject, program)
+            } else {
+                0
+            }
+        },
     )
+}
+
+/// A launcher leaves an armed label armed.
+struct UnlessLauncher;
+
+impl Armed for UnlessLauncher {
+    #[inline(always)]
+    fn is_judged(ctx: &LsmContext) -> bool {
+        // The file's own pointer, which newer verifiers trust (`BTF_TYPE_SAFE_TRUSTED(struct file)`).
+        // SAFETY: the hook's argument; a bprm always has a file here.
+        let program: *const Inode = unsafe {
+            let file: *const File = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
+            load(file, &FILE_INODE)
+        };
+        !is_launcher(program)
+    }
+}
+
+/// Gives an armed label force: here, where nothing of the new program has run, and nothing of the old one
+/// runs any more unless the `execve` fails. Other threads cannot execute meanwhile (`cred_guard_mutex`).
+/// The program was opened before, by whoever launches it, so its right is asked for here.
+#[inline(never)]
+fn take_force(subject: &Subject, ctx: &LsmContext) -> i32 {
+    // SAFETY: the hook's argument; a bprm always has a file here.
+    let (file, dentry): (*const File, *const Dentry) = unsafe {
+        let file = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
+        (file, load(file, &FILE_DENTRY))
+    };
+    let refused = match place_of(file, dentry) {
+        Place::Named | Place::Anonymous => opened(subject, dentry, FileRights::EXEC),
+        Place::Layer => 0,
+    };
+    if refused != 0 {
+        return refused;
+    }
+    // SAFETY: `current` is a valid task.
+    let leader: *const Task = unsafe { load(subject.task, &TASK_GROUP_LEADER) };
+    if LABELS.give(leader, subject.label) && LABELS.give(subject.task, subject.label) {
+        0
+    } else {
+        -ENOMEM
+    }
 }
 
 #[inline(always)]

@@ -3,18 +3,21 @@
 //! | hook | right |
 //! |---|---|
 //! | `file_ioctl`, `file_ioctl_compat` | see below |
-//! | `uring_cmd` (6.0+) | of devices, files and directories `file.ioctl` |
+//! | `uring_cmd` (6.0+) | of devices, files and directories `file.ioctl`, of disks `file.write` besides |
 //!
 //! | command | on | right |
 //! |---|---|---|
 //! | `TIOCSTI`, `TIOCLINUX` | anything | never: they type into a terminal |
+//! | what keys do at all consoles, which of them is shown, and their size | character devices | never |
 //! | `FIOSETOWN`, `SIOCSPGRP` | anything | `process.signal` |
 //! | `FIOASYNC` | character device | `process.signal` |
 //! | `TIOCSPGRP` (`tcsetpgrp`) | anything | `process.control`, unless the jobs there are the session's own |
 //! | modes, size, flow and line discipline of a terminal where others are in front | terminals | `process.control` |
 //! | of the descriptor itself; `FICLONE` and its like, judged by the opens of both files | anything | none |
 //! | changes of inode flags | what has a path | `file.attr` |
-//! | every other | devices | `file.ioctl` |
+//! | every other | character devices | `file.ioctl` |
+//! | only asking | disks | `file.ioctl` |
+//! | every other | disks | `file.ioctl` and `file.write` |
 //! | of terminals (which files do not have), or only asking | files and directories | none |
 //! | of a filesystem, and not about this object alone | files and directories | never |
 //! | every other | files and directories | `file.ioctl` |
@@ -68,6 +71,27 @@ const TCSETS2: u32 = 0x402c_542b;
 const TCSETSF2: u32 = 0x402c_542d;
 const TIOCSLCKTRMIOS: u32 = 0x5457;
 
+// Of the console that they are given to (linux/kd.h, linux/vt.h): whether it has graphics, what its keys give and
+// whether any do, and who is asked before another is shown.
+const KDSETMODE: u32 = 0x4b3a;
+const KDSKBMODE: u32 = 0x4b45;
+const KDSKBMETA: u32 = 0x4b63;
+const KDSKBLED: u32 = 0x4b65;
+const VT_SETMODE: u32 = 0x5602;
+
+// Of all consoles, whichever they are given to.
+const KDSKBENT: u32 = 0x4b47;
+const KDSKBSENT: u32 = 0x4b49;
+const KDSKBDIACR: u32 = 0x4b4b;
+const KDSETKEYCODE: u32 = 0x4b4d;
+const KDKBDREP: u32 = 0x4b52;
+const KDSKBDIACRUC: u32 = 0x4bfb;
+const VT_ACTIVATE: u32 = 0x5606;
+/// `VT_RESIZE`, `VT_RESIZEX`, `VT_LOCKSWITCH`, `VT_UNLOCKSWITCH`
+const VT_RESIZE: u32 = 0x5609;
+const VT_UNLOCKSWITCH: u32 = 0x560c;
+const VT_SETACTIVATE: u32 = 0x560f;
+
 const FIOSETOWN: u32 = 0x8901;
 const SIOCSPGRP: u32 = 0x8902;
 
@@ -101,6 +125,29 @@ const FS_IOC32_GETVERSION: u32 = 0x8004_7601;
 const FS_IOC_GETFSLABEL: u32 = 0x8100_9431;
 const EXT4_IOC_GETFSUUID: u32 = 0x8008_662c;
 const FAT_IOCTL_GET_ATTRIBUTES: u32 = 0x8004_7210;
+
+// Of disks (linux/fs.h, linux/blkzoned.h, linux/hdreg.h, linux/loop.h). Numbers of sizes differ for 32-bit programs.
+const HDIO_GETGEO: u32 = 0x0301;
+const BLKROGET: u32 = 0x125e;
+const BLKGETSIZE: u32 = 0x1260;
+const BLKRAGET: u32 = 0x1263;
+const BLKFRAGET: u32 = 0x1265;
+const BLKSECTGET: u32 = 0x1267;
+const BLKSSZGET: u32 = 0x1268;
+const BLKBSZGET: u32 = 0x8008_1270;
+const BLKBSZGET_32: u32 = 0x8004_1270;
+const BLKGETSIZE64: u32 = 0x8008_1272;
+const BLKGETSIZE64_32: u32 = 0x8004_1272;
+/// `BLKIOMIN`, `BLKIOOPT`, `BLKALIGNOFF`, `BLKPBSZGET`, `BLKDISCARDZEROES`
+const BLKIOMIN: u32 = 0x1278;
+const BLKDISCARDZEROES: u32 = 0x127c;
+const BLKROTATIONAL: u32 = 0x127e;
+const BLKGETDISKSEQ: u32 = 0x8008_1280;
+const BLKREPORTZONE: u32 = 0xc010_1282;
+const BLKGETZONESZ: u32 = 0x8004_1284;
+const BLKGETNRZONES: u32 = 0x8004_1285;
+const LOOP_GET_STATUS: u32 = 0x4c03;
+const LOOP_GET_STATUS64: u32 = 0x4c05;
 
 /// Type of the terminals' commands, in the second byte.
 const TERMINAL: u32 = 0x54;
@@ -137,10 +184,10 @@ fn uring_cmd(ctx: LsmContext) -> i32 {
         let command: *const RingCommand = ctx.arg(0);
         // SAFETY: the hook's argument.
         let file: *const File = unsafe { load(command, &RING_COMMAND_FILE) };
-        if needs_control(file, 0) {
-            at_file(subject, file, FileRights::IOCTL)
-        } else {
-            0
+        match needs(file, 0) {
+            Needs::Rights(wanted) => at_file(subject, file, wanted),
+            Needs::Nothing => 0,
+            Needs::More => never(subject, file),
         }
     })
 }
@@ -187,13 +234,12 @@ fn judge(subject: &Subject, file: *const File, command: u32) -> i32 {
     }
     let wanted = if changes_flags(command) {
         FileRights::ATTR
-    } else if needs_control(file, command) {
-        if !is_device(file) && reaches_further(command) {
-            return never(subject, file);
-        }
-        FileRights::IOCTL
     } else {
-        return 0;
+        match needs(file, command) {
+            Needs::Nothing => return 0,
+            Needs::More => return never(subject, file),
+            Needs::Rights(wanted) => wanted,
+        }
     };
     at_file(subject, file, wanted)
 }
@@ -217,6 +263,11 @@ fn changes_terminal(command: u32) -> bool {
             | TIOCCBRK
             | TCSETS2..=TCSETSF2
             | TIOCSLCKTRMIOS
+            | KDSETMODE
+            | KDSKBMODE
+            | KDSKBMETA
+            | KDSKBLED
+            | VT_SETMODE
     )
 }
 
@@ -255,19 +306,74 @@ fn changes_flags(command: u32) -> bool {
     )
 }
 
-#[inline(always)]
-fn is_device(file: *const File) -> bool {
-    matches!(mode_of(file) & S_IFMT, S_IFCHR | S_IFBLK)
+/// What a command that changes no flags needs.
+enum Needs {
+    Nothing,
+    Rights(FileRights),
+    /// More than a grant can give.
+    More,
 }
 
-/// Whether a command that changes no flags needs `file.ioctl` on this kind of object.
 #[inline(always)]
-fn needs_control(file: *const File, command: u32) -> bool {
+fn needs(file: *const File, command: u32) -> Needs {
     match mode_of(file) & S_IFMT {
-        S_IFCHR | S_IFBLK => true,
-        S_IFREG | S_IFDIR => !only_asks(command),
-        _ => false,
+        S_IFCHR if is_of_all_consoles(command) => Needs::More,
+        S_IFBLK if asks_disk(command) || only_asks(command) => Needs::Rights(FileRights::IOCTL),
+        // Some put other content behind a disk that is open for reading (`loop_change_fd()`), or take it away.
+        S_IFBLK => Needs::Rights(FileRights::IOCTL.union(FileRights::WRITE)),
+        S_IFREG | S_IFDIR if only_asks(command) => Needs::Nothing,
+        S_IFREG | S_IFDIR if reaches_further(command) => Needs::More,
+        // Devices that control disks (/dev/mapper/control, /dev/btrfs-control) ask for `sys_admin`, or for a disk that
+        // was opened (mtd, nvme and scsi: for writing); /dev/loop-control gives and takes away only what nobody uses.
+        S_IFCHR | S_IFREG | S_IFDIR => Needs::Rights(FileRights::IOCTL),
+        _ => Needs::Nothing,
     }
+}
+
+/// Whether a command is about every console of the host (`vt_ioctl()`, `vt_do_kdsk_ioctl()`). A key that types what
+/// a session chose does so for whoever is there next, after the session's end too; who is switched away, or cannot
+/// switch, is locked out.
+#[inline(always)]
+fn is_of_all_consoles(command: u32) -> bool {
+    matches!(
+        command,
+        KDSKBENT
+            | KDSKBSENT
+            | KDSKBDIACR
+            | KDSETKEYCODE
+            | KDKBDREP
+            | KDSKBDIACRUC
+            | VT_ACTIVATE
+            | VT_RESIZE..=VT_UNLOCKSWITCH | VT_SETACTIVATE
+    )
+}
+
+/// Whether a command changes nothing on a disk. Of what is not known it is assumed that it does.
+#[inline(always)]
+fn asks_disk(command: u32) -> bool {
+    matches!(
+        command,
+        HDIO_GETGEO
+            | BLKROGET
+            | BLKGETSIZE
+            | BLKRAGET
+            | BLKFRAGET
+            | BLKSECTGET
+            | BLKSSZGET
+            | BLKBSZGET
+            | BLKBSZGET_32
+            | BLKGETSIZE64
+            | BLKGETSIZE64_32
+            | BLKIOMIN
+            ..=BLKDISCARDZEROES
+                | BLKROTATIONAL
+                | BLKGETDISKSEQ
+                | BLKREPORTZONE
+                | BLKGETZONESZ
+                | BLKGETNRZONES
+                | LOOP_GET_STATUS
+                | LOOP_GET_STATUS64
+    )
 }
 
 /// Whether a command changes nothing on a file: `isatty()` asks every file with a terminal's command,

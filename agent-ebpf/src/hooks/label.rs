@@ -27,13 +27,14 @@ use crate::{
     daemon,
     decide::{ENOMEM, EPERM, refuse},
     kernel::{
-        Cgroup, ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SeqFile, SuperBlock,
-        TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_TGID, Task, load,
+        Cgroup, ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SIGNAL_LIVE, SeqFile, Signals,
+        SuperBlock, TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_SIGNAL,
+        TASK_TGID, Task, load,
     },
     maps::{CENSUS, CGROUPS, LABELS, OWN, SCRATCH, SUPERBLOCKS},
-    membership::{cgroup_of, held_by, id_of, is_unsettled, tag_of, unsettle},
+    membership::{cgroup_of, held_by, holding, id_of, is_tagging, is_unsettled, tag_of, unsettle},
     notice::{notify, tell},
-    subject::{current_task, guard},
+    subject::{Armed, current_task, guard_armed, is_armed},
     walk::superblock_number,
 };
 
@@ -42,6 +43,16 @@ const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
 /// `PF_EXITING` in `task_struct::flags`
 const EXITING: u32 = 4;
+
+/// Who is armed has children as well.
+struct AtBirth;
+
+impl Armed for AtBirth {
+    #[inline(always)]
+    fn is_judged(_: &LsmContext) -> bool {
+        true
+    }
+}
 
 /// The child's cgroup is not to be trusted here: it is still the initial one. Nor is its parent's label:
 /// between here and [`task_newtask`], where it gets its own, the parent's memory is copied, and the parent
@@ -57,26 +68,37 @@ fn task_alloc(ctx: LsmContext) -> i32 {
         // One of a session's is refused below; for want of room there is the tracepoint.
         LABELS.give_newborn(child, Label::NONE.bits());
     }
-    guard(&ctx, |subject, ctx| {
-        let child: *const Task = ctx.arg(0);
-        let flags: u64 = ctx.arg(1);
-        if flags & CLONE_INTO_CGROUP != 0 {
-            let detail = Detail {
-                words: [0; 2],
-                extra: 0,
-            };
-            let reason = Reason::SelfProtection;
-            let result = refuse(subject, Right::CgroupEnter, reason, NO_RULE, detail, EPERM);
-            if result != 0 {
-                return result;
+    guard_armed::<AtBirth>(
+        &ctx,
+        |_, _| 0,
+        |_| false,
+        |subject, ctx| {
+            let child: *const Task = ctx.arg(0);
+            let flags: u64 = ctx.arg(1);
+            let armed = is_armed(subject);
+            if flags & CLONE_INTO_CGROUP != 0 && !armed {
+                let detail = Detail {
+                    words: [0; 2],
+                    extra: 0,
+                };
+                let reason = Reason::SelfProtection;
+                let result = refuse(subject, Right::CgroupEnter, reason, NO_RULE, detail, EPERM);
+                if result != 0 {
+                    return result;
+                }
             }
-        }
-        if LABELS.give_newborn(child, subject.label.newborn_bits()) {
-            0
-        } else {
-            -ENOMEM
-        }
-    })
+            let label = if armed {
+                subject.label.armed()
+            } else {
+                subject.label
+            };
+            if LABELS.give_newborn(child, label.newborn_bits()) {
+                0
+            } else {
+                -ENOMEM
+            }
+        },
+    )
 }
 
 /// `void task_newtask(struct task_struct *, unsigned long clone_flags)`: after `cgroup_post_fork()`,
@@ -143,10 +165,25 @@ fn settle_child(child: *const Task, parent: *const Task) -> i32 {
 
 #[inline(always)]
 fn carry(task: *const Task, label: Label) -> i32 {
-    if !LABELS.give_newborn(task, label.bits()) {
+    let given = if label.is_armed() {
+        arm(task, label)
+    } else {
+        LABELS.give_newborn(task, label.bits())
+    };
+    if !given {
         unsettle();
     }
     0
+}
+
+/// Gives an armed label to a task that holds none, or is being born.
+#[inline(never)]
+fn arm(task: *const Task, label: Label) -> bool {
+    let seen = LABELS.bits(task);
+    if !Label::is_newborn(seen) && holding(seen).is_some() {
+        return true;
+    }
+    LABELS.give_over(task, seen, label)
 }
 
 /// `void cgroup_attach_task(struct cgroup *, const char *path, struct task_struct *, bool group)`,
@@ -216,20 +253,30 @@ fn census(ctx: *mut c_void) -> i32 {
 
 #[inline(never)]
 fn settle(census: *mut Census, task: *const Task, leader: *const Task) -> i32 {
-    let mut label = held_by(leader);
+    let seen = LABELS.bits(leader);
+    let mut label = holding(seen);
     let is_new = !label.is_some();
     if is_new {
         label = tag_of(cgroup_of(task));
+        // Who was missed when it came may have executed its program since.
+        if !is_tagging(label) {
+            label = label.in_force();
+        }
     }
     if !label.is_some() {
         return 0;
     }
     let mut given = true;
     if is_new {
-        given = LABELS.give(leader, label);
+        given = LABELS.give_over(leader, seen, label);
     }
-    if LABELS.label(task) != label {
-        given &= LABELS.give(task, label);
+    if task != leader {
+        // Of a thread it counts for nothing before an `execve`, which copies the leader's first. One that
+        // executes just now must not be armed again.
+        let own = LABELS.bits(task);
+        if Label::from_bits(own) != label {
+            given &= LABELS.give_over(task, own, label);
+        }
     }
     // SAFETY: the census's map value.
     unsafe {
@@ -244,7 +291,7 @@ fn settle(census: *mut Census, task: *const Task, leader: *const Task) -> i32 {
 
 #[inline(never)]
 fn clear(census: *mut Census, task: *const Task) -> i32 {
-    let own = LABELS.label(task);
+    let own = LABELS.label(task).in_force();
     // SAFETY: the census's map value.
     unsafe {
         if !own.is_some() || own != (*census).label {
@@ -259,9 +306,7 @@ fn clear(census: *mut Census, task: *const Task) -> i32 {
 
 #[inline(never)]
 fn list(meta: *const IterMeta, task: *const Task, leader: *const Task) -> i32 {
-    // SAFETY: a live task.
-    let flags: u32 = unsafe { load(task, &TASK_FLAGS) };
-    if flags & EXITING != 0 {
+    if has_ended(task, leader) {
         return 0;
     }
     let cgroup = cgroup_of(task);
@@ -290,6 +335,22 @@ fn list(meta: *const IterMeta, task: *const Task, leader: *const Task) -> i32 {
         );
     }
     0
+}
+
+/// Whether nothing of this task runs any more. A leader that ends before its threads stands for the process:
+/// one of them may be about to take its place and its number (`de_thread()`), and be found under neither.
+#[inline(always)]
+fn has_ended(task: *const Task, leader: *const Task) -> bool {
+    // SAFETY: a live task, which has signals until it is reaped; those of no address read as zero.
+    unsafe {
+        let flags: u32 = load(task, &TASK_FLAGS);
+        if flags & EXITING == 0 {
+            return false;
+        }
+        let signals: *const Signals = load(task, &TASK_SIGNAL);
+        let live: u32 = load(signals, &SIGNAL_LIVE);
+        task != leader || live == 0
+    }
 }
 
 /// `void sb_delete(struct super_block *)`: before its device number can be used again.

@@ -2,7 +2,7 @@
 //!
 //! | hook | right |
 //! |---|---|
-//! | `task_kill`, `file_send_sigiotask` | `process.signal` |
+//! | `task_kill`, `file_send_sigiotask`; `task_setrlimit`, `task_setscheduler` where the kernel signals by it | `process.signal` |
 //! | `ptrace_access_check`, `ptrace_traceme` | `process.ptrace` |
 //! | `task_setnice`, `task_setioprio`, `task_setscheduler`, `task_movememory`, `task_setpgid`, `task_setrlimit` | `process.control` |
 //! | `capable` | `process.capability` |
@@ -15,7 +15,7 @@
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
-use super::call::used_for;
+use super::call::{may_set_deadline, used_for};
 use super::locks::{self, F_SETDELEG, F_SETLEASE};
 use crate::{
     address::Address,
@@ -48,20 +48,25 @@ fn task_kill(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let task: *const Task = ctx.arg(0);
         let signal: u32 = ctx.arg(2);
-        let reason = match reach(subject, task, Surface::SignalAny) {
-            Ok(()) => return 0,
-            Err(reason) => reason,
-        };
-        let detail = target(task, u64::from(signal));
-        refuse(
-            subject,
-            Right::ProcessSignal,
-            reason,
-            NO_RULE,
-            detail,
-            EPERM,
-        )
+        signals(subject, task, signal)
     })
+}
+
+#[inline(always)]
+fn signals(subject: &Subject, task: *const Task, signal: u32) -> i32 {
+    let reason = match reach(subject, task, Surface::SignalAny) {
+        Ok(()) => return 0,
+        Err(reason) => reason,
+    };
+    let detail = target(task, u64::from(signal));
+    refuse(
+        subject,
+        Right::ProcessSignal,
+        reason,
+        NO_RULE,
+        detail,
+        EPERM,
+    )
 }
 
 /// Why the grant lets the session do nothing to a task's process, where it is so. `any` opens the processes
@@ -182,10 +187,18 @@ fn task_setioprio(ctx: LsmContext) -> i32 {
     control(&ctx)
 }
 
-/// `int task_setscheduler(struct task_struct *)`
+/// `int task_setscheduler(struct task_struct *)`. With `SCHED_FLAG_DL_OVERRUN` the kernel signals whoever runs for
+/// longer than it was given (`check_dl_overrun()`). What is asked for no hook sees; a deadline is for `sys_nice`.
 #[lsm(hook = "task_setscheduler")]
 fn task_setscheduler(ctx: LsmContext) -> i32 {
-    control(&ctx)
+    guard(&ctx, |subject, ctx| {
+        let task: *const Task = ctx.arg(0);
+        let result = controls(subject, task);
+        if result != 0 || !has_capability(subject, CAP_SYS_NICE) || !may_set_deadline(subject) {
+            return result;
+        }
+        signals(subject, task, SIGXCPU)
+    })
 }
 
 /// `int task_movememory(struct task_struct *)`
@@ -233,7 +246,35 @@ fn refuse_group(subject: &Subject, reason: Reason, group: u32) -> i32 {
 /// `int task_setrlimit(struct task_struct *, unsigned int resource, struct rlimit *)`
 #[lsm(hook = "task_setrlimit")]
 fn task_setrlimit(ctx: LsmContext) -> i32 {
-    control(&ctx)
+    guard(&ctx, |subject, ctx| {
+        let (task, resource): (*const Task, u32) = (ctx.arg(0), ctx.arg(1));
+        let result = controls(subject, task);
+        if result != 0 {
+            return result;
+        }
+        match signal_of(resource) {
+            0 => 0,
+            signal => signals(subject, task, signal),
+        }
+    })
+}
+
+const SIGSEGV: u32 = 11;
+const SIGXCPU: u32 = 24;
+const SIGXFSZ: u32 = 25;
+
+/// By what the kernel ends a process that passes a limit; 0 where calls fail and nothing else.
+#[inline(always)]
+fn signal_of(resource: u32) -> u32 {
+    match resource {
+        // RLIMIT_CPU, RLIMIT_RTTIME: after a second or so by SIGKILL (`check_process_timers()`).
+        0 | 15 => SIGXCPU,
+        // RLIMIT_FSIZE: `generic_write_check_limits()`
+        1 => SIGXFSZ,
+        // RLIMIT_STACK, RLIMIT_MEMLOCK, RLIMIT_AS: whose stack cannot grow (`acct_stack_growth()`).
+        3 | 8 | 9 => SIGSEGV,
+        _ => 0,
+    }
 }
 
 /// `int capable(const struct cred *, struct user_namespace *, int cap, unsigned int opts)`: in
@@ -259,6 +300,7 @@ fn capable(ctx: LsmContext) -> i32 {
 }
 
 pub(super) const CAP_FSETID: u32 = 4;
+const CAP_SYS_NICE: u32 = 23;
 
 #[inline(always)]
 pub(super) fn has_capability(subject: &Subject, capability: u32) -> bool {

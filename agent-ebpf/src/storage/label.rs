@@ -1,5 +1,7 @@
 //! The label that a task's storage holds.
 
+use core::arch::asm;
+
 use agent_abi::Label;
 
 use super::TaskStorage;
@@ -112,6 +114,22 @@ impl TaskStorage<Label> {
         false
     }
 
+    /// The same for one that runs already and had `seen`, as it is kept. An armed label is given only if that
+    /// is still so: who got one meanwhile may have executed a program, and keeps the one in force.
+    #[inline(always)]
+    pub(crate) fn give_over(&self, task: *const Task, seen: u64, label: Label) -> bool {
+        if !label.is_armed() {
+            return self.give_newborn(task, label.bits());
+        }
+        for _ in 0..TRIES {
+            if let Some(value) = self.get_or_create(task) {
+                exchange(value.cast(), seen, label.bits());
+                return true;
+            }
+        }
+        false
+    }
+
     #[inline(always)]
     fn give_bits(&self, task: *const Task, bits: u64) -> bool {
         let Some(value) = self.get_or_create(task) else {
@@ -120,5 +138,15 @@ impl TaskStorage<Label> {
         // SAFETY: as above. In one store: who reads meanwhile sees the old label or the new one.
         unsafe { value.cast::<u64>().write_volatile(bits) };
         true
+    }
+}
+
+/// Puts `new` where `seen` is, in one step. Minimum kernel: 5.12.
+#[inline(always)]
+fn exchange(value: *mut u64, seen: u64, new: u64) {
+    // SAFETY: an atomic operation on a live map value of this size, aligned to it.
+    unsafe {
+        asm!("r0 = cmpxchg_64({value} + 0, r0, {new})", value = in(reg) value, new = in(reg) new,
+             inlateout("r0") seen => _, options(nostack));
     }
 }

@@ -31,6 +31,8 @@ pub enum Standing {
     Inside,
     /// It was moved elsewhere and is limited all the same.
     Moved,
+    /// It is limited from the next program on that it executes, and what it starts meanwhile likewise.
+    Armed,
     /// Its session has ended: it is refused everything.
     Ended,
     /// Its session was untagged, and its label is being taken away: it is free.
@@ -44,6 +46,7 @@ pub enum Standing {
 vocabulary! { Standing:
     Inside = "inside",
     Moved = "moved",
+    Armed = "armed",
     Ended = "ended",
     Leaving = "leaving",
     Free = "free",

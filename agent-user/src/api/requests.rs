@@ -1,6 +1,6 @@
 //! What the command line asks for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub struct SourceFile {
     /// Where it was read, for messages.
     pub origin: String,
     /// What is in it.
-    pub text: String,
+    pub text: Arc<str>,
     /// Its absolute path, links not followed; `None`: it ships.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathText>,
@@ -45,7 +45,8 @@ pub struct StartSession {
     pub command: Vec<String>,
 }
 
-/// What fills in a grant's variables.
+/// What fills in a grant's variables. For a cgroup that is tagged the daemon fills in what is left open,
+/// by the process there that began first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
@@ -94,6 +95,10 @@ pub enum Target {
     New,
     /// A running cgroup: below the hierarchy, or as `/proc/PID/cgroup` writes it.
     Cgroup(String),
+    /// The same; each process is limited from the next program on that it executes.
+    CgroupAtExec(String),
+    /// The calling process where it is, from the next program on that it executes.
+    Caller,
 }
 
 /// Which events.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_grant::environment::Environment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,12 +24,12 @@ pub struct Session {
     pub grant: String,
     /// Whether its grant is carried out.
     pub mode: Word<Mode>,
-    /// The cgroup that its processes are in.
+    /// The cgroup that its processes are in; of `exec` the one that it was started in.
     pub cgroup: String,
     /// The cgroup's cgroup v2 id.
     pub cgroup_id: u64,
-    /// Whether the daemon made the cgroup (`run`) or found it (`tag`).
-    pub own_cgroup: bool,
+    /// What belongs to it.
+    pub extent: Word<Extent>,
     /// Whether the grant's `[environment]` holds, or the processes have theirs from before.
     #[serde(default)]
     pub environment: Word<EnvironmentState>,
@@ -39,6 +40,9 @@ pub struct Session {
     /// What its grant does not give on this host although it is written there, and why.
     #[serde(default)]
     pub remarks: Vec<String>,
+    /// In the answer to a start: what `bailiff run` hands over of the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hands_over: Option<HandsOver>,
     /// Who started it.
     pub uid: u32,
     /// When it was started.
@@ -53,6 +57,31 @@ pub struct Session {
     pub allowed: u64,
     /// Actions that it refused, counted in the kernel.
     pub refused: u64,
+}
+
+/// What a grant has handed over of its caller's environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct HandsOver {
+    /// Names that have the value that they had; a `*` is any run of characters.
+    pub keep: Vec<String>,
+    /// Names that have another.
+    pub set: BTreeMap<String, String>,
+}
+
+impl From<&Environment> for HandsOver {
+    fn from(environment: &Environment) -> Self {
+        Self {
+            keep: environment.keeps(),
+            set: environment.set.clone(),
+        }
+    }
+}
+
+impl From<&HandsOver> for Environment {
+    fn from(told: &HandsOver) -> Self {
+        Self::new(&told.keep, told.set.clone())
+    }
 }
 
 /// What a session is doing.
@@ -75,10 +104,45 @@ vocabulary! { SessionState:
     Ended = "ended",
 }
 
+/// What belongs to a session, besides all that its processes start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// A cgroup that the daemon made (`bailiff run`).
+    OwnCgroup,
+    /// A cgroup that was there (`bailiff tag`).
+    Cgroup,
+    /// The same, and each of its processes from the next program on that it executes
+    /// (`bailiff tag --at-exec`).
+    CgroupAtExec,
+    /// A process, in whatever cgroup it is (`bailiff exec`).
+    Process,
+}
+
+vocabulary! { Extent:
+    OwnCgroup = "own-cgroup",
+    Cgroup = "cgroup",
+    CgroupAtExec = "cgroup-at-exec",
+    Process = "process",
+}
+
+impl Extent {
+    /// Whether Bailiff started its first process, and so chose what that is handed over.
+    #[must_use]
+    pub fn is_launched(self) -> bool {
+        matches!(self, Self::OwnCgroup | Self::Process)
+    }
+
+    /// Whether it has a cgroup that others made.
+    #[must_use]
+    pub fn is_tagged(self) -> bool {
+        matches!(self, Self::Cgroup | Self::CgroupAtExec)
+    }
+}
+
 /// Where the environment of a session's processes comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EnvironmentState {
-    /// `bailiff run` handed over what the grant keeps.
+    /// `bailiff run` or `exec` handed over what the grant keeps.
     Granted,
     /// They ran before: nothing was taken from it.
     #[default]

@@ -38,8 +38,18 @@ impl GrantArgs {
         Ok(grants::load(&self.grant, &self.inputs())?)
     }
 
+    /// The texts alone; whoever is given them says what is wrong with them.
+    pub(super) fn gather(&self) -> anyhow::Result<GrantSource> {
+        Ok(grants::gather(&self.grant, &self.inputs())?)
+    }
+
     pub(super) fn inputs(&self) -> Inputs {
         self.set.inputs()
+    }
+
+    /// What the user fills in, and nothing else.
+    pub(super) fn set(&self) -> BTreeMap<String, String> {
+        self.set.set()
     }
 }
 

@@ -4,6 +4,7 @@ mod daemon;
 mod doctor;
 mod event_line;
 mod events;
+mod exec;
 mod failure;
 mod grant;
 mod grant_args;
@@ -48,6 +49,12 @@ struct Cli {
 enum Command {
     /// Run a command in a new session.
     Run(run::RunArgs),
+    /// Become a command in a new session, with the same pid and in the same cgroup.
+    ///
+    /// For services and schedulers: `ExecStart=bailiff exec --grant coder -- COMMAND`. What limits and
+    /// watches the process goes on to do so. The session is this process and all that it starts,
+    /// wherever that goes, and ends with the last of them.
+    Exec(exec::ExecArgs),
     /// Put a running cgroup, with all its processes, under a grant.
     Tag(tag::TagArgs),
     /// Free the processes of a tagged cgroup from their session.
@@ -123,6 +130,7 @@ pub fn main() -> ExitCode {
     let client = Client::new(&cli.socket);
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &client),
+        Command::Exec(args) => Ok(exec::exec(&args, &client)),
         Command::Tag(args) => tag::tag(&args, &client),
         Command::Untag(args) => tag::untag(&args, &client),
         Command::Ps(args) => ps::ps(&args, &client),

@@ -10,7 +10,7 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::{Session, SessionState, SessionsQuery, Word, routes},
+    api::{Extent, Session, SessionState, SessionsQuery, Word, routes},
     client::Client,
     clock::short_duration,
     render::{
@@ -113,9 +113,14 @@ fn state_style(state: &Word<SessionState>) -> anstyle::Style {
     }
 }
 
+/// Whether Bailiff started its first process.
+pub(super) fn is_launched(session: &Session) -> bool {
+    session.extent.known().is_some_and(Extent::is_launched)
+}
+
 /// The command of a session, or the cgroup that it was tagged on.
 pub(super) fn what_runs(session: &Session) -> String {
-    if session.own_cgroup {
+    if is_launched(session) {
         session
             .command
             .iter()

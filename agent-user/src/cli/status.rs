@@ -8,7 +8,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     JsonArg,
     output::{block_on, print, print_json},
-    ps::what_runs,
+    ps::{is_launched, what_runs},
 };
 use crate::{
     api::{
@@ -73,7 +73,7 @@ pub(super) fn fields(rows: &[(&str, String)]) -> String {
 
 /// What becomes of system calls that no hook sees.
 fn system_calls(session: &Session) -> &'static str {
-    if session.own_cgroup {
+    if is_launched(session) {
         "those without a hook are filtered by seccomp (personality, keyctl)"
     } else {
         "not filtered: tagged processes may use personality(2) and pass keyrings to their parent"

@@ -63,6 +63,12 @@ impl Daemon {
             .max()
             .unwrap_or(0)
             .max(kernel.last_number(Counter::Epoch.into())?);
+        // Of sessions that the store does not know, if it was lost, as of all others: no new one has their
+        // number.
+        let generations = installed.iter().map(|(_, header)| header.generation);
+        if let Some(last) = generations.max() {
+            kernel.note_number(Counter::Session.into(), last)?;
+        }
         let epochs = Epochs::reserve(&store, floor)?;
         kernel.note_number(Counter::Epoch.into(), epochs.last_reserved())?;
         let (drain, drains) = mpsc::channel(16);
@@ -83,6 +89,7 @@ impl Daemon {
             unrecorded: Mutex::default(),
             drain,
             own,
+            launchers: Mutex::default(),
             boot_id,
             started: Timestamp::now(),
         };
@@ -102,6 +109,7 @@ impl Daemon {
         self.blocking(Self::note_first_disks)
             .await
             .context("cannot write down which disks there are")?;
+        self.blocking(Self::mark_launchers).await;
         let owed = self.adopt().await?;
         self.record_interruption();
         let Streams { events, notices } = streams;

@@ -5,6 +5,8 @@ mod enforced;
 mod error;
 mod events;
 mod filesystems;
+mod heap;
+mod launchers;
 mod log;
 mod requests;
 mod self_test;

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     assembly::{Parts, Streams},
-    log,
+    heap, log,
     requests::{door, router::router, shares::provide_descriptors},
     state::Daemon,
 };
@@ -150,6 +150,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     };
     daemon.take_over(streams, drains).await?;
     daemon.self_test().await?;
+    heap::give_back();
     let listener = listen(&settings.socket)?;
     door::open(Arc::clone(&daemon), listener, router(Arc::clone(&daemon)))?;
     tracing::info!("listening on {}", settings.socket.display());

@@ -8,7 +8,7 @@
 //! 3. `kernel`, over one call or the few that belong together, and over no line of the log, whose reader may
 //!    be slow.
 //! 4. What is held for one look and over no call of anything else: the tables in `sessions`, what a session
-//!    has ([`Live`](super::sessions::Live)), `namespaces`, `shares`, and the store's own.
+//!    has ([`Live`](super::sessions::Live)), `namespaces`, `shares`, `launchers`, and the store's own.
 //!
 //! The tables of sessions held over a loop that asks the kernel, while somebody else asks them with the
 //! kernel's lock held, is how the daemon stood still once; `tests/stress.rs` finds that again.
@@ -23,6 +23,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::{
     filesystems::{epochs::Epochs, reach::Reaches, superblocks::Superblocks},
+    launchers::Launchers,
     requests::shares::Shares,
     sessions::{Sessions, ending::Ending, labels::UnseenBirths},
 };
@@ -61,6 +62,8 @@ pub(super) struct Daemon {
     pub(super) drain: mpsc::Sender<oneshot::Sender<()>>,
     /// Files that no session may touch.
     pub(super) own: OwnFiles,
+    /// Programs that leave an armed label armed.
+    pub(super) launchers: Mutex<Launchers>,
     pub(super) boot_id: String,
     pub(super) started: Timestamp,
 }

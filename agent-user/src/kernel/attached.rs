@@ -38,6 +38,7 @@ pub struct Kernel {
     labels: Map<i32, Label>,
     /// Keyed by a descriptor of the slave.
     terminals: Map<i32, Owners>,
+    launchers: Map<i32, u64>,
     jobs: Map<u32, Jobs>,
     numbers: Map<u32, u32>,
     images: Map<u32, u32>,
@@ -71,6 +72,7 @@ impl Kernel {
             interrupted,
             labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
             terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
+            launchers: Map::open(names::LAUNCHERS, &map_pin(names::LAUNCHERS))?,
             numbers: Map::open(names::NUMBERS, &map_pin(names::NUMBERS))?,
             jobs: Map::open(names::JOBS, &map_pin(names::JOBS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
@@ -171,18 +173,14 @@ impl Port for Kernel {
     }
 
     fn superblocks(&self) -> Result<Vec<SuperblockEntry>, KernelError> {
-        let mut entries = Vec::new();
-        for number in 1..MAX_SUPERBLOCKS as u32 {
-            let owner = self.superblocks.get(&number)?;
-            if let Some(Superblock { dev, instance }) = owner.filter(|owner| owner.dev != 0) {
-                entries.push(SuperblockEntry {
-                    dev,
-                    instance,
-                    number,
-                });
-            }
-        }
-        Ok(entries)
+        let owners = self.superblocks.range(1, MAX_SUPERBLOCKS - 1)?;
+        let numbered = (1..).zip(owners).filter(|(_, owner)| owner.dev != 0);
+        let entries = numbered.map(|(number, Superblock { dev, instance })| SuperblockEntry {
+            dev,
+            instance,
+            number,
+        });
+        Ok(entries.collect())
     }
 
     fn add_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
@@ -248,6 +246,10 @@ impl Port for Kernel {
         self.census.members()
     }
 
+    fn mark_launcher(&mut self, program: &OwnedFd) -> Result<(), KernelError> {
+        self.launchers.set(&program.as_raw_fd(), &1)
+    }
+
     fn own_terminal(&mut self, slave: &OwnedFd, label: Label) -> Result<(), KernelError> {
         let key = slave.as_raw_fd();
         let mut owners = self.terminals.get(&key)?.unwrap_or_default();
@@ -264,20 +266,13 @@ impl Port for Kernel {
     }
 
     fn ledger(&self, slot: u32) -> Result<Vec<Count>, KernelError> {
-        (0..MAX_RULES as u16)
-            .map(|rule| {
-                let index = ledger_index(slot, rule);
-                Ok(self.ledger.get(&index)?.unwrap_or_default())
-            })
-            .collect()
+        self.ledger.range(ledger_index(slot, 0), MAX_RULES)
     }
 
     fn reset_ledger(&mut self, slot: u32) -> Result<(), KernelError> {
         debug_assert_eq!(ledger_index(0, NO_RULE), MAX_RULES as u32 - 1);
-        (0..MAX_RULES as u16).try_for_each(|rule| {
-            self.ledger
-                .set(&ledger_index(slot, rule), &Count::default())
-        })
+        let none = [Count::default(); MAX_RULES];
+        self.ledger.set_range(ledger_index(slot, 0), &none)
     }
 
     fn lost(&self, account: u32) -> Result<u64, KernelError> {
@@ -290,9 +285,8 @@ impl Port for Kernel {
     }
 
     fn put_in(&self) -> Result<Vec<u64>, KernelError> {
-        (0..ACCOUNTS as u32)
-            .map(|account| Ok(self.shares.get(&account)?.unwrap_or_default().bytes))
-            .collect()
+        let shares = self.shares.range(0, ACCOUNTS)?;
+        Ok(shares.into_iter().map(|share| share.bytes).collect())
     }
 
     fn took(&mut self, events: &[OwnedEvent]) -> Result<(), KernelError> {
@@ -308,8 +302,9 @@ impl Port for Kernel {
     }
 
     fn took_all(&mut self, put_in: &[u64]) -> Result<(), KernelError> {
-        for (account, bytes) in (0..).zip(put_in) {
-            if self.taken.get(&account)? != Some(*bytes) {
+        let taken = self.taken.range(0, put_in.len())?;
+        for ((account, bytes), taken) in (0..).zip(put_in).zip(taken) {
+            if taken != *bytes {
                 self.taken.set(&account, bytes)?;
             }
         }
@@ -317,15 +312,12 @@ impl Port for Kernel {
     }
 
     fn waiting(&self) -> Result<u64, KernelError> {
-        (0..).zip(self.put_in()?).try_fold(0, |sum, (slot, bytes)| {
-            let taken = self.taken.get(&slot)?.unwrap_or(0);
-            Ok(sum
-                + bytes
-                    .wrapping_sub(taken)
-                    .cast_signed()
-                    .max(0)
-                    .cast_unsigned())
-        })
+        let taken = self.taken.range(0, ACCOUNTS)?;
+        let left = self.put_in()?.into_iter().zip(taken).map(|(put, taken)| {
+            let left = put.wrapping_sub(taken).cast_signed();
+            left.max(0).cast_unsigned()
+        });
+        Ok(left.sum())
     }
 
     fn last_number(&self, kind: u32) -> Result<u32, KernelError> {

@@ -7,8 +7,9 @@
 
 use std::{
     fs, io,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use agent_abi::names;
@@ -54,6 +55,9 @@ struct Held {
     id: u32,
     /// Of a link: the program that it calls.
     program: Option<u32>,
+    /// Device and number of the pin's inode when it was last asked what is pinned: what an inode of a BPF
+    /// filesystem stands for never changes (`bpf_mkobj_ops()` in kernel/bpf/inode.c).
+    pin: Mutex<Option<(u64, u64)>>,
 }
 
 /// Everything that limits sessions.
@@ -149,6 +153,7 @@ impl Held {
             fd,
             id,
             program: is_link.then_some(program),
+            pin: Mutex::default(),
         })
     }
 
@@ -159,15 +164,25 @@ impl Held {
             .unwrap_or_default()
     }
 
+    /// A link can come to call another program; other objects stay what they are.
     fn is_as_it_was(&self) -> bool {
-        sys::info(&self.fd).is_ok_and(|info| {
-            info.id == self.id && self.program.is_none_or(|program| info.program == program)
+        self.program.is_none_or(|program| {
+            sys::info(&self.fd).is_ok_and(|info| info.id == self.id && info.program == program)
         })
     }
 
     fn is_pinned(&self) -> bool {
-        sys::open_pinned(&self.path)
+        let found = fs::symlink_metadata(&self.path).ok();
+        let found = found.map(|found| (found.dev(), found.ino()));
+        let mut known = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.is_some() && found == *known {
+            return true;
+        }
+        let is_it = sys::open_pinned(&self.path)
             .and_then(|fd| sys::info(&fd))
-            .is_ok_and(|info| info.id == self.id)
+            .is_ok_and(|info| info.id == self.id);
+        // Looked at before: one that was put there meanwhile is asked the next time.
+        *known = found.filter(|_| is_it);
+        is_it
     }
 }

@@ -167,7 +167,7 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(PROCESSES, "task_setscheduler", &["p"]),
     lsm(PROCESSES, "task_movememory", &["p"]),
     lsm(PROCESSES, "task_setpgid", &["p", "pgid"]),
-    lsm(PROCESSES, "task_setrlimit", &["p"]),
+    lsm(PROCESSES, "task_setrlimit", &["p", "resource"]),
     lsm(PROCESSES, "capable", &["cred", "_", "cap", "opts"]),
     lsm(PROCESSES, "file_fcntl", &["file", "cmd", "arg"]),
     lsm(PROCESSES, "cred_prepare", &[]),

@@ -515,7 +515,12 @@ fn shorten(text: &str) -> String {
         .lines()
         .map(str::trim)
         .filter(|line| {
-            let counts = ["processed ", "verification time ", "stack depth "];
+            let counts = [
+                "processed ",
+                "verification time ",
+                "stack depth ",
+                "subprog ",
+            ];
             !line.is_empty() && !counts.iter().any(|begin| line.starts_with(begin))
         })
         .map(|line| line.chars().take(WIDTH).collect::<String>())
@@ -524,8 +529,14 @@ fn shorten(text: &str) -> String {
         return lines.join("; ");
     }
     tracing::debug!("{text}");
-    let last = &lines[lines.len() - LINES..];
-    format!("{}; … {}", lines[0], last.join("; "))
+    // Newer kernels (7.x) say at length what it is, and then where.
+    let verdict = lines
+        .iter()
+        .position(|line| line.starts_with("Verification failed"));
+    let from = verdict.unwrap_or(lines.len() - LINES);
+    let said = lines.iter().skip(from).take(LINES);
+    let said = said.map(String::as_str).collect::<Vec<_>>();
+    format!("{}; … {}", lines[0], said.join("; "))
 }
 
 #[cfg(test)]
@@ -545,5 +556,8 @@ mod tests {
             "{said}"
         );
         assert!(shorten(&"x".repeat(100_000)).len() <= 200);
+        let newer =
+            "load\n0: (b7)\nVerification failed: Safety\nReason:\nr4\nAt:\nx\nsubprog 1 (f)\n";
+        assert!(shorten(newer).ends_with("Verification failed: Safety; Reason:; r4"));
     }
 }

@@ -31,6 +31,7 @@ pub(super) const MAPS: &[MapRow] = &[
     pinned(names::OBJECTS),
     pinned(names::NUMBERS),
     pinned(names::JOBS),
+    pinned(names::LAUNCHERS),
     pinned(names::QUEUES),
     pinned(names::SETTLING),
     pinned(names::CENSUS),

@@ -21,6 +21,7 @@ pub(crate) mod memory;
 mod object_tables;
 mod pinned;
 mod port;
+mod range;
 mod relocate;
 mod self_check;
 mod symbols;

@@ -96,7 +96,7 @@ pub trait Port: Send {
 
     // Cgroups.
 
-    /// Tasks entering this cgroup, or one below it, get `label` from now on.
+    /// Tasks entering this cgroup, or one below it, get `label` from now on. It may be armed.
     fn tag_cgroup(&mut self, cgroup: u64, label: Label) -> Result<(), KernelError>;
 
     /// Does nothing where it has no tag.
@@ -107,10 +107,10 @@ pub trait Port: Send {
 
     // Labels of processes.
 
-    /// The label of a process, by its pidfd; `None` where it has none.
+    /// The label of a process, by its pidfd; `None` where it has none. An armed one is given as it will be.
     fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError>;
 
-    /// Labels a process, all its threads, by the pidfd of its leader.
+    /// Labels a process, all its threads, by the pidfd of its leader. The label may be armed.
     fn set_label(&mut self, pidfd: &OwnedFd, label: Label) -> Result<(), KernelError>;
 
     /// Whether tasks may lack labels that their cgroups give.
@@ -129,8 +129,12 @@ pub trait Port: Send {
     /// Takes `label` from every thread of the host.
     fn clear_labels(&mut self, label: Label) -> Result<Outcome, KernelError>;
 
-    /// Every live thread that has a label or is where it should have one.
+    /// Every live thread that has a label or is where it should have one. The process's label, and that of
+    /// its place, may be armed.
     fn members(&mut self) -> Result<Vec<Member>, KernelError>;
+
+    /// An armed label stays armed when this program is executed, as long as its file is open somewhere.
+    fn mark_launcher(&mut self, program: &OwnedFd) -> Result<(), KernelError>;
 
     // Terminals.
 

@@ -195,6 +195,10 @@ impl<K: Plain, V: Plain> Map<K, V> {
         Ok(found.then(|| unsafe { value.as_ptr().cast::<P>().read_unaligned() }))
     }
 
+    pub(super) fn data(&self) -> &MapData {
+        &self.data
+    }
+
     fn element(&self, key: &K, value: u64, flags: u64) -> ElementAttr {
         let map = self.data.fd().as_fd().as_raw_fd().unsigned_abs();
         ElementAttr {
@@ -271,7 +275,7 @@ impl<K: Plain, V: Plain> Map<K, V> {
         }
     }
 
-    fn error(&self, operation: &'static str, source: io::Error) -> KernelError {
+    pub(super) fn error(&self, operation: &'static str, source: io::Error) -> KernelError {
         KernelError::Map {
             operation,
             map: self.name,
@@ -469,7 +473,7 @@ fn address<T>(value: &T) -> u64 {
     std::ptr::from_ref(value) as u64
 }
 
-fn bpf<T>(command: i64, attr: &T) -> io::Result<c_long> {
+pub(super) fn bpf<T>(command: i64, attr: &T) -> io::Result<c_long> {
     // SAFETY: `attr` is the beginning of a `union bpf_attr`, zero where this kernel knows more;
     // its pointers are live and of the sizes that the map has.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };

@@ -33,7 +33,7 @@ pub fn render(diagnostic: &Diagnostic, colours: Colours) -> String {
         .primary_title(diagnostic.message.as_str())
         .elements(Vec::<annotate_snippets::Element<'_>>::new());
     if let Some(location) = &diagnostic.location {
-        let text = location.source.text.as_str();
+        let text = &*location.source.text;
         let mut annotation = AnnotationKind::Primary.span(caret(text, &location.span));
         if !diagnostic.label.is_empty() {
             annotation = annotation.label(diagnostic.label.as_str());

@@ -145,7 +145,7 @@ mod tests {
     use agent_grant::{Inputs, Source, load, shipped_includes};
 
     use super::*;
-    use crate::{mounts::MountView, store::temporary};
+    use crate::{grants::Making, mounts::MountView, store::temporary};
 
     #[test]
     fn that_there_was_no_disk_is_an_answer_too() {
@@ -162,7 +162,7 @@ mod tests {
         let (_directory, store) = temporary();
         let source = Source::new("x", "version = 1\nname = \"x\"\n");
         let grant = load(source, &Inputs::default(), &shipped_includes).unwrap();
-        let reach = Reach::of(&grant, &[], &MountView::default(), None, None);
+        let reach = Reach::of(&Making::of(&grant), &[], &MountView::default(), None, None);
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         let open = |known, number, seconds| {
             let opened = store.open_reach(known, &reach, number, "x-1", at(seconds));

@@ -98,6 +98,11 @@ const STEPS: &[&str] = &[
     "
     CREATE TABLE filesystems (key TEXT PRIMARY KEY) WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE sessions ADD COLUMN extent TEXT NOT NULL DEFAULT 'cgroup';
+    UPDATE sessions SET extent = 'own-cgroup' WHERE own_cgroup;
+    ALTER TABLE sessions DROP COLUMN own_cgroup;
+",
 ];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

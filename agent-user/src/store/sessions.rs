@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Store, StoreError};
 use crate::{
-    api::{EndCause, GrantSource, Inputs, Mode, RuleCount, RuleRef, Word},
+    api::{EndCause, Extent, GrantSource, Inputs, Mode, RuleCount, RuleRef, Word},
     clock::record_now,
     grants::Resolutions,
     mounts::Sight,
@@ -19,7 +19,7 @@ pub struct SessionRow {
     pub number: u32,
     pub name: String,
     pub slot: u32,
-    pub own_cgroup: bool,
+    pub extent: Word<Extent>,
     pub cgroup: PathBuf,
     pub cgroup_id: u64,
     pub grant: String,
@@ -42,6 +42,13 @@ pub struct SessionRow {
     pub counts: Option<Vec<RuleCount>>,
 }
 
+impl SessionRow {
+    /// What belongs to it; what another version wrote is taken for a cgroup that was found.
+    pub fn extent(&self) -> Extent {
+        self.extent.known().unwrap_or(Extent::Cgroup)
+    }
+}
+
 /// What became of a session's refusals, for comparison with its ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -55,7 +62,7 @@ pub struct Tally {
     pub removed: u64,
 }
 
-const COLUMNS: &str = "number, name, slot, own_cgroup, cgroup, cgroup_id, grant_name, \
+const COLUMNS: &str = "number, name, slot, extent, cgroup, cgroup_id, grant_name, \
      mode, source, inputs, resolutions, rules, command, uid, boot_id, started, ended, end_cause, counts, sight";
 
 /// By name (`?1`) or number (`?2`); a name comes first.
@@ -71,14 +78,14 @@ impl Store {
     pub fn insert_session(&self, row: &SessionRow) -> Result<(), StoreError> {
         use std::os::unix::ffi::OsStrExt;
         self.lock().execute(
-            "INSERT INTO sessions (number, name, slot, own_cgroup, cgroup, cgroup_id,
+            "INSERT INTO sessions (number, name, slot, extent, cgroup, cgroup_id,
                  grant_name, mode, source, inputs, resolutions, rules, command, uid, boot_id, started, sight)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             params![
                 row.number,
                 row.name,
                 row.slot,
-                row.own_cgroup,
+                row.extent,
                 row.cgroup.as_os_str().as_bytes(),
                 row.cgroup_id.cast_signed(),
                 row.grant,
@@ -242,7 +249,7 @@ fn read(row: &Row<'_>) -> Result<SessionRow, StoreError> {
         number: row.get("number")?,
         name: row.get("name")?,
         slot: row.get("slot")?,
-        own_cgroup: row.get("own_cgroup")?,
+        extent: row.get("extent")?,
         cgroup: OsString::from_vec(row.get("cgroup")?).into(),
         cgroup_id: row.get::<_, i64>("cgroup_id")?.cast_unsigned(),
         grant: row.get("grant_name")?,
@@ -280,7 +287,7 @@ pub(crate) mod tests {
             number,
             name: format!("coder-{number}"),
             slot: 3,
-            own_cgroup: true,
+            extent: Extent::OwnCgroup.into(),
             cgroup: format!("/sys/fs/cgroup/bailiff/coder-{number}").into(),
             cgroup_id: u64::MAX - 1,
             grant: "coder".into(),
@@ -289,7 +296,7 @@ pub(crate) mod tests {
                 main: SourceFile {
                     name: "coder".into(),
                     origin: "coder.toml".into(),
-                    text,
+                    text: text.into(),
                     file: None,
                 },
                 includes: vec![],

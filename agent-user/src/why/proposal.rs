@@ -167,7 +167,7 @@ mod tests {
             let rule = ask.split_once('\n').unwrap().1;
             let text = format!("version = 1\nname = \"x\"\n{rule}\n");
             let inputs = agent_grant::Inputs::default();
-            let source = agent_grant::Source::new("x", &text);
+            let source = agent_grant::Source::new("x", text.as_str());
             let grant = agent_grant::load(source, &inputs, &agent_grant::shipped_includes).unwrap();
             let compiled = agent_grant::compile(&grant, &Default::default()).unwrap();
             let allowed = |path: &str| compiled.decide(path.as_bytes(), Right::FileRead).0;
@@ -259,7 +259,7 @@ mod tests {
             };
             let grant = format!("version = 1\nname = \"x\"\n{text}\n");
             let read = agent_grant::load(
-                agent_grant::Source::new("x", &grant),
+                agent_grant::Source::new("x", grant.as_str()),
                 &agent_grant::Inputs::default(),
                 &agent_grant::shipped_includes,
             );

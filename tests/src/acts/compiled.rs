@@ -460,6 +460,9 @@ fn datagram(address: &str, port: u16, by: SendBy) -> Done {
     if by == SendBy::Unspecified {
         to.storage.ss_family = libc::AF_UNSPEC as u16;
     }
+    if by == SendBy::WithoutScope {
+        to.length = mem::offset_of!(libc::sockaddr_in6, sin6_scope_id) as u32;
+    }
     // SAFETY: plain data, for which all bits zero is a value.
     let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
     let mut part = libc::iovec {
@@ -477,7 +480,9 @@ fn datagram(address: &str, port: u16, by: SendBy) -> Done {
             // SAFETY: one live byte.
             check(unsafe { libc::send(fd, c"x".as_ptr().cast(), 1, 0) } as i64).map(drop)
         }
-        SendBy::SendTo | SendBy::Unspecified | SendBy::V4OnV6 => send_to(&socket, &to, 0),
+        SendBy::SendTo | SendBy::Unspecified | SendBy::V4OnV6 | SendBy::WithoutScope => {
+            send_to(&socket, &to, 0)
+        }
         SendBy::SendMsg => {
             // SAFETY: a message that describes live memory.
             check(unsafe { libc::sendmsg(fd, &raw const message.msg_hdr, 0) } as i64).map(drop)

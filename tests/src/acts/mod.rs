@@ -77,6 +77,8 @@ pub(crate) enum SendBy {
     Unspecified,
     /// An IPv4 address on an IPv6 socket.
     V4OnV6,
+    /// An IPv6 address as long as it was before it had a scope, which the kernel takes still.
+    WithoutScope,
 }
 
 /// How a file comes to its mode.

@@ -220,7 +220,8 @@ impl Act {
                     SendBy::SendMmsg
                     | SendBy::SendMmsgConnected
                     | SendBy::Unspecified
-                    | SendBy::V4OnV6 => return None,
+                    | SendBy::V4OnV6
+                    | SendBy::WithoutScope => return None,
                 }
             }
             Self::Socket {

@@ -79,7 +79,9 @@ impl Report {
             }
             Verdict::Failed(why) => {
                 self.failed += 1;
-                println!("FAIL {name}: {}", why.trim_end());
+                // In one line, which is all that the summary of a run has.
+                let why = why.trim_end().replace('\n', " | ");
+                println!("FAIL {name}: {why}");
             }
             Verdict::Skipped(why) => {
                 self.skipped += 1;

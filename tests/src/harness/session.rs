@@ -40,8 +40,13 @@ impl Launch {
 
     /// The whole command line.
     pub(crate) fn words<S: AsRef<str>>(&self, command: &[S]) -> Vec<String> {
+        self.words_of("run", command)
+    }
+
+    /// The same of `run` or `exec`.
+    pub(crate) fn words_of<S: AsRef<str>>(&self, start: &str, command: &[S]) -> Vec<String> {
         let mut words = self.before.clone();
-        words.extend([BAILIFF, "run", "--quiet", "--grant", &self.grant].map(str::to_owned));
+        words.extend([BAILIFF, start, "--quiet", "--grant", &self.grant].map(str::to_owned));
         for (name, value) in &self.sets {
             words.extend(["--set".into(), format!("{name}={value}")]);
         }
@@ -102,6 +107,17 @@ impl Shell {
             let said = fs::read_to_string(&said).unwrap_or_default();
             format!("{error} {}", said.trim_end())
         })
+    }
+
+    /// In a session of its own, where it is started (`bailiff exec`), below `sh -c SCRIPT "$@"`.
+    pub(crate) fn in_place(launch: &Launch, script: &str) -> Check<Self> {
+        let words = launch.words_of("exec", &["bash", "-c", LOOP]);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script, "sh"])
+            .args(&words)
+            .stdout(Stdio::piped());
+        Self::from(&mut command)
     }
 
     /// In no session; `before` are words such as `unshare --user`.

@@ -1,7 +1,8 @@
 //! As many sessions as can be, and many one after the other.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fmt, fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -87,9 +88,9 @@ for _ in range(count):
 "#;
 
 /// What is open, mapped and filled.
-#[derive(Debug)]
 struct Used {
-    descriptors: usize,
+    /// What each is of.
+    descriptors: Vec<String>,
     kilobytes: u64,
     maps: usize,
 }
@@ -97,18 +98,48 @@ struct Used {
 impl Used {
     fn now(daemon: i32) -> Check<Self> {
         let listed = fs::read_dir(format!("/proc/{daemon}/fd")).doing("list descriptors")?;
+        let descriptors = listed.flatten().map(|entry| {
+            let of = fs::read_link(entry.path()).unwrap_or_default();
+            // Pipes and sockets have a number each.
+            let of = of.to_string_lossy().into_owned();
+            of.split(":[").next().unwrap_or_default().to_owned()
+        });
         let text = fs::read_to_string(format!("/proc/{daemon}/status")).doing("read its status")?;
         let resident = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let resident = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
         let maps = process::must(&["bpftool", "map", "show"])?.stdout;
         Ok(Self {
-            descriptors: listed.count(),
+            descriptors: descriptors.collect(),
             kilobytes: resident.ok_or("no VmRSS")?,
             maps: maps
                 .lines()
                 .filter(|line| line.contains(": array  name IMAGES"))
                 .count(),
         })
+    }
+}
+
+impl fmt::Debug for Used {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (descriptors, kilobytes, maps) = (self.descriptors.len(), self.kilobytes, self.maps);
+        write!(
+            out,
+            "{descriptors} descriptors, {kilobytes} kB, {maps} maps"
+        )
+    }
+}
+
+impl Used {
+    /// Of what there are more descriptors than before, and by how many.
+    fn descriptors_beside<'u>(&'u self, before: &'u Self) -> BTreeMap<&'u str, i64> {
+        let mut more = BTreeMap::new();
+        for (used, count) in [(self, 1), (before, -1)] {
+            for of in &used.descriptors {
+                *more.entry(of.as_str()).or_default() += count;
+            }
+        }
+        more.retain(|_, count| *count > 0);
+        more
     }
 }
 
@@ -209,9 +240,10 @@ fn crowd(context: &mut Context) -> Check {
     let live = live()?;
     ensure(live == 255, || format!("{live} sessions are in force"))?;
     let during = Used::now(daemon)?;
-    ensure(during.descriptors < before.descriptors + 2 * most, || {
-        format!("descriptors grew from {before:?} to {during:?}")
-    })?;
+    ensure(
+        during.descriptors.len() < before.descriptors.len() + 2 * most,
+        || format!("descriptors grew from {before:?} to {during:?}"),
+    )?;
     // One more is told so, and the daemon answers.
     let more = process::run(&[BAILIFF, "run", "--grant", "base", "--", "true"])?;
     ensure(
@@ -226,9 +258,14 @@ fn crowd(context: &mut Context) -> Check {
     one_after_the_other(3, 15, others)?;
     let after = Used::now(daemon)?;
     ensure(
-        after.descriptors <= before.descriptors + 4
+        after.descriptors.len() <= before.descriptors.len() + 4
             && after.maps <= before.maps
             && after.kilobytes <= before.kilobytes + (24 << 10),
-        || format!("before {before:?}, with 255 sessions {during:?}, afterwards {after:?}"),
+        || {
+            let more = after.descriptors_beside(&before);
+            format!(
+                "before {before:?}, with 255 sessions {during:?}, afterwards {after:?}: {more:?}"
+            )
+        },
     )
 }

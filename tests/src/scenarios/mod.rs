@@ -1,5 +1,6 @@
 //! The scenarios, one family in each file.
 
+pub(crate) mod armed;
 pub(crate) mod asked_moves;
 pub(crate) mod attributes;
 pub(crate) mod bounds;
@@ -10,6 +11,7 @@ pub(crate) mod crowd;
 pub(crate) mod daemon_kept;
 pub(crate) mod descriptors;
 pub(crate) mod device_memory;
+pub(crate) mod disks;
 pub(crate) mod enforcement;
 pub(crate) mod environment;
 pub(crate) mod evidence;
@@ -18,6 +20,7 @@ pub(crate) mod failures;
 pub(crate) mod files;
 pub(crate) mod filtered;
 pub(crate) mod folding;
+pub(crate) mod in_place;
 pub(crate) mod interference;
 pub(crate) mod ipc;
 pub(crate) mod jobs;
@@ -136,6 +139,8 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(locks::scenarios());
     singles.extend(quiet::scenarios());
     singles.extend(who::scenarios());
+    singles.extend(armed::scenarios());
+    singles.extend(in_place::scenarios());
     singles.extend(takeover::scenarios());
     singles.extend(turmoil::scenarios());
     singles.extend(descriptors::scenarios());
@@ -147,6 +152,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(environment::scenarios());
     singles.extend(proc::scenarios());
     singles.extend(device_memory::scenarios());
+    singles.extend(disks::scenarios());
     singles.extend(set_id::scenarios());
     singles.extend(silent_server::scenarios());
     singles.extend(turned_clock::scenarios());

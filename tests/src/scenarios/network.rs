@@ -113,6 +113,10 @@ pub(crate) fn cases() -> Vec<Case> {
             udp(g, "::1", false, SendBy::SendTo)
         })
         .twin(|g| udp(g, "::1", true, SendBy::SendTo)),
+        case("sends over IPv6 by an address without a scope", |g| {
+            udp(g, "::1", false, SendBy::WithoutScope)
+        })
+        .twin(|g| udp(g, "::1", true, SendBy::WithoutScope)),
         case("sends to a mapped IPv4 address that is not granted", |g| {
             udp(g, "::ffff:127.0.0.1", false, SendBy::SendTo)
         })

@@ -17,6 +17,11 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "a nameless file needs more than writing in its directory",
             nameless,
         ),
+        Single::new(
+            "files",
+            "sessions of different grants take turns in one directory",
+            turns,
+        ),
     ]
 }
 
@@ -75,4 +80,48 @@ fn nameless(_: &mut Context) -> Check {
     Shell::unconfined(&[])?.may(&open("/srv/rewrite"))?;
     let kept = std::fs::read_to_string("/srv/rewrite/f").doing("read")?;
     ensure(kept == "new\n", || format!("expected `new`, saw {kept:?}"))
+}
+
+/// How often each takes its turn.
+const ROUNDS: usize = 5;
+
+/// What the kernel side remembers of a directory is one grant's alone. The two differ in one name of the same
+/// length, so that their images number the same places alike.
+fn turns(_: &mut Context) -> Check {
+    let scene = scene("turns")?;
+    let top = "/srv/turns";
+    process::shell(&format!(
+        "mkdir -p {top}/one {top}/two; for i in one two; do echo x > {top}/$i/f; done"
+    ))?;
+    let start = |name: &str| {
+        let rule = format!(
+            "[[file]]\nid = \"{name}\"\nallow = [\"read\"]\npath = [\"{top}/{name}/**\"]\n"
+        );
+        let text = format!("{}\n{rule}", fixture_grant());
+        Shell::start(&scene.world.launch(&format!("turns-{name}"), &text)?)
+    };
+    let mut sessions = [("one", "two", start("one")?), ("two", "one", start("two")?)];
+    // By the shell alone: a program's start would be many opens more.
+    let read = |name: &str| format!("read -r line < {top}/{name}/f");
+    let take_turns = |sessions: &mut [(&str, &str, Shell)]| -> Check {
+        for _ in 0..ROUNDS {
+            for (own, other, session) in &mut *sessions {
+                session.may(&read(own))?;
+                session.may_not(&read(other))?;
+            }
+        }
+        Ok(())
+    };
+    take_turns(&mut sessions)?;
+    // Their images are made anew for a filesystem that comes.
+    process::shell(&format!(
+        "mkdir -p {top}/new; mount -t tmpfs none {top}/new"
+    ))?;
+    let again = take_turns(&mut sessions);
+    process::shell(&format!("umount {top}/new"))?;
+    again?;
+    for (own, _, _) in &sessions {
+        Shell::unconfined(&[])?.may(&read(own))?;
+    }
+    Ok(())
 }

@@ -29,9 +29,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
 }
 
 /// Sets an attribute (`IORING_OP_SETXATTR`) of each file, as itself, by a worker (`IOSQE_ASYNC`) and under a
-/// personality, and sends a command to each device (`IORING_OP_URING_CMD`, which /dev/null takes); says what
-/// came of each.
-const GRANTED: &str = "import ctypes, mmap, os, struct, sys
+/// personality, and sends a command to each device (`IORING_OP_URING_CMD`, which /dev/null takes); last, once its
+/// credentials are others than those of the personality, takes ports that need a capability (`IORING_OP_BIND`, from
+/// 6.11 on, which no worker does). Says what came of each.
+const GRANTED: &str = "import ctypes, mmap, os, socket, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 parameters = ctypes.create_string_buffer(120)
 ring = libc.syscall(425, 4, parameters)
@@ -69,6 +70,14 @@ for path in sys.argv[1:3]:
     print(attribute(path, 0, 0), attribute(path, 16, 0), attribute(path, 0, personality))
 for path in sys.argv[3:5]:
     print(command(path))
+keep_capabilities = 8
+libc.prctl(keep_capabilities, 1, 0, 0, 0)
+def take(port, under):
+    kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    address = ctypes.create_string_buffer(struct.pack('=H', 2) + struct.pack('>H8x4x', port), 16)
+    return ask(struct.pack('=BBHiQQIIQHHiQQ', 56, 0, 0, kept.fileno(), 16, ctypes.addressof(address),
+        0, 0, 0, 0, under, 0, 0, 0))
+print(take(81, 0), take(82, personality))
 ";
 
 fn granted(_: &mut Context) -> Check {
@@ -85,18 +94,31 @@ fn granted(_: &mut Context) -> Check {
     words.extend(dirs.map(|dir| format!("{dir}/ring/null")));
     let text = format!("{}\n[kernel]\nio_uring = true\n", fixture_grant());
     let ended = world.launch("rings", &text)?.run(&words)?;
-    let refused = libc::EACCES;
-    let wanted = format!("0 0 0\n-{refused} -{refused} -{refused}\n0\n-{refused}\n");
-    ensure(ended.stdout == wanted, || {
-        format!("expected {wanted:?}, saw {}", ended.tail())
-    })?;
-    let left = shell(&format!("getfattr -d {}/ring/file", world.reference))?;
+    let told = ended.stdout.clone();
+    let (tail, left) = (
+        ended.tail(),
+        shell(&format!("getfattr -d {}/ring/file", world.reference))?,
+    );
     ensure(left.stdout.is_empty(), || {
         format!("the file has {}", left.stdout)
     })?;
-    let ended = process::run(&words)?;
-    ensure(ended.stdout == "0 0 0\n0 0 0\n0\n0\n", || {
-        format!("expected everything outside, saw {}", ended.tail())
+    let outside = process::run(&words)?;
+    let unknown = format!("-{0} -{0}\n", libc::EINVAL);
+    let takes_ports = !outside.stdout.ends_with(&unknown);
+    let taken = if takes_ports { "0 0\n" } else { &unknown };
+    let wanted = format!("0 0 0\n0 0 0\n0\n0\n{taken}");
+    ensure(outside.stdout == wanted, || {
+        format!("expected everything outside, saw {}", outside.tail())
+    })?;
+    let refused = libc::EACCES;
+    let ports = if takes_ports {
+        format!("-{refused} -{refused}\n")
+    } else {
+        unknown
+    };
+    let wanted = format!("0 0 0\n-{refused} -{refused} -{refused}\n0\n-{refused}\n{ports}");
+    ensure(told == wanted, || {
+        format!("expected {wanted:?}, saw {tail}")
     })
 }
 

@@ -1,8 +1,10 @@
 //! What each switch and capability opens when it is granted alone, and what not: every one against
 //! everything that another would open.
 
+mod limits;
 mod rows;
 mod stolen;
+mod uncounted;
 
 use std::{
     collections::BTreeSet,
@@ -31,6 +33,16 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "switches",
             "bpf with every capability reaches nothing of Bailiff",
             stolen::steal,
+        ),
+        Single::new(
+            "switches",
+            "bpf takes nothing of the host that no cgroup counts",
+            uncounted::hold,
+        ),
+        Single::new(
+            "switches",
+            "a limit that kills is a signal to a process outside",
+            limits::kill,
         ),
     ]
 }
@@ -90,6 +102,8 @@ def read(path):
 def raise_limit():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard + 1))
+def limit_to_now(kind):
+    return lambda: resource.prlimit(victim, kind, resource.prlimit(victim, kind))
 def ring_memory(setup, flags):
     # An openat in a ring, by a worker (IOSQE_ASYNC) or the ring's own thread (IORING_SETUP_SQPOLL).
     parameters = ctypes.create_string_buffer(120)
@@ -151,6 +165,10 @@ probes = {
     'kill': lambda: os.kill(victim, 0), 'ptrace': trace,
     'limit': lambda: resource.prlimit(victim, resource.RLIMIT_NOFILE, resource.prlimit(victim, resource.RLIMIT_NOFILE)),
     'nice': lambda: os.setpriority(os.PRIO_PROCESS, victim, 1),
+    'schedule': lambda: os.sched_setscheduler(victim, os.SCHED_OTHER, os.sched_param(0)),
+    'schedule_by_attributes': lambda: call(314, victim, ctypes.create_string_buffer(struct.pack('IIQiIQQQ', 48, 0, 0, 1, 0, 0, 0, 0)), 0),
+    'limit_cpu': limit_to_now(0), 'limit_fsize': limit_to_now(1), 'limit_stack': limit_to_now(3),
+    'limit_memlock': limit_to_now(8), 'limit_as': limit_to_now(9), 'limit_rttime': limit_to_now(15),
     'shadow': read('/etc/shadow'), 'memory': read(f'/proc/{victim}/environ'),
     'create': lambda: os.close(os.open('/etc/switch-probe', os.O_CREAT | os.O_WRONLY)),
     'terminal': lambda: os.open(terminal, os.O_RDWR | os.O_NOCTTY),
@@ -295,6 +313,14 @@ fn try_all(victim: &Background) -> Check {
         "thread_memory",
         "ptrace",
         "terminal",
+        "schedule",
+        "schedule_by_attributes",
+        "limit_cpu",
+        "limit_fsize",
+        "limit_stack",
+        "limit_memlock",
+        "limit_as",
+        "limit_rttime",
         "bpf_tracepoint",
         "bpf_syscall",
         "bpf_tracer",

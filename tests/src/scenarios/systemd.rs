@@ -1,5 +1,7 @@
 //! Where systemd is process 1, as on the machines that people have.
 
+mod services;
+
 use std::fs;
 
 use super::{
@@ -21,10 +23,24 @@ pub(crate) fn is_process_one() -> bool {
 
 pub(crate) fn scenarios() -> Vec<Single> {
     let new = |name, run| Single::new("systemd", name, run).alone();
-    vec![new(
-        "the shipped unit starts the daemon, tries its refusals, and restarts beside a session",
-        shipped_unit,
-    )]
+    vec![
+        new(
+            "the shipped unit starts the daemon, tries its refusals, and restarts beside a session",
+            shipped_unit,
+        ),
+        new(
+            "a service that becomes its command by `bailiff exec` keeps its limits and its manager",
+            services::in_place,
+        ),
+        new(
+            "services of a slice that is tagged `--at-exec` are set up as ever and limited from their program on",
+            services::armed_slice,
+        ),
+        new(
+            "what systemd keeps for a service is no executor, whatever it is called",
+            services::stored_name,
+        ),
+    ]
 }
 
 const UNIT: &str = include_str!("../../../agent-user/packaging/bailiff.service");

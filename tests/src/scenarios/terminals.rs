@@ -1,5 +1,6 @@
 //! Terminals: a session has those that it opened or was started on, and no other.
 
+mod console;
 mod started;
 
 use std::{
@@ -45,6 +46,11 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "terminals",
             "bailiff run on a terminal gives one of its own",
             started::run_on_terminal,
+        ),
+        Single::new(
+            "terminals",
+            "one console says nothing about all of them",
+            console::all_consoles,
         ),
     ]
 }

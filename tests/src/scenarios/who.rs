@@ -53,6 +53,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             outlives,
         ),
         new(
+            "a tag is filled in with what is so for the processes, and not for who asks",
+            filled_in,
+        ),
+        new(
             "a cgroup of the same path is another one, and the end of the first is an event",
             same_path,
         ),
@@ -60,17 +64,17 @@ pub(crate) fn scenarios() -> Vec<Single> {
 }
 
 /// What tells processes of a scenario when to go on.
-struct Flags(String);
+pub(crate) struct Flags(pub(crate) String);
 
 impl Flags {
-    fn new(name: &str) -> Check<Self> {
+    pub(crate) fn new(name: &str) -> Check<Self> {
         let directory = format!("/run/scenarios/who-{name}");
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).doing("make a directory")?;
         Ok(Self(directory))
     }
 
-    fn raise(&self, flag: &str) -> Check {
+    pub(crate) fn raise(&self, flag: &str) -> Check {
         fs::write(format!("{}/{flag}", self.0), "").doing("raise a flag")
     }
 }
@@ -82,18 +86,18 @@ fn await_flag(directory: &str, flag: &str) {
     }
 }
 
-fn make_cgroup(name: &str) -> Check<String> {
+pub(super) fn make_cgroup(name: &str) -> Check<String> {
     let path = format!("/sys/fs/cgroup/{name}");
     fs::create_dir_all(&path).doing("make a cgroup")?;
     Ok(path)
 }
 
-fn enter(cgroup: &str, pid: i32) -> Check {
+pub(super) fn enter(cgroup: &str, pid: i32) -> Check {
     fs::write(format!("{cgroup}/cgroup.procs"), pid.to_string()).doing("move a process")
 }
 
 /// Waits until a cgroup has no process, then removes it.
-fn remove_cgroup(path: &str) -> Check {
+pub(super) fn remove_cgroup(path: &str) -> Check {
     let mut error = None;
     eventually(&format!("{path} is removed"), 20, || {
         error = fs::remove_dir(path).err();
@@ -110,7 +114,7 @@ fn tag(scene: &Scene, cgroup: &str) -> Check {
     process::must(&tag_words(&scene.launch, cgroup)).map(drop)
 }
 
-fn untag(cgroup: &str) -> Check {
+pub(super) fn untag(cgroup: &str) -> Check {
     process::must(&[BAILIFF, "untag", cgroup]).map(drop)
 }
 
@@ -225,6 +229,53 @@ fn outlives(_: &mut Context) -> Check {
         members::all().is_ok_and(|all| all.iter().all(|member| member.tid != shell.pid))
     })?;
     next.may(&format!("cat {workspace}/file")).map(drop)
+}
+
+fn filled_in(_: &mut Context) -> Check {
+    let scene = scene("filled-in")?;
+    let grant = "/run/scenarios/filled-in.toml";
+    let rules = "[[file]]\nid = \"work\"\nallow = [\"read\"]\npath = [\"${cwd}/**\"]\n";
+    let text = format!("version = 1\nname = \"filled-in\"\ninclude = [\"base\"]\n{rules}");
+    fs::write(grant, text).doing("write a grant")?;
+    let work = format!("{}/filled-in", scene.world.workspace);
+    for file in ["/root/notes", &format!("{work}/notes")] {
+        fs::write(file, "x").doing("write a file")?;
+    }
+    process::must(&["chmod", "-R", "a+rX", &scene.world.workspace])?;
+    let top = make_cgroup("scenario-filled-in")?;
+    let mut shell =
+        Shell::unconfined(&["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"])?;
+    shell.may(&format!("cd {work}"))?;
+    enter(&top, shell.pid)?;
+    let script = format!("cd /root && {BAILIFF} tag {top} --grant {grant} --json");
+    let tagged = process::must(&["sh", "-c", &script])?;
+    let session: serde_json::Value =
+        serde_json::from_str(&tagged.stdout).doing("read `bailiff tag --json`")?;
+    let filled = &session["variables"];
+    ensure(
+        filled["cwd"] == work.as_str()
+            && filled["home"] == "/home/agent"
+            && filled["user"] == "agent",
+        || format!("expected what is so for the shell, saw {filled}"),
+    )?;
+    shell.may("cat notes")?;
+    untag(&top)?;
+    // What is said counts.
+    let script = format!("{BAILIFF} tag {top} --grant {grant} --set cwd=/srv");
+    let tagged = process::must(&["sh", "-c", &script])?;
+    ensure(tagged.stderr.contains("cwd=/srv"), || tagged.tail())?;
+    shell.may_not("cat /root/notes")?;
+    untag(&top)?;
+    // Nobody is there whose it could be.
+    drop(shell);
+    remove_cgroup(&top)?;
+    let top = make_cgroup("scenario-filled-in")?;
+    let refused = process::run(&[BAILIFF, "tag", &top, "--grant", grant])?;
+    ensure(
+        refused.code != 0 && refused.stderr.contains("--set cwd="),
+        || refused.tail(),
+    )?;
+    remove_cgroup(&top)
 }
 
 fn same_path(_: &mut Context) -> Check {

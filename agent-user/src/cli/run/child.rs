@@ -35,17 +35,16 @@ pub(super) struct Launch<'a> {
     pub(super) client: &'a Client,
     pub(super) program: &'a Path,
     pub(super) arguments: &'a [OsString],
-    pub(super) environment: Handed,
     /// A terminal was made for it.
     pub(super) own_terminal: bool,
 }
 
 /// Waits for the session, enrols, executes. Never returns: what fails is told to the parent.
-pub(super) fn main(launch: Launch<'_>, go: OwnedFd, report: OwnedFd) -> ! {
-    let mut session = String::new();
-    let read = File::from(go).read_to_string(&mut session);
-    if read.is_ok() && !session.is_empty() {
-        let failure = match become_command(launch, &session) {
+pub(super) fn main(launch: &Launch<'_>, go: OwnedFd, report: OwnedFd) -> ! {
+    let mut message = Vec::new();
+    let read = File::from(go).read_to_end(&mut message);
+    if let Some((session, environment)) = read.ok().and_then(|_| Handed::read(&message)) {
+        let failure = match become_command(launch, &session, &environment) {
             Ok(never) => match never {},
             Err(failure) => failure,
         };
@@ -61,7 +60,11 @@ pub(super) fn fail(error: &dyn std::fmt::Display, report: OwnedFd) -> ! {
     std::process::exit(RUN_FAILED.into())
 }
 
-fn become_command(launch: Launch<'_>, session: &str) -> Result<Infallible, ChildFailure> {
+fn become_command(
+    launch: &Launch<'_>,
+    session: &str,
+    environment: &[CString],
+) -> Result<Infallible, ChildFailure> {
     let failed = |error: &dyn std::fmt::Display| ChildFailure::Start(error.to_string());
     let said = Enrol {
         own_terminal: launch.own_terminal,
@@ -69,43 +72,84 @@ fn become_command(launch: Launch<'_>, session: &str) -> Result<Infallible, Child
     block_on(launch.client.post(&routes::ENROL.of(session), &said))
         .map_err(|error| failed(&error))?
         .map_err(|error| failed(&error))?;
+    execute(
+        launch.program,
+        launch.arguments,
+        environment,
+        Descriptors::Standard,
+    )
+}
+
+/// What a command is handed over of this process's descriptors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Descriptors {
+    /// The standard ones.
+    Standard,
+    /// Those, and what a service manager hands over by `LISTEN_FDS`.
+    Service,
+}
+
+/// Executes a command in a session.
+pub(in crate::cli) fn execute(
+    program: &Path,
+    arguments: &[OsString],
+    environment: &[CString],
+    descriptors: Descriptors,
+) -> Result<Infallible, ChildFailure> {
+    let failed = |error: &dyn std::fmt::Display| ChildFailure::Start(error.to_string());
     let bytes = |text: &OsStr| CString::new(text.as_bytes()).map_err(|error| failed(&error));
-    let program = bytes(launch.program.as_os_str())?;
-    let mut arguments = launch
-        .arguments
+    let program = bytes(program.as_os_str())?;
+    let mut arguments = arguments
         .iter()
         .map(|argument| bytes(argument))
         .collect::<Result<Vec<_>, _>>()?;
-    let environment = launch.environment.in_session(session);
-    confine().map_err(|error| failed(&error))?;
+    confine(descriptors).map_err(|error| failed(&error))?;
     filter::install().map_err(|error| failed(&error))?;
-    let Err(error) = execve(&program, &arguments, &environment);
+    let Err(error) = execve(&program, &arguments, environment);
     if error == Errno::ENOEXEC {
         // A script without `#!`, as a shell runs it.
         arguments[0] = program;
         arguments.insert(0, c"sh".into());
-        let Err(error) = execve(c"/bin/sh", &arguments, &environment);
+        let Err(error) = execve(c"/bin/sh", &arguments, environment);
         return Err(ChildFailure::Exec(error as i32));
     }
     Err(ChildFailure::Exec(error as i32))
 }
 
 /// What the command must not inherit.
-fn confine() -> Result<(), Errno> {
+fn confine(descriptors: Descriptors) -> Result<(), Errno> {
     prctl::set_no_new_privs()?;
     // Rust's runtime ignores it; a command expects the default.
     // SAFETY: no handler is installed.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
     // Closed by the exec, so that its failure can still be told.
     // SAFETY: changes flags of descriptors only.
-    let result =
-        unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    let result = unsafe {
+        libc::close_range(
+            first_closed(descriptors),
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC as i32,
+        )
+    };
     Errno::result(result).map(drop)
+}
+
+/// The first descriptor that the command does not get.
+fn first_closed(descriptors: Descriptors) -> libc::c_uint {
+    const STANDARD: libc::c_uint = 3;
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    let is_meant = number("LISTEN_PID") == Some(std::process::id());
+    match descriptors {
+        Descriptors::Service if is_meant => {
+            STANDARD.saturating_add(number("LISTEN_FDS").unwrap_or(0))
+        }
+        Descriptors::Service | Descriptors::Standard => STANDARD,
+    }
 }
 
 /// Why the command was never executed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ChildFailure {
+pub(in crate::cli) enum ChildFailure {
     /// The error number of `execve`.
     Exec(i32),
     /// Something before that.
@@ -130,7 +174,7 @@ impl ChildFailure {
         )
     }
 
-    pub(super) fn code(&self) -> u8 {
+    pub(in crate::cli) fn code(&self) -> u8 {
         match self {
             Self::Exec(libc::ENOENT) => NOT_FOUND,
             Self::Exec(_) => NOT_EXECUTABLE,
@@ -138,8 +182,18 @@ impl ChildFailure {
         }
     }
 
+    /// Whether it is what a refusal looks like.
+    pub(in crate::cli) fn may_be_refusal(&self) -> bool {
+        matches!(self, Self::Exec(libc::EACCES | libc::EPERM))
+    }
+
     /// What went wrong, with the refusal that did it where one did.
-    pub(super) fn explain(&self, command: &str, grant: &str, summary: Option<&Summary>) -> String {
+    pub(in crate::cli) fn explain(
+        &self,
+        command: &str,
+        grant: &str,
+        summary: Option<&Summary>,
+    ) -> String {
         let number = match self {
             Self::Exec(number) => *number,
             Self::Start(message) => return message.clone(),

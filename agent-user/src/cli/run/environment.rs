@@ -52,8 +52,35 @@ impl Handed {
             .extend(CString::new([name, b"=", value].concat()).ok());
     }
 
+    /// What the process that becomes the command is told: the session's name, and this. It says how long it
+    /// is, so that no part of it passes for the whole.
+    pub(super) fn message(&self, session: &str) -> Vec<u8> {
+        let variables = self.variables.iter().map(CString::as_bytes);
+        let variables = variables.collect::<Vec<_>>().join(&0);
+        let head = format!("{session}\0{}\0", variables.len());
+        [head.as_bytes(), &variables].concat()
+    }
+
+    /// The session's name, and the environment with it; `None`: not all was told.
+    pub(super) fn read(message: &[u8]) -> Option<(String, Vec<CString>)> {
+        let mut parts = message.splitn(3, |byte| *byte == 0);
+        let mut text = || String::from_utf8(parts.next()?.into()).ok();
+        let (session, length) = (text()?, text()?.parse::<usize>().ok()?);
+        let variables = parts.next().filter(|rest| rest.len() == length)?;
+        let variables = variables.split(|byte| *byte == 0);
+        let handed = Self {
+            variables: variables
+                .filter(|variable| !variable.is_empty())
+                .filter_map(|variable| CString::new(variable).ok())
+                .collect(),
+            ..Self::default()
+        };
+        let variables = handed.in_session(&session);
+        Some((session, variables))
+    }
+
     /// With the session's name.
-    pub(super) fn in_session(mut self, session: &str) -> Vec<CString> {
+    pub(in crate::cli) fn in_session(mut self, session: &str) -> Vec<CString> {
         self.add(GIVEN.as_bytes(), session.as_bytes());
         self.variables
     }
@@ -77,6 +104,7 @@ mod tests {
     use agent_grant::{Inputs, Source, load, shipped_includes};
 
     use super::*;
+    use crate::api::HandsOver;
 
     fn handed(text: &str, own: &[(&str, &str)]) -> Vec<String> {
         let text = format!("version = 1\nname = \"x\"\n{text}");
@@ -87,8 +115,11 @@ mod tests {
         )
         .unwrap();
         let own = own.iter().map(|(name, value)| (name.into(), value.into()));
-        let handed = Handed::of(&grant.environment, own);
-        let texts = handed.in_session("x-1").into_iter();
+        let told = HandsOver::from(&grant.environment);
+        let handed = Handed::of(&(&told).into(), own);
+        let (session, texts) = Handed::read(&handed.message("x-1")).unwrap();
+        assert_eq!(session, "x-1");
+        let texts = texts.into_iter();
         texts.map(|text| text.into_string().unwrap()).collect()
     }
 
@@ -123,6 +154,21 @@ mod tests {
             handed("[environment]\ndefault = false\n", &own),
             ["BAILIFF_SESSION=x-1"]
         );
+    }
+
+    #[test]
+    fn what_is_told_in_part_is_no_session() {
+        let own = [("PATH".into(), "/bin".into()), ("LANG".into(), "C".into())];
+        let handed = Handed::of(&Environment::default(), own.into_iter());
+        for handed in [Handed::default(), handed] {
+            let whole = handed.message("x-1");
+            let (session, variables) = Handed::read(&whole).unwrap();
+            assert_eq!(session, "x-1");
+            assert_eq!(variables.len(), handed.variables.len() + 1);
+            for length in 0..whole.len() {
+                assert_eq!(Handed::read(&whole[..length]), None, "{length}");
+            }
+        }
     }
 
     #[test]

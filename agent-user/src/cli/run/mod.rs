@@ -4,11 +4,11 @@
 //! only when the daemon says that the label is on it. The parent, which is never labelled, stays
 //! to pass signals and the exit code, and to say what was refused.
 
-mod child;
+pub(super) mod child;
 pub(super) mod environment;
 mod filter;
 mod monitor;
-mod program;
+pub(super) mod program;
 mod signals;
 mod summary;
 mod terminal;
@@ -24,13 +24,13 @@ use clap::Args;
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::{
-    failure::{NOT_EXECUTABLE, NOT_FOUND, RUN_FAILED, note, or_inside, say},
+    failure::{RUN_FAILED, is_from_inside, note, or_inside, say},
     grant_args::GrantArgs,
     output::block_on,
 };
 use crate::{
     api::{Session, StartSession, Summary, Target, routes},
-    client::Client,
+    client::{Client, ClientError},
     render::escape,
 };
 
@@ -62,7 +62,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let (grant, read) = match args.grant.load() {
+    let grant = match args.grant.gather() {
         Ok(grant) => grant,
         Err(error) => return Ok(failed(&or_inside(client, error))),
     };
@@ -70,28 +70,15 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
         Ok(program) => program,
         Err(error) => {
             say(&error.to_string());
-            let found = !matches!(error, program::ProgramError::NotFound(_));
-            return Ok(ExitCode::from(if found {
-                NOT_EXECUTABLE
-            } else {
-                NOT_FOUND
-            }));
+            return Ok(ExitCode::from(error.code()));
         }
     };
     let start = StartSession {
         target: Target::New,
         grant,
         inputs: args.grant.inputs(),
-        command: args
-            .command
-            .iter()
-            .map(|word| word.to_string_lossy().into())
-            .collect(),
+        command: shown(&args.command),
     };
-    let environment = Handed::by(&read.environment);
-    if args.verbose {
-        note(&environment.line());
-    }
     let terminal = if args.no_pty {
         None
     } else {
@@ -113,27 +100,26 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
                 client,
                 program: &program,
                 arguments: &args.command,
-                environment,
                 own_terminal,
             };
-            child::main(launch, go_read, report_write)
+            child::main(&launch, go_read, report_write)
         }
         ForkResult::Parent { child } => {
             drop((go_read, report_write));
-            match supervise(
-                child,
-                terminal,
-                &start,
-                go_write,
-                report_read,
-                client,
-                args.quiet,
-            ) {
+            match supervise(args, child, terminal, &start, go_write, report_read, client) {
                 Ok(outcome) => Ok(conclude(args, &outcome, client)),
                 Err(error) => Ok(failed(&error)),
             }
         }
     }
+}
+
+/// A command's words as `bailiff ps` shows them.
+pub(super) fn shown(command: &[OsString]) -> Vec<String> {
+    command
+        .iter()
+        .map(|word| word.to_string_lossy().into())
+        .collect()
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
@@ -152,13 +138,13 @@ struct Outcome {
 
 /// Starts the session, lets the child go, and waits for its end.
 fn supervise(
+    args: &RunArgs,
     child: Pid,
     terminal: Option<Terminal>,
     start: &StartSession,
     go: OwnedFd,
     report: OwnedFd,
     client: &Client,
-    quiet: bool,
 ) -> anyhow::Result<Outcome> {
     let session = match block_on(client.post(&routes::START.place(), start))? {
         Ok(session) => session,
@@ -166,14 +152,22 @@ fn supervise(
             // The child reads the end of its pipe and ends.
             drop(go);
             let _ = nix::sys::wait::waitpid(child, None);
-            return Err(error.into());
+            return Err(why_not_started(&args.grant, error));
         }
     };
-    if !quiet {
+    let environment = match &session.hands_over {
+        Some(told) => Handed::by(&told.into()),
+        // The daemon is of an earlier version.
+        None => Handed::by(&args.grant.load()?.1.environment),
+    };
+    if args.verbose {
+        note(&environment.line());
+    }
+    if !args.quiet {
         session.remarks.iter().for_each(|remark| note(remark));
     }
     let signals = signals::Blocked::new()?;
-    std::fs::File::from(go).write_all(session.name.as_bytes())?;
+    std::fs::File::from(go).write_all(&environment.message(&session.name))?;
     let mut text = String::new();
     std::fs::File::from(report).read_to_string(&mut text)?;
     let failure = (!text.is_empty()).then(|| ChildFailure::read(&text));
@@ -186,6 +180,14 @@ fn supervise(
         code,
         failure,
     })
+}
+
+/// What the grant itself has wrong is told best by who has its texts at hand.
+pub(super) fn why_not_started(grant: &GrantArgs, error: ClientError) -> anyhow::Error {
+    if is_from_inside(&error) {
+        return error.into();
+    }
+    grant.load().err().unwrap_or_else(|| error.into())
 }
 
 /// Says what is to be said, and finds the exit code.

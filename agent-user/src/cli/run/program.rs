@@ -9,10 +9,13 @@ use std::{
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::render::escape::escape_bytes;
+use crate::{
+    cli::failure::{NOT_EXECUTABLE, NOT_FOUND},
+    render::escape::escape_bytes,
+};
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(super) enum ProgramError {
+pub(in crate::cli) enum ProgramError {
     #[error("`{0}` is not found; give its path, or see whether it is in PATH")]
     NotFound(String),
     #[error("`{0}` is a directory")]
@@ -21,8 +24,18 @@ pub(super) enum ProgramError {
     NotExecutable(String),
 }
 
+impl ProgramError {
+    /// As a shell says it.
+    pub(in crate::cli) fn code(&self) -> u8 {
+        match self {
+            Self::NotFound(_) => NOT_FOUND,
+            Self::Directory(_) | Self::NotExecutable(_) => NOT_EXECUTABLE,
+        }
+    }
+}
+
 /// The path to execute for `name`, as a shell would find it.
-pub(super) fn find(name: &OsStr) -> Result<PathBuf, ProgramError> {
+pub(in crate::cli) fn find(name: &OsStr) -> Result<PathBuf, ProgramError> {
     let path = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     find_in(name, &path)
 }

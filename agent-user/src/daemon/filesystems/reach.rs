@@ -9,7 +9,6 @@ use std::{
 };
 
 use agent_abi::FileRights;
-use agent_grant::Grant;
 use jiff::Timestamp;
 
 use crate::{
@@ -19,7 +18,9 @@ use crate::{
         sessions::{Live, begin::reach_of},
         state::Daemon,
     },
-    grants::{Backing, Disk, GrantFile, Ground, Host, Named, Reach, Spot, named_by_operators},
+    grants::{
+        Backing, Disk, GrantFile, Ground, Host, Making, Named, Reach, Spot, named_by_operators,
+    },
     mounts::{MountNamespace, MountView},
     render::escape::escape_bytes,
     store::{KeptReach, SessionRow, Store, StoreError},
@@ -330,7 +331,7 @@ impl Daemon {
     pub(in crate::daemon) fn ensure_reach(
         &self,
         row: &SessionRow,
-        grant: &Grant,
+        making: &Making,
         view: &MountView,
     ) {
         let known = |kept: &KeptReach| kept.open.contains(&row.number);
@@ -340,7 +341,7 @@ impl Daemon {
         if let Err(error) = self.open_reach(
             row.number,
             &row.name,
-            &reach_of(row, grant, view, self.host().ok().as_ref(), &self.own),
+            &reach_of(row, making, view, self.host().ok().as_ref(), &self.own),
             row.started,
         ) {
             tracing::error!("what {} can make is not written down: {error}", row.name);

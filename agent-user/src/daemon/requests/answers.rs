@@ -34,9 +34,9 @@ impl Daemon {
             self.counts(live);
         }
         let state = match () {
-            () if ended || !live.cgroup.exists() => SessionState::Ended,
+            () if ended || live.is_place_gone() => SessionState::Ended,
             () if !live.running.load(Relaxed) => SessionState::Starting,
-            () if live.cgroup.frozen() => SessionState::Frozen,
+            () if live.cgroup().is_some_and(Cgroup::frozen) => SessionState::Frozen,
             () => SessionState::Running,
         };
         let processes = populations.get(&live.row.number).copied().unwrap_or(0);
@@ -87,7 +87,7 @@ impl Daemon {
         let survivors = match &live {
             Some(live) => {
                 self.settle(live).await;
-                survivors(&live.cgroup)
+                self.survivors(live)
             }
             None => Vec::new(),
         };
@@ -106,9 +106,18 @@ impl Daemon {
         })
     }
 
+    /// Its processes, as they are called.
+    fn survivors(&self, live: &Live) -> Vec<String> {
+        let pids = match live.cgroup() {
+            Some(cgroup) => cgroup.processes().unwrap_or_default(),
+            None => Vec::from_iter(self.processes_of(live.label()).unwrap_or_default()),
+        };
+        names_of(&pids)
+    }
+
     /// A session whose last process has just ended is on its way out: waits for that.
     async fn settle(&self, live: &Live) {
-        if !live.cgroup.populated().unwrap_or(false) && live.running.load(Relaxed) {
+        if !self.is_populated(live) && live.running.load(Relaxed) {
             let mut ended = live.ended.subscribe();
             let wait = ended.wait_for(|ended| *ended);
             let _ = tokio::time::timeout(std::time::Duration::from_secs(6), wait).await;
@@ -384,8 +393,7 @@ pub(super) fn no_session(key: &str) -> RequestError {
     ))
 }
 
-fn survivors(cgroup: &Cgroup) -> Vec<String> {
-    let pids = cgroup.processes().unwrap_or_default();
+fn names_of(pids: &[u32]) -> Vec<String> {
     pids.iter()
         .map(|pid| {
             format!(
@@ -408,8 +416,8 @@ pub(super) fn of_row(row: &SessionRow) -> Session {
         mode: row.mode.clone(),
         cgroup: row.cgroup.display().to_string(),
         cgroup_id: row.cgroup_id,
-        own_cgroup: row.own_cgroup,
-        environment: Word::from(if row.own_cgroup {
+        extent: row.extent.clone(),
+        environment: Word::from(if row.extent().is_launched() {
             EnvironmentState::Granted
         } else {
             EnvironmentState::AsItWas
@@ -417,6 +425,7 @@ pub(super) fn of_row(row: &SessionRow) -> Session {
         command: row.command.clone(),
         variables: row.inputs.all(),
         remarks: row.resolutions.remarks(),
+        hands_over: None,
         uid: row.uid,
         started: row.started,
         ended: row.ended,

@@ -83,7 +83,12 @@ impl Peer {
     }
 
     fn operates(&self) -> bool {
-        self.uid == 0 || group_id().is_some_and(|gid| self.gids.contains(&gid))
+        self.operates_by(group_id())
+    }
+
+    /// Whether it may operate where this is the group's number, if there is the group.
+    fn operates_by(&self, group: Option<u32>) -> bool {
+        self.uid == 0 || group.is_some_and(|gid| self.gids.contains(&gid))
     }
 
     /// Whose share this connection counts towards.
@@ -188,7 +193,11 @@ fn groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
 
 /// The number of the group `bailiff`. Read from the file: a static program has no name service.
 pub(super) fn group_id() -> Option<u32> {
-    let text = fs::read_to_string("/etc/group").ok()?;
+    number_of_group(&fs::read_to_string("/etc/group").ok()?)
+}
+
+/// The number in the group's line of `/etc/group`.
+fn number_of_group(text: &str) -> Option<u32> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(GROUP)).then(|| fields.nth(1)?.parse().ok())?
@@ -266,13 +275,72 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_tells_who_connected() {
+    fn root_and_members_of_the_group_operate_and_nobody_else() {
+        let member = |gids: &[u32]| Peer {
+            gids: gids.to_vec(),
+            ..peer(1000, None)
+        };
+        assert!(member(&[1000, 77]).operates_by(Some(77)));
+        assert!(member(&[77]).operates_by(Some(77)));
+        assert!(!member(&[1000, 78]).operates_by(Some(77)));
+        assert!(!member(&[]).operates_by(Some(77)));
+        // Where there is no such group nobody is in it, whatever number others have.
+        assert!(!member(&[0, 77]).operates_by(None));
+        assert!(peer(0, None).operates_by(None));
+        assert_eq!(member(&[77]).operates(), group_id() == Some(77));
+    }
+
+    #[test]
+    fn the_group_is_the_one_of_that_name() {
+        let text =
+            "root:x:0:\nbailiff2:x:5:\nxbailiff:x:6:me\nbailiff:x:77:me,you\nbailiff:x:78:\n";
+        assert_eq!(number_of_group(text), Some(77));
+        assert_eq!(number_of_group("root:x:0:bailiff\n"), None);
+        assert_eq!(number_of_group("bailiff:x:many:\n"), None);
+        assert_eq!(number_of_group("bailiff:77\n"), None);
+    }
+
+    fn connected(connect: impl FnOnce(&std::path::Path)) -> UnixStream {
         let dir = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(dir.path().join("socket")).unwrap();
-        let _other = UnixStream::connect(dir.path().join("socket")).unwrap();
-        let (accepted, _) = listener.accept().unwrap();
+        let path = dir.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        connect(&path);
+        listener.accept().unwrap().0
+    }
+
+    #[test]
+    fn the_kernel_tells_who_connected() {
+        let mut other = None;
+        let accepted = connected(|path| other = UnixStream::connect(path).ok());
         let found = process(&accepted, std::process::id() as i32).unwrap();
         assert!(found.alive() && found.pid() == std::process::id());
-        assert!(groups(&accepted).is_ok());
+        assert!(process(&accepted, 0).is_none() && process(&accepted, -1).is_none());
+        let own = nix::unistd::getgroups().unwrap();
+        let own = own.iter().map(|gid| gid.as_raw()).collect::<Vec<_>>();
+        assert_eq!(groups(&accepted).unwrap(), own);
+    }
+
+    /// More than there is room for at first.
+    #[test]
+    fn all_groups_of_who_connected_are_told() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        for many in [3_u32, 64, 65, 500] {
+            let wanted = (2000..2000 + many).collect::<Vec<u32>>();
+            let accepted = connected(|path| {
+                let connect = || {
+                    // The call itself is for one thread; the library's is for all.
+                    // SAFETY: a live list of that many numbers.
+                    let set = unsafe {
+                        libc::syscall(libc::SYS_setgroups, wanted.len(), wanted.as_ptr())
+                    };
+                    (set == 0).then(|| UnixStream::connect(path))
+                };
+                let made = std::thread::scope(|scope| scope.spawn(connect).join().unwrap());
+                made.unwrap().unwrap();
+            });
+            assert_eq!(groups(&accepted).unwrap(), wanted);
+        }
     }
 }

@@ -109,7 +109,11 @@ async fn start(
     Json(request): Json<StartSession>,
 ) -> Answer<Session> {
     let live = daemon.start(request, caller.operator()?).await?;
-    Ok(Json(daemon.describe(&live)))
+    let compiled = live.compiled().filter(|_| live.row.extent().is_launched());
+    Ok(Json(Session {
+        hands_over: compiled.map(|compiled| (&compiled.inner().environment).into()),
+        ..daemon.describe(&live)
+    }))
 }
 
 async fn session(
@@ -207,7 +211,14 @@ async fn set_frozen(
     } else {
         "cannot let the session go on"
     };
-    live.cgroup
+    let cgroup = live.cgroup().ok_or_else(|| {
+        RequestError::BadRequest(format!(
+            "{} has no cgroup of its own, and others may be in the one where it is: freeze that, or \
+             send SIGSTOP",
+            live.row.name
+        ))
+    })?;
+    cgroup
         .freeze(frozen)
         .map_err(|error| RequestError::failed(what, error))?;
     Ok(Json(daemon.describe(&live)))

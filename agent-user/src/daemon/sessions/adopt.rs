@@ -1,14 +1,16 @@
 //! Taking over what an earlier daemon left in force.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use agent_abi::{ImageHeader, Label, image::RELEASED_MAGIC};
 use jiff::Timestamp;
 
 use super::Live;
 use crate::{
-    api::{EndCause, GrantSource, Inputs, Mode, RuleCount, SourceFile},
-    cgroup::Cgroup,
+    api::{EndCause, Extent, GrantSource, Inputs, Mode, RuleCount, SourceFile},
     clock::fix_record_clock,
     daemon::{error::RequestError, events::owed::Owed, state::Daemon},
     grants::{Prepared, Resolutions, Resolver},
@@ -105,8 +107,8 @@ impl Daemon {
             if live.released.load(Relaxed) {
                 self.release(&live).await?;
                 self.end(&live, EndCause::Untagged).await;
-            } else if live.cgroup.exists() {
-                self.kernel().tag_cgroup(live.cgroup.id(), live.label())?;
+            } else if let Some(cgroup) = live.cgroup().filter(|cgroup| cgroup.exists()) {
+                self.kernel().tag_cgroup(cgroup.id(), live.tag())?;
             }
         }
         let labels = self
@@ -117,7 +119,7 @@ impl Daemon {
         {
             let mut kernel = self.kernel();
             for (cgroup, label) in kernel.tagged_cgroups()? {
-                if !labels.contains(&label) {
+                if !labels.contains(&label.in_force()) {
                     kernel.untag_cgroup(cgroup)?;
                 }
             }
@@ -139,19 +141,23 @@ impl Daemon {
             generation: header.generation,
         };
         let tagged = self.kernel().tagged_cgroups().unwrap_or_default();
-        let id = tagged
-            .iter()
-            .find(|(_, tag)| *tag == label)
-            .map_or(0, |(id, _)| *id);
+        let tag = tagged.iter().find(|(_, tag)| tag.in_force() == label);
+        let id = tag.map_or(0, |(id, _)| *id);
         let cgroup = self
             .hierarchy
             .by_id(id)
             .unwrap_or_else(|_| self.hierarchy.known("?".into(), id));
+        let extent = match tag {
+            None => Extent::Process,
+            Some(_) if cgroup.path().starts_with(self.hierarchy.own()) => Extent::OwnCgroup,
+            Some((_, tag)) if tag.is_armed() => Extent::CgroupAtExec,
+            Some(_) => Extent::Cgroup,
+        };
         let row = SessionRow {
             number: header.generation,
             name: format!("session-{}", header.generation),
             slot,
-            own_cgroup: cgroup.path().starts_with(self.hierarchy.own()),
+            extent: extent.into(),
             cgroup: cgroup.path().into(),
             cgroup_id: id,
             grant: "?".into(),
@@ -165,7 +171,7 @@ impl Daemon {
                 main: SourceFile {
                     name: "?".into(),
                     origin: "?".into(),
-                    text: String::new(),
+                    text: "".into(),
                     file: None,
                 },
                 includes: Vec::new(),
@@ -201,7 +207,15 @@ impl Daemon {
             // The watching task sees that it is gone, and ends the session.
             _ => self.hierarchy.known(row.cgroup.clone(), row.cgroup_id),
         };
-        let mounts = self.vantage(&cgroup, row.sight.vantage);
+        let label = Label {
+            slot: row.slot,
+            generation: row.number,
+        };
+        let processes = match row.extent() {
+            Extent::Process => self.processes_of(label).unwrap_or_default(),
+            _ => cgroup.processes().unwrap_or_default().into_iter().collect(),
+        };
+        let mounts = self.vantage(&processes, row.sight.vantage);
         if mounts.is_none() {
             tracing::warn!(
                 "nobody is where {} started: it is refused what is mounted from now on",
@@ -220,7 +234,8 @@ impl Daemon {
         ) {
             Ok(prepared) if prepared.rules == row.rules => {
                 if let Some(view) = mounts.as_ref().and_then(|mounts| mounts.view().ok()) {
-                    self.ensure_reach(&row, &prepared.grant, &view);
+                    let making = prepared.compiled.making(&prepared.grant);
+                    self.ensure_reach(&row, making, &view);
                 }
                 Some(prepared.compiled)
             }
@@ -239,11 +254,12 @@ impl Daemon {
                 None
             }
         };
-        let populated = cgroup.populated().unwrap_or(false);
+        let populated = !processes.is_empty() || cgroup.populated().unwrap_or(false);
         // What was counted for it, processes did that are gone.
         let sum = self.ledger_sum(row.slot).unwrap_or_default();
         let has_acted = sum.allowed + sum.refused > 0;
-        let running = populated || has_acted || !row.own_cgroup || !cgroup.exists();
+        let is_started = row.extent() != Extent::OwnCgroup;
+        let running = populated || has_acted || is_started || !cgroup.exists();
         let sight = row.sight.clone();
         let live = Live::new(row, cgroup, compiled, mounts, sight, running);
         live.released.store(released, Relaxed);
@@ -254,13 +270,13 @@ impl Daemon {
     /// change its namespace or its root would choose under which name it sees what comes.
     fn vantage(
         self: &Arc<Self>,
-        cgroup: &Cgroup,
+        processes: &BTreeSet<u32>,
         known: Option<Vantage>,
     ) -> Option<Arc<MountNamespace>> {
         let known = known?;
-        let processes = cgroup.processes().unwrap_or_default();
         let found = processes
-            .into_iter()
+            .iter()
+            .copied()
             .chain([std::process::id(), 1])
             .filter_map(|pid| MountNamespace::of_process(pid).ok())
             .find(|mounts| mounts.vantage() == known)?;

@@ -2,16 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use agent_grant::Grant;
 use jiff::Timestamp;
 
-use super::Live;
+use super::{Live, surroundings};
 use crate::{
-    api::{EndCause, PathText, StartSession, Target},
+    api::{EndCause, Extent, PathText, StartSession, Target},
     cgroup::Cgroup,
     clock::fix_record_clock,
-    daemon::{error::RequestError, requests::peer::Peer, state::Daemon},
-    grants::{Host, OwnFiles, Prepared, Reach, Resolver, Spot},
+    daemon::{error::RequestError, heap, requests::peer::Peer, state::Daemon},
+    grants::{Host, Making, OwnFiles, Prepared, Reach, Resolver, Spot},
     mounts::{MountNamespace, MountView, Sight},
     process::ProcessHandle,
     store::{Counter, SessionRow},
@@ -19,8 +18,11 @@ use crate::{
 
 /// What a session will be about.
 struct Place {
+    extent: Extent,
     /// `None`: the daemon makes one.
     cgroup: Option<Cgroup>,
+    /// The first of the processes that run there already.
+    first: Option<u32>,
     mounts: MountNamespace,
 }
 
@@ -35,13 +37,16 @@ impl Daemon {
     /// Starts a session. Nothing is in force if it fails.
     pub(in crate::daemon) async fn start(
         self: &Arc<Self>,
-        request: StartSession,
+        mut request: StartSession,
         peer: &Peer,
     ) -> Result<Arc<Live>, RequestError> {
         self.must_enforce()?;
         self.must_record().await?;
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
         let place = self.place(&request.target, caller)?;
+        if let Some(process) = place.first {
+            request.inputs = surroundings::fill_in(request.inputs, process);
+        }
         let (view, sight) = {
             let mut table = self.superblocks.lock().await;
             self.first_look(&place.mounts, &mut table)?
@@ -57,6 +62,7 @@ impl Daemon {
             .await;
         drop(turn);
         let prepared = prepared?;
+        let is_new = prepared.is_new;
         let slot = self.sessions().take_slot().ok_or_else(|| {
             RequestError::Conflict(
                 "as many sessions run as can: end one with `bailiff stop`".into(),
@@ -69,7 +75,21 @@ impl Daemon {
             self.sessions().release_slot(slot);
         }
         let live = live?;
+        if live.row.extent() == Extent::Process
+            && let Err(error) = self.arm_caller(&live, peer)
+        {
+            // It may have the label already.
+            if let Err(error) = self.release(&live).await {
+                tracing::error!("the caller of {} stays limited: {error}", live.row.name);
+            }
+            self.end(&live, EndCause::NeverStarted).await;
+            return Err(error);
+        }
         self.watch(Arc::clone(&live));
+        if is_new {
+            // Compiling took many times what is left of it; nobody waits until that is given back.
+            tokio::task::spawn_blocking(heap::give_back);
+        }
         tracing::info!("session {} started under {}", live.row.name, live.row.grant);
         Ok(live)
     }
@@ -96,23 +116,35 @@ impl Daemon {
     }
 
     fn place(&self, target: &Target, caller: u32) -> Result<Place, RequestError> {
-        let (cgroup, process) = match target {
-            Target::New => (None, caller),
-            Target::Cgroup(path) => {
-                let cgroup = self.taggable(path, caller)?;
-                // An empty cgroup gets its processes from this host's own namespace.
-                let first = cgroup
-                    .processes()
-                    .ok()
-                    .and_then(|pids| pids.first().copied());
-                (Some(cgroup), first.unwrap_or(1))
-            }
+        let extent = match target {
+            Target::New => Extent::OwnCgroup,
+            Target::Cgroup(_) => Extent::Cgroup,
+            Target::CgroupAtExec(_) => Extent::CgroupAtExec,
+            Target::Caller => Extent::Process,
         };
-        let failed = |error| {
-            RequestError::failed(format!("cannot see the mounts of process {process}"), error)
+        let cgroup = match target {
+            Target::New => None,
+            Target::Caller => Some(self.cgroup_of(caller)),
+            Target::Cgroup(path) | Target::CgroupAtExec(path) => Some(self.taggable(path, caller)?),
         };
-        let mounts = MountNamespace::of_process(process).map_err(failed)?;
-        Ok(Place { cgroup, mounts })
+        let (first, mounts) = match &cgroup {
+            Some(cgroup) if extent.is_tagged() => surroundings::first_process(cgroup)?,
+            _ => (None, surroundings::mounts_of(caller)?),
+        };
+        Ok(Place {
+            extent,
+            cgroup,
+            first,
+            mounts,
+        })
+    }
+
+    /// Where a process is, to be shown and for nothing else.
+    fn cgroup_of(&self, process: u32) -> Cgroup {
+        let path = self.hierarchy.of_process(process);
+        let path = path.unwrap_or_else(|_| "?".into());
+        let cgroup = self.hierarchy.open(&path);
+        cgroup.unwrap_or_else(|_| self.hierarchy.known(path, 0))
     }
 
     /// The cgroup at `path`, if tagging it harms nobody who must stay free.
@@ -144,7 +176,10 @@ impl Daemon {
             )));
         }
         for live in self.live_sessions() {
-            let (ours, theirs) = (cgroup.path(), live.cgroup.path());
+            let Some(theirs) = live.cgroup() else {
+                continue;
+            };
+            let (ours, theirs) = (cgroup.path(), theirs.path());
             if ours.starts_with(theirs) || theirs.starts_with(ours) {
                 return Err(RequestError::Conflict(format!(
                     "{} overlaps with the cgroup of the session {}: end that first",
@@ -177,22 +212,15 @@ impl Daemon {
         uid: u32,
     ) -> Result<Arc<Live>, RequestError> {
         // Also of sessions that the store does not know, if it was lost.
-        let (installed, last) = {
-            let kernel = self.kernel();
-            (
-                kernel.installed()?,
-                kernel.last_number(Counter::Session.into())?,
-            )
-        };
-        let generations = installed.iter().map(|(_, header)| header.generation);
-        let floor = generations.chain([last]).max().unwrap_or(0);
+        let floor = self.kernel().last_number(Counter::Session.into())?;
         let number = self
             .blocking(move |daemon| daemon.store.next(Counter::Session, floor))
             .await?;
         self.kernel().note_number(Counter::Session.into(), number)?;
         let name = format!("{}-{number}", file_name(&prepared.name));
         let Seen { place, view, sight } = seen;
-        let own_cgroup = place.cgroup.is_none();
+        let extent = place.extent;
+        let own_cgroup = extent == Extent::OwnCgroup;
         let cgroup = match place.cgroup {
             Some(cgroup) => cgroup,
             None => self
@@ -204,12 +232,12 @@ impl Daemon {
             number,
             name,
             slot,
-            own_cgroup,
+            extent: extent.into(),
             cgroup: cgroup.path().into(),
             cgroup_id: cgroup.id(),
             grant: prepared.name,
             mode: prepared.mode.into(),
-            source: request.grant,
+            source: prepared.source,
             inputs: request.inputs,
             resolutions: prepared.resolutions,
             sight: sight.clone(),
@@ -223,12 +251,14 @@ impl Daemon {
             counts: None,
         };
         let stored = row.clone();
-        let grant = prepared.grant;
+        let (grant, compiled) = (prepared.grant, prepared.compiled);
+        let asked = Arc::clone(&compiled);
         if let Err(error) = self
             .blocking(move |daemon| {
                 daemon.note_disks(Some(&view))?;
                 let host = daemon.host()?;
-                let reach = reach_of(&stored, &grant, &view, Some(&host), &daemon.own);
+                let making = asked.making(&grant);
+                let reach = reach_of(&stored, making, &view, Some(&host), &daemon.own);
                 daemon.open_reach(number, &stored.name, &reach, stored.started)?;
                 let inserted = daemon.store.insert_session(&stored);
                 if inserted.is_err() {
@@ -243,22 +273,23 @@ impl Daemon {
             }
             return Err(error);
         }
-        let compiled = Some(prepared.compiled);
         let mounts = self.share(place.mounts);
         let live = Arc::new(Live::new(
             row,
             cgroup,
-            compiled,
+            Some(compiled),
             Some(mounts),
             sight,
-            !own_cgroup,
+            extent.is_tagged(),
         ));
         if live.may_set_clock() {
             fix_record_clock();
         }
         if let Err(error) = self.put_in_kernel(&live).await {
             self.sessions().insert(Arc::clone(&live));
-            if !own_cgroup && let Err(error) = self.release(&live).await {
+            if extent.is_tagged()
+                && let Err(error) = self.release(&live).await
+            {
                 tracing::error!("processes of {} stay limited: {error}", live.row.name);
             }
             self.end(&live, EndCause::NeverStarted).await;
@@ -284,13 +315,18 @@ impl Daemon {
             self.sessions().insert(Arc::clone(live));
         }
         // Before, so that nothing is refused meanwhile; and what was opened until the label was there.
-        if !live.row.own_cgroup {
-            self.own_open_terminals(&live.cgroup, live.label());
+        if let Some(cgroup) = live.tagged_cgroup() {
+            self.own_open_terminals(cgroup, live.label());
         }
-        let (daemon, cgroup, label) = (Arc::clone(self), live.cgroup.id(), live.label());
-        self.blocking(move |_| daemon.tag(cgroup, label)).await?;
-        if !live.row.own_cgroup {
-            self.own_open_terminals(&live.cgroup, live.label());
+        if live.row.extent() == Extent::CgroupAtExec {
+            self.blocking(Self::mark_launchers).await;
+        }
+        if let Some(cgroup) = live.cgroup() {
+            let (daemon, cgroup, label) = (Arc::clone(self), cgroup.id(), live.tag());
+            self.blocking(move |_| daemon.tag(cgroup, label)).await?;
+        }
+        if let Some(cgroup) = live.tagged_cgroup() {
+            self.own_open_terminals(cgroup, live.label());
         }
         Ok(())
     }
@@ -299,7 +335,7 @@ impl Daemon {
 /// What a session can make, at most.
 pub(in crate::daemon) fn reach_of(
     row: &SessionRow,
-    grant: &Grant,
+    making: &Making,
     view: &MountView,
     host: Option<&Host>,
     own: &OwnFiles,
@@ -309,8 +345,8 @@ pub(in crate::daemon) fn reach_of(
     let mut kept_from = places.map_or_else(|_| Vec::new(), |places| places.config);
     kept_from.extend(row.resolutions.kept_from.iter().map(PathText::bytes));
     // What is tagged may be anybody's, and so may what root starts.
-    let uid = Some(row.uid).filter(|uid| row.own_cgroup && *uid != 0);
-    Reach::of(grant, &kept_from, view, host, uid)
+    let uid = Some(row.uid).filter(|uid| row.extent().is_launched() && *uid != 0);
+    Reach::of(making, &kept_from, view, host, uid)
 }
 
 /// A grant's name as part of a file name.

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 use super::Live;
 use crate::{
-    api::{EndCause, Enrol, RuleCount, Vocabulary as _},
-    cgroup::gone,
+    api::{EndCause, Enrol, Extent, RuleCount, Vocabulary as _},
+    cgroup::{Cgroup, gone},
     clock::record_now,
-    daemon::{error::RequestError, requests::peer::Peer, state::Daemon},
+    daemon::{error::RequestError, heap, requests::peer::Peer, state::Daemon},
     process::ProcessHandle,
     store::{SessionRow, ended_row},
 };
@@ -25,12 +25,6 @@ pub(in crate::daemon) struct Ending {
     at: Timestamp,
     cause: EndCause,
     counts: Vec<RuleCount>,
-}
-
-/// What a grant took to compile is in as many pieces as the allocator likes to keep.
-fn give_memory_back() {
-    // SAFETY: takes an integer, and may be called at any time.
-    unsafe { libc::malloc_trim(0) };
 }
 
 /// How long a killed session's processes may take to be gone.
@@ -52,11 +46,19 @@ impl Daemon {
                 "the session {name} has ended"
             )));
         }
-        if !live.row.own_cgroup {
-            return Err(RequestError::BadRequest(format!(
-                "the session {name} was tagged on a cgroup: move the process there instead"
-            )));
-        }
+        let cgroup = match (live.row.extent(), live.cgroup()) {
+            (Extent::OwnCgroup, Some(cgroup)) => cgroup,
+            (Extent::Process, _) | (_, None) => {
+                return Err(RequestError::BadRequest(format!(
+                    "the session {name} is of the process that `bailiff exec` became: start another"
+                )));
+            }
+            _ => {
+                return Err(RequestError::BadRequest(format!(
+                    "the session {name} was tagged on a cgroup: move the process there instead"
+                )));
+            }
+        };
         let process = peer.process.as_ref().ok_or_else(|| {
             RequestError::Denied("the calling process cannot be identified".into())
         })?;
@@ -64,7 +66,7 @@ impl Daemon {
         if said.own_terminal {
             self.own_jobs(process, live.label());
         }
-        live.cgroup.admit(process.pid()).map_err(|error| {
+        cgroup.admit(process.pid()).map_err(|error| {
             RequestError::failed("cannot move the process into its cgroup", error)
         })?;
         // A process that is alive now has had this pid all along.
@@ -104,20 +106,19 @@ impl Daemon {
         live: &Arc<Live>,
     ) -> Result<(), RequestError> {
         live.stopping.store(true, Relaxed);
-        match live.cgroup.kill() {
-            Err(error) if !gone(&error) => {
-                return Err(RequestError::failed(
-                    "cannot kill the session's processes",
-                    error,
-                ));
-            }
-            _ => {}
+        if let Some(Err(error)) = live.cgroup().map(Cgroup::kill)
+            && !gone(&error)
+        {
+            return Err(RequestError::failed(
+                "cannot kill the session's processes",
+                error,
+            ));
         }
         self.kill_labelled(live.label()).await?;
         let mut ended = live.ended.subscribe();
         let deadline = tokio::time::Instant::now() + DEATH;
         loop {
-            if !live.cgroup.populated().unwrap_or(false) {
+            if !self.is_populated(live) {
                 self.end(live, EndCause::Stopped).await;
             }
             if *ended.borrow_and_update() {
@@ -132,6 +133,16 @@ impl Daemon {
                 )));
             }
             let _ = tokio::time::timeout(Duration::from_millis(50), ended.changed()).await;
+        }
+    }
+
+    /// Whether a session has processes where it is; one that was moved away from its cgroup is not counted.
+    pub(in crate::daemon) fn is_populated(&self, live: &Live) -> bool {
+        match live.cgroup() {
+            Some(cgroup) => cgroup.populated().unwrap_or(false),
+            None => self
+                .processes_of(live.label())
+                .map_or(true, |pids| !pids.is_empty()),
         }
     }
 
@@ -187,7 +198,7 @@ impl Daemon {
         let members = self.blocking(|daemon| daemon.kernel().members()).await?;
         let label = members
             .iter()
-            .map(|member| member.process)
+            .map(|member| member.process.in_force())
             .find(|label| label.generation == number);
         match label {
             Some(label) => self.kill_labelled(label).await.map(Some),
@@ -200,9 +211,9 @@ impl Daemon {
         self: &Arc<Self>,
         live: &Arc<Live>,
     ) -> Result<(), RequestError> {
-        if live.row.own_cgroup {
+        if live.row.extent().is_launched() {
             return Err(RequestError::BadRequest(format!(
-                "{} was started by `bailiff run` and stays limited; `bailiff stop {}` ends it",
+                "{} was started under its grant and stays limited; `bailiff stop {}` ends it",
                 live.row.name, live.row.name
             )));
         }
@@ -221,7 +232,9 @@ impl Daemon {
             let _table = self.superblocks.lock().await;
             live.released.store(true, Relaxed);
             let mut kernel = self.kernel();
-            kernel.untag_cgroup(live.cgroup.id())?;
+            if let Some(cgroup) = live.cgroup() {
+                kernel.untag_cgroup(cgroup.id())?;
+            }
             kernel.release(live.label())?;
         }
         let (daemon, label) = (Arc::clone(self), live.label());
@@ -243,9 +256,10 @@ impl Daemon {
         self.take_out(live);
         drop(table);
         live.leave_mounts();
-        if live.row.own_cgroup
-            && let Err(error) = live.cgroup.remove()
-            && live.cgroup.exists()
+        if live.row.extent() == Extent::OwnCgroup
+            && let Some(cgroup) = live.cgroup()
+            && let Err(error) = cgroup.remove()
+            && cgroup.exists()
         {
             tracing::warn!("the cgroup of {} was not removed: {error}", live.row.name);
         }
@@ -260,11 +274,11 @@ impl Daemon {
         self.flush_events().await;
         live.leave_grant();
         self.sessions().retire(number);
-        self.blocking(|_| give_memory_back()).await;
+        self.blocking(|_| heap::give_back()).await;
         live.ended.send_replace(true);
         tracing::info!("session {} ended ({})", live.row.name, cause.word());
         if matches!(cause, EndCause::CgroupRemoved) {
-            self.report_end(&live.row.name, cause, live.cgroup.path());
+            self.report_end(&live.row.name, cause, &live.row.cgroup);
         }
     }
 
@@ -316,7 +330,8 @@ impl Daemon {
     fn take_out(&self, live: &Live) {
         let mut kernel = self.kernel();
         let results = [
-            kernel.untag_cgroup(live.cgroup.id()),
+            live.cgroup()
+                .map_or(Ok(()), |cgroup| kernel.untag_cgroup(cgroup.id())),
             kernel.remove(live.row.slot),
             kernel.remove_net(live.row.number),
         ];

@@ -29,7 +29,10 @@ impl Daemon {
         {
             let mut kernel = self.kernel();
             let failed = kernel.settling()?.failed;
-            kernel.set_settling(Settling { tagging: 1, failed })?;
+            kernel.set_settling(Settling {
+                tagging: label.generation,
+                failed,
+            })?;
             kernel.tag_cgroup(cgroup, label)?;
         }
         self.settle_all(&mut unseen)

@@ -13,12 +13,21 @@ use tokio::{
 };
 
 use super::Live;
-use crate::{api::EndCause, cgroup::gone, daemon::state::Daemon};
+use crate::{
+    api::EndCause,
+    cgroup::{Cgroup, gone},
+    daemon::state::Daemon,
+    process::ProcessHandle,
+};
 
 /// How long a session waits for its first process.
 const FIRST_PROCESS: Duration = Duration::from_secs(60);
 /// Looks that are taken without being woken.
 const GLANCE: Duration = Duration::from_secs(5);
+/// How many times as long as a look took none is taken.
+const PAUSE: u32 = 20;
+/// Looks in a row that must find nobody: a process that is born while one is taken may be missed.
+const QUIET: u32 = 2;
 
 impl Daemon {
     /// Watches a session until it ends.
@@ -46,29 +55,84 @@ impl Daemon {
                 () = sleep_until(deadline) => return EndCause::NeverStarted,
             }
         }
-        let mut population = Population::open(live);
-        loop {
-            if !live.cgroup.exists() {
-                return EndCause::CgroupRemoved;
+        match live.cgroup() {
+            Some(cgroup) => until_empty(live, cgroup).await,
+            None => self.until_none(live).await,
+        }
+    }
+
+    /// Waits until nobody has the label of a session without a cgroup. A session has a process until the
+    /// last of those that it has now has ended, so one is waited for at a time.
+    async fn until_none(&self, live: &Live) -> EndCause {
+        let label = live.label();
+        let mut quiet = 0;
+        let mut pause = GLANCE / 100;
+        while quiet < QUIET {
+            tokio::select! {
+                () = live.stirred.notified() => {}
+                () = sleep(pause) => {}
             }
-            match population
-                .as_mut()
-                .map_or_else(|_| live.cgroup.populated(), Population::read)
-            {
-                // A tagged cgroup may be empty for a while, as between two runs of a service.
-                Ok(false) if live.row.own_cgroup || live.stopping.load(Relaxed) => {
-                    return EndCause::Finished;
+            let began = Instant::now();
+            // On a thread of the runtime: it is one look at the tasks of the host.
+            let found = self.processes_of(label);
+            // Processes that end as soon as they are waited for must not have the daemon look all the time.
+            pause = (began.elapsed() * PAUSE).max(GLANCE / 100);
+            match found {
+                Ok(pids) if pids.is_empty() => quiet += 1,
+                Ok(pids) => {
+                    quiet = 0;
+                    for pid in pids {
+                        if until_exit(pid).await.is_ok() {
+                            break;
+                        }
+                    }
                 }
-                Err(error) if gone(&error) => return EndCause::CgroupRemoved,
-                Ok(_) | Err(_) => {}
+                Err(error) => {
+                    tracing::warn!("{} may have ended: {error}", live.row.name);
+                    pause = GLANCE;
+                }
             }
-            match &population {
-                Ok(population) => tokio::select! {
-                    () = live.stirred.notified() => {}
-                    _ = tokio::time::timeout(GLANCE, population.changed()) => {}
-                },
-                Err(_) => sleep(GLANCE / 10).await,
+        }
+        EndCause::Finished
+    }
+}
+
+/// Waits until a process has ended; fails where there is none.
+async fn until_exit(pid: u32) -> io::Result<()> {
+    let process = ProcessHandle::open(pid)?;
+    // SAFETY: the handle owns its descriptor, and nothing replaces it.
+    let exit =
+        unsafe { AsyncFd::register_with_interest(process.fd().try_clone()?, Interest::READABLE) };
+    let exit = exit.map_err(io::Error::from)?;
+    // The pid may be another's by now: it is looked at again later.
+    let _ = tokio::time::timeout(GLANCE, exit.readable()).await;
+    Ok(())
+}
+
+/// Waits until a session's cgroup is empty, where that is its end, or gone.
+async fn until_empty(live: &Live, cgroup: &Cgroup) -> EndCause {
+    let mut population = Population::open(cgroup);
+    loop {
+        if !cgroup.exists() {
+            return EndCause::CgroupRemoved;
+        }
+        match population
+            .as_mut()
+            .map_or_else(|_| cgroup.populated(), Population::read)
+        {
+            // A tagged cgroup may be empty for a while, as between two runs of a service.
+            Ok(false) if live.tagged_cgroup().is_none() || live.stopping.load(Relaxed) => {
+                return EndCause::Finished;
             }
+            Err(error) if gone(&error) => return EndCause::CgroupRemoved,
+            Ok(_) | Err(_) => {}
+        }
+        match &population {
+            Ok(population) => tokio::select! {
+                () = live.stirred.notified() => {}
+                _ = tokio::time::timeout(GLANCE, population.changed()) => {}
+            },
+            Err(_) => sleep(GLANCE / 10).await,
         }
     }
 }
@@ -84,10 +148,8 @@ struct Population {
 }
 
 impl Population {
-    fn open(live: &Live) -> io::Result<Self> {
-        let file = live
-            .cgroup
-            .open_file("cgroup.events", File::options().read(true))?;
+    fn open(cgroup: &Cgroup) -> io::Result<Self> {
+        let file = cgroup.open_file("cgroup.events", File::options().read(true))?;
         // SAFETY: the file owns its descriptor, and nothing replaces it.
         let file = unsafe { AsyncFd::register_with_interest(file, Interest::PRIORITY) };
         Ok(Self {

@@ -9,7 +9,7 @@ use agent_abi::{
 };
 
 use crate::{
-    api::{Member, Standing},
+    api::{Extent, Member, Standing},
     daemon::{error::RequestError, state::Daemon},
     process,
 };
@@ -27,6 +27,10 @@ impl Daemon {
             .collect::<BTreeMap<_, _>>();
         let magic = |label: Label| magics.get(&(label.slot, label.generation)).copied();
         let name = |label: Label| label.is_some().then(|| self.name_of(label.generation));
+        let is_process = |label: Label| {
+            let live = self.sessions().by_number(label.generation);
+            live.is_some_and(|live| live.row.extent() == Extent::Process)
+        };
         let members = records.into_iter().map(|record| Member {
             session: name(record.process),
             pid: record.pid,
@@ -34,7 +38,7 @@ impl Daemon {
             command: process::comm(record.tid).unwrap_or_else(|| "?".into()),
             cgroup: record.cgroup,
             place: name(record.place),
-            standing: standing(&record, magic).into(),
+            standing: standing(&record, magic, is_process).into(),
         });
         Ok(members.collect())
     }
@@ -58,9 +62,14 @@ impl Daemon {
     }
 
     /// The processes of a session.
-    pub(super) fn processes_of(&self, label: Label) -> Result<BTreeSet<u32>, RequestError> {
+    pub(in crate::daemon) fn processes_of(
+        &self,
+        label: Label,
+    ) -> Result<BTreeSet<u32>, RequestError> {
         let members = self.kernel().members()?;
-        let own = members.iter().filter(|member| member.process == label);
+        let own = members
+            .iter()
+            .filter(|member| member.process.in_force() == label);
         Ok(own.map(|member| member.pid).collect())
     }
 
@@ -70,15 +79,22 @@ impl Daemon {
     }
 }
 
-fn standing(record: &Record, magic: impl Fn(Label) -> Option<u32>) -> Standing {
-    let process = record.process;
-    let is_torn = record.own.is_some() && record.own != process;
+/// `is_process` tells whether a session has no cgroup.
+fn standing(
+    record: &Record,
+    magic: impl Fn(Label) -> Option<u32>,
+    is_process: impl Fn(Label) -> bool,
+) -> Standing {
+    let is_armed = record.process.is_armed();
+    let [own, process, place] = [record.own, record.process, record.place].map(Label::in_force);
+    let is_torn = own.is_some() && own != process;
     match magic(process) {
-        _ if !process.is_some() && record.place.is_some() => Standing::Free,
-        Some(RELEASED_MAGIC) if record.place.is_some() && record.place != process => Standing::Free,
+        _ if !process.is_some() && place.is_some() => Standing::Free,
+        Some(RELEASED_MAGIC) if place.is_some() && place != process => Standing::Free,
         Some(RELEASED_MAGIC) => Standing::Leaving,
         _ if is_torn => Standing::Torn,
-        Some(IMAGE_MAGIC) if record.place == process => Standing::Inside,
+        Some(IMAGE_MAGIC) if is_armed => Standing::Armed,
+        Some(IMAGE_MAGIC) if place == process || is_process(process) => Standing::Inside,
         Some(IMAGE_MAGIC) => Standing::Moved,
         _ => Standing::Ended,
     }
@@ -90,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_label_and_a_place_agree_or_not() {
-        let [none, one, other] = [0, 7, 8].map(|generation| Label {
+        let [none, one, other, alone] = [0, 7, 8, 9].map(|generation| Label {
             slot: generation,
             generation,
         });
@@ -101,12 +117,22 @@ mod tests {
                 place,
                 ..Record::default()
             };
-            standing(&record, |label: Label| magic_of(label, magic))
+            standing(
+                &record,
+                |label: Label| magic_of(label, magic),
+                |label| label == alone,
+            )
         };
         let live = Some(IMAGE_MAGIC);
         assert_eq!(judge(one, one, one, live), Standing::Inside);
         assert_eq!(judge(none, one, one, live), Standing::Inside);
         assert_eq!(judge(one, one, none, live), Standing::Moved);
+        assert_eq!(judge(alone, alone, none, live), Standing::Inside);
+        let armed = one.armed();
+        assert_eq!(judge(armed, armed, armed, live), Standing::Armed);
+        assert_eq!(judge(armed, one, armed, live), Standing::Inside);
+        assert_eq!(judge(none, none, armed, live), Standing::Free);
+        assert_eq!(judge(armed, armed, none, None), Standing::Ended);
         assert_eq!(judge(one, one, other, live), Standing::Moved);
         assert_eq!(judge(one, one, one, None), Standing::Ended);
         assert_eq!(judge(none, none, one, live), Standing::Free);

@@ -1,11 +1,13 @@
 //! The sessions that are in force, and those that ended lately.
 
 mod adopt;
+mod arm;
 pub(super) mod begin;
 pub(super) mod ending;
 pub(super) mod labels;
 mod last_process;
 mod members;
+mod surroundings;
 mod terminals;
 
 use std::{
@@ -21,7 +23,7 @@ use agent_abi::{Label, limits::MAX_SESSIONS};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    api::EndCause,
+    api::{EndCause, Extent},
     cgroup::Cgroup,
     grants::Compiled,
     mounts::{MountNamespace, Sight},
@@ -31,7 +33,7 @@ use crate::{
 /// A session in force.
 pub(super) struct Live {
     pub(super) row: SessionRow,
-    pub(super) cgroup: Cgroup,
+    cgroup: Cgroup,
     /// `None` where an earlier version's grant could not be compiled again: then the image that
     /// is in force stays. Given back at its end: it is megabytes.
     compiled: RwLock<Option<Arc<Compiled>>>,
@@ -108,6 +110,29 @@ impl Live {
             .compiled
             .write()
             .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The cgroup that is the session's. `None`: it is a process and what that starts, wherever they are.
+    pub(super) fn cgroup(&self) -> Option<&Cgroup> {
+        (self.row.extent() != Extent::Process).then_some(&self.cgroup)
+    }
+
+    /// The same if it was there before the session.
+    pub(super) fn tagged_cgroup(&self) -> Option<&Cgroup> {
+        self.row.extent().is_tagged().then_some(&self.cgroup)
+    }
+
+    /// The label that its cgroup gives.
+    pub(super) fn tag(&self) -> Label {
+        match self.row.extent() {
+            Extent::CgroupAtExec => self.label().armed(),
+            Extent::OwnCgroup | Extent::Cgroup | Extent::Process => self.label(),
+        }
+    }
+
+    /// Whether its cgroup is gone.
+    pub(super) fn is_place_gone(&self) -> bool {
+        self.cgroup().is_some_and(|cgroup| !cgroup.exists())
     }
 
     pub(super) fn label(&self) -> Label {
@@ -206,13 +231,15 @@ impl Sessions {
     pub(super) fn by_cgroup(&self, path: &Path) -> Option<Arc<Live>> {
         let tables = self.tables();
         let mut live = tables.live.values();
-        live.find(|live| live.cgroup.path() == path).cloned()
+        live.find(|live| live.cgroup().is_some_and(|own| own.path() == path))
+            .cloned()
     }
 
     pub(super) fn by_cgroup_id(&self, id: u64) -> Option<Arc<Live>> {
         let tables = self.tables();
         let mut live = tables.live.values();
-        live.find(|live| live.cgroup.id() == id).cloned()
+        live.find(|live| live.cgroup().is_some_and(|own| own.id() == id))
+            .cloned()
     }
 
     /// A slot that no session holds; it is the caller's until `release_slot` or `insert`.

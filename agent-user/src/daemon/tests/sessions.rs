@@ -4,8 +4,8 @@ use agent_abi::{Right, Verdict};
 
 use super::world::{World, operator, process};
 use crate::api::{
-    self, Alignment, EndCause, Event, EventFilter, FailureCode, Page, SessionReport, SessionState,
-    Target, Untag, Why, WhyQuery, routes,
+    self, Alignment, EndCause, Enrol, Event, EventFilter, Extent, FailureCode, Page, SessionReport,
+    SessionState, Target, Untag, Why, WhyQuery, routes,
 };
 
 /// What is stored of a session.
@@ -150,6 +150,21 @@ fn a_session_ends_with_its_last_process() {
 }
 
 #[test]
+fn who_starts_a_session_is_told_what_its_grant_hands_over() {
+    let world = World::with_idle_daemon();
+    let mut request = world.request(Target::New);
+    let text = &request.grant.main.text;
+    let environment = "[environment]\ndefault = false\nkeep = [\"A_*\"]\nset = { B = \"1\" }\n";
+    request.grant.main.text = format!("{text}\n{environment}").into();
+    let started = world.post(&operator(), &routes::START.place(), &request);
+    let session = started.unwrap();
+    let told = session.hands_over.unwrap();
+    assert_eq!(told.keep, ["A_*"]);
+    assert_eq!(told.set, [("B".to_owned(), "1".to_owned())].into());
+    assert_eq!(world.look(&session.name).hands_over, None);
+}
+
+#[test]
 fn a_tagged_cgroup_is_limited_until_it_is_untagged() {
     let world = World::new();
     let group = world.make_cgroup("agents/one");
@@ -158,10 +173,20 @@ fn a_tagged_cgroup_is_limited_until_it_is_untagged() {
     let key = world.work("keys/id");
     assert_eq!(world.act(agent, Right::FileRead, &key), Verdict::Allow);
 
-    let request = world.request(Target::Cgroup(group.to_str().unwrap().into()));
+    let mut request = world.request(Target::Cgroup(group.to_str().unwrap().into()));
+    // What it is filled in with is the agent's, where nothing else is said.
+    request.inputs.home = None;
+    request.inputs.user = None;
     let started = world.post(&operator(), &routes::START.place(), &request);
     let session = started.unwrap();
-    assert_eq!((session.processes, session.own_cgroup), (1, false));
+    let own = nix::unistd::User::from_uid(nix::unistd::getuid())
+        .unwrap()
+        .unwrap();
+    assert_eq!(session.variables["user"], own.name);
+    assert_eq!(session.variables["home"], own.dir.to_str().unwrap());
+    assert_eq!(session.processes, 1);
+    assert_eq!(session.extent.known(), Some(Extent::Cgroup));
+    assert_eq!(session.hands_over, None);
     assert_eq!(world.act(agent, Right::FileRead, &key), Verdict::Deny);
     // Who comes later is in it too.
     let late = world.cgroups.spawn();
@@ -180,6 +205,64 @@ fn a_tagged_cgroup_is_limited_until_it_is_untagged() {
     }
     assert_eq!(world.kernel.traces(), [""; 0]);
     assert_eq!(events(&world, &session.name).len(), 2);
+}
+
+#[test]
+fn who_is_in_a_cgroup_that_is_tagged_at_exec_is_limited_once_it_executes() {
+    let world = World::new();
+    let group = world.make_cgroup("agents/two");
+    let agent = world.cgroups.spawn();
+    world.cgroups.enter(agent, &group).unwrap();
+    let request = world.request(Target::CgroupAtExec(group.to_str().unwrap().into()));
+    let started = world.post(&operator(), &routes::START.place(), &request);
+    let session = started.unwrap();
+    assert_eq!(session.extent.known(), Some(Extent::CgroupAtExec));
+    let key = world.work("keys/id");
+    assert_eq!(world.act(agent, Right::FileRead, &key), Verdict::Allow);
+    assert_eq!(world.look(&session.name).processes, 1);
+    world.kernel.exec(agent);
+    assert_eq!(world.act(agent, Right::FileRead, &key), Verdict::Deny);
+    // The next daemon arms who comes, as this one did.
+    let mut world = world;
+    world.kill_daemon();
+    world.start_daemon();
+    let late = world.cgroups.spawn();
+    world.cgroups.enter(late, &group).unwrap();
+    assert_eq!(world.act(late, Right::FileRead, &key), Verdict::Allow);
+    world.kernel.exec(late);
+    assert_eq!(world.act(late, Right::FileRead, &key), Verdict::Deny);
+    let stopped = world.post(&operator(), &routes::STOP.of(&session.name), &());
+    assert_eq!(stopped.unwrap().end_cause.unwrap(), EndCause::Stopped);
+}
+
+#[test]
+fn who_asks_for_a_session_in_its_place_is_limited_once_it_executes() {
+    let world = World::new();
+    let agent = world.cgroups.spawn();
+    let key = world.work("keys/id");
+    let request = world.request(Target::Caller);
+    let start = || world.post(&process(0, agent), &routes::START.place(), &request);
+    let session = start().unwrap();
+    assert_eq!(session.extent.known(), Some(Extent::Process));
+    assert_eq!(session.processes, 1);
+    assert!(session.hands_over.is_some());
+    // Sessions do not nest, nor can one be entered by another process.
+    assert_eq!(start().unwrap_err().code, FailureCode::Labelled);
+    let other = world.cgroups.spawn();
+    let enrol = world.post(
+        &process(0, other),
+        &routes::ENROL.of(&session.name),
+        &Enrol::default(),
+    );
+    assert_eq!(enrol.unwrap_err().code, FailureCode::BadRequest);
+    assert_eq!(world.act(agent, Right::FileRead, &key), Verdict::Allow);
+    world.kernel.exec(agent);
+    assert_eq!(world.act(agent, Right::FileRead, &key), Verdict::Deny);
+    // It ends with its process, and nobody removes the cgroup in which that was.
+    world.cgroups.end(agent);
+    let ended = world.until_ended(&session.name);
+    assert_eq!(ended.end_cause.unwrap(), EndCause::Finished);
+    assert_eq!(world.kernel.traces(), [""; 0]);
 }
 
 #[test]

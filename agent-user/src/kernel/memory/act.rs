@@ -42,7 +42,8 @@ impl MemoryKernel {
 
 impl State {
     fn act(&mut self, act: &Act<'_>) -> Verdict {
-        let Some(label) = self.label(Some(act.pid)) else {
+        let label = self.processes.get(&act.pid).map(|process| process.label);
+        let Some(label) = label.filter(|label| label.is_some() && !label.is_armed()) else {
             return Verdict::Allow;
         };
         let image = self.images.get(&label.slot);

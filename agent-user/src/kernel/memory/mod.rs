@@ -175,6 +175,13 @@ impl MemoryKernel {
         }
     }
 
+    /// A process executes another program: its label has force from here on.
+    pub(crate) fn exec(&self, pid: u32) {
+        let mut state = self.state();
+        let process = state.process(pid);
+        process.label = process.label.in_force();
+    }
+
     /// A process has ended.
     pub(crate) fn exit(&self, pid: u32) {
         self.state().processes.remove(&pid);
@@ -259,7 +266,7 @@ impl State {
 
     fn label(&self, pid: Option<u32>) -> Option<Label> {
         let process = self.processes.get(&pid?)?;
-        Some(process.label).filter(|label| label.is_some())
+        Some(process.label.in_force()).filter(|label| label.is_some())
     }
 }
 

@@ -145,7 +145,7 @@ impl Port for MemoryKernel {
         let mut state = self.asked("clear_labels")?;
         let mut changed = 0;
         for process in state.processes.values_mut() {
-            if process.label == label {
+            if process.label.in_force() == label {
                 process.label = Label::NONE;
                 changed += 1;
             }
@@ -172,6 +172,10 @@ impl Port for MemoryKernel {
             is_told && is_alive(member.pid).unwrap_or(false)
         });
         Ok(members.collect())
+    }
+
+    fn mark_launcher(&mut self, _program: &OwnedFd) -> Result<(), KernelError> {
+        self.asked("mark_launcher").map(drop)
     }
 
     fn own_terminal(&mut self, _slave: &OwnedFd, _label: Label) -> Result<(), KernelError> {

@@ -166,7 +166,7 @@ mod tests {
     /// A session of `bytes` of grant.
     fn of_grant(number: u32, bytes: usize) -> SessionRow {
         let mut row = session_row_for_tests(number);
-        row.source.main.text = "x".repeat(bytes);
+        row.source.main.text = "x".repeat(bytes).into();
         row
     }
 

@@ -78,7 +78,9 @@ pub(super) fn thread_executes(_: &mut Context) -> Check {
     let root = "/sys/fs/cgroup";
     enter(root, shell.pid)?;
     tag(&scene, &top)?;
-    let said = run(&Flags::new("texec-moved")?, &|_| Ok(()))?;
+    // What it will open is remembered: who has to walk there gets storage, and is looked at for that.
+    let flags = Flags::new("texec-moved")?;
+    let said = run(&flags, &|_| shell_warms(&top))?;
     ensure(said.contains("Permission denied"), || {
         format!("expected a thread of a moved process to be refused, saw {said}")
     })?;

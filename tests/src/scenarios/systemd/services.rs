@@ -1,0 +1,241 @@
+//! Services under a grant: what limits and watches them goes on to do so.
+
+use std::fs;
+
+use crate::{
+    harness::{
+        Check, Doing,
+        daemon::BAILIFF,
+        ensure, members,
+        process::{self, eventually, must},
+    },
+    scenarios::{
+        Context,
+        lifecycle::{Scene, scene, tag_words},
+    },
+};
+
+/// Writes a unit and has it known.
+fn install(name: &str, service: &str) -> Check {
+    let file = format!("/run/systemd/system/{name}");
+    fs::create_dir_all("/run/systemd/system").doing("make a directory")?;
+    fs::write(&file, format!("[Service]\n{service}\n")).doing("write a unit")?;
+    must(&["systemctl", "daemon-reload"]).map(drop)
+}
+
+/// What one property of a unit is.
+fn property(unit: &str, name: &str) -> Check<String> {
+    let said = must(&["systemctl", "show", unit, "--property", name, "--value"])?;
+    Ok(said.stdout.trim().to_owned())
+}
+
+fn journal(unit: &str) -> String {
+    let words = ["journalctl", "--unit", unit, "--no-pager", "--output=cat"];
+    process::run(&words).map_or_else(|error| error, |ended| ended.stdout)
+}
+
+fn start_daemon() -> Check {
+    fs::write("/etc/systemd/system/bailiff.service", super::UNIT).doing("install the unit")?;
+    must(&["systemctl", "daemon-reload"])?;
+    must(&["systemctl", "start", "bailiff"]).map(drop)
+}
+
+/// What an agent does at its start, and then stays: two marks in its journal.
+fn deeds(secret: &str) -> String {
+    format!("cat {secret}; cat /dev/null && echo works; sleep 1000 & exec sleep 1000")
+}
+
+fn says(unit: &str, text: &str, times: usize) -> Check {
+    eventually(&format!("{unit} says `{text}` {times} times"), 60, || {
+        journal(unit).matches(text).count() == times
+    })
+    .map_err(|error| format!("{error}: {}", journal(unit)))
+}
+
+/// Processes that are limited, by session.
+fn limited() -> Check<Vec<(String, i32)>> {
+    let all = members::all()?;
+    let named = all.into_iter().filter(|member| member.pid == member.tid);
+    Ok(named
+        .filter_map(|member| Some((member.session?, member.pid)))
+        .collect())
+}
+
+pub(super) fn in_place(_: &mut Context) -> Check {
+    start_daemon()?;
+    let Scene { launch, secret, .. } = scene("service")?;
+    let words = |command: &[&str]| launch.words_of("exec", command).join(" ");
+    let script = deeds(&secret);
+    let command = words(&["bash", "-c", &format!("'{script}'")]);
+    install(
+        "agent.service",
+        &format!(
+            "ExecStart={command}\nTasksMax=20\nMemoryMax=200M\nRestart=always\nRestartSec=100ms"
+        ),
+    )?;
+    must(&["systemctl", "start", "agent"])?;
+    says("agent", "Permission denied", 1)?;
+    says("agent", "works", 1)?;
+    let pid = property("agent", "MainPID")?;
+    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).doing("read a cgroup")?;
+    ensure(cgroup.contains("/system.slice/agent.service"), || {
+        format!("expected the agent in its unit's cgroup, saw {cgroup}")
+    })?;
+    ensure(property("agent", "TasksCurrent")? == "2", || {
+        "systemd does not count its tasks".into()
+    })?;
+    // It crashes, and is started again: one session runs.
+    must(&["kill", "-SEGV", &pid])?;
+    says("agent", "Permission denied", 2)?;
+    eventually("the first session has ended", 20, || {
+        limited().is_ok_and(|all| {
+            let first = all.first().map(|(session, _)| session.clone());
+            all.len() == 2
+                && all
+                    .iter()
+                    .all(|(session, _)| Some(session) == first.as_ref())
+        })
+    })
+    .map_err(|error| format!("{error}: {:?}", limited()))?;
+    must(&["systemctl", "stop", "agent"])?;
+    let left = limited()?;
+    ensure(left.is_empty(), || {
+        format!("`systemctl stop` left {left:?}")
+    })?;
+    // What limits its tasks does. (Of memory the same holds, and the kernel's report of it would be taken for
+    // a defect.)
+    let many = words(&[
+        "bash",
+        "-c",
+        "'for n in $(seq 20); do sleep 1000 & done; wait'",
+    ]);
+    install("many.service", &format!("ExecStart={many}\nTasksMax=5"))?;
+    must(&["systemctl", "start", "many"])?;
+    eventually("it has as many tasks as it may", 60, || {
+        let said = journal("many");
+        said.contains("Resource temporarily unavailable")
+    })
+    .map_err(|error| format!("{error}: {}", journal("many")))?;
+    ensure(property("many", "TasksCurrent")? == "5", || journal("many"))?;
+    must(&["systemctl", "stop", "many"])?;
+    let left = limited()?;
+    ensure(left.is_empty(), || {
+        format!("`systemctl stop` left {left:?}")
+    })?;
+    // Without the daemon nothing of it starts, and its journal says why.
+    must(&["systemctl", "stop", "bailiff"])?;
+    let refused = process::run(&["systemctl", "start", "agent"])?;
+    says("agent", "Permission denied", 2)?;
+    eventually("its journal says why", 30, || {
+        journal("agent").contains("systemctl start bailiff")
+    })
+    .map_err(|error| format!("{error}: {} {}", refused.tail(), journal("agent")))?;
+    must(&["systemctl", "stop", "agent"]).map(drop)
+}
+
+pub(super) fn armed_slice(_: &mut Context) -> Check {
+    start_daemon()?;
+    let Scene { launch, secret, .. } = scene("slice")?;
+    fs::create_dir_all("/run/systemd/system").doing("make a directory")?;
+    fs::write("/run/systemd/system/agents.slice", "[Slice]\n").doing("write a unit")?;
+    let script = deeds(&secret);
+    // What an executor does for it: another user, namespaces, private directories, the journal.
+    install(
+        "plain.service",
+        &format!(
+            "Slice=agents.slice\nExecStart=/usr/bin/bash -c '{script}'\nDynamicUser=yes\nPrivateTmp=yes\n\
+             ProtectSystem=strict\nStateDirectory=plain\nNoNewPrivileges=yes"
+        ),
+    )?;
+    must(&["systemctl", "start", "plain"])?;
+    says("plain", "works", 1)?;
+    must(&["systemctl", "stop", "plain"])?;
+    must(&["systemctl", "start", "agents.slice"])?;
+    let mut words = tag_words(&launch, "/sys/fs/cgroup/agents.slice");
+    words.push("--at-exec".into());
+    must(&words)?;
+    // As root, whom nothing else would keep from it.
+    install(
+        "plain.service",
+        &format!(
+            "Slice=agents.slice\nExecStart=/usr/bin/bash -c '{script}'\nPrivateTmp=yes\nProtectHome=yes\n\
+             StateDirectory=plain\nKeyringMode=private\nLimitNOFILE=100"
+        ),
+    )?;
+    let before = journal("plain").matches("Permission denied").count();
+    for times in 1..=2 {
+        must(&["systemctl", "restart", "plain"])?;
+        says("plain", "works", 1 + times)?;
+        says("plain", "Permission denied", before + times)?;
+    }
+    // With the daemon dead as well.
+    must(&["systemctl", "kill", "--signal=KILL", "bailiff"])?;
+    must(&["systemctl", "stop", "bailiff"])?;
+    must(&["systemctl", "restart", "plain"])?;
+    says("plain", "works", 4)?;
+    says("plain", "Permission denied", before + 3)?;
+    must(&["systemctl", "start", "bailiff"])?;
+    members::agree("after a service was started again")?;
+    // What the grant does not let be executed does not start, and systemd says so.
+    let program = "/srv/outside/slice/program";
+    fs::copy("/usr/bin/true", program).doing("copy a program")?;
+    install(
+        "program.service",
+        &format!("Slice=agents.slice\nExecStart={program}"),
+    )?;
+    must(&["systemctl", "start", "program"])?;
+    eventually("it is not executed", 30, || {
+        property("program", "ExecMainStatus").is_ok_and(|status| status == "203")
+    })
+    .map_err(|error| format!("{error}: {}", journal("program")))?;
+    must(&["systemctl", "stop", "plain", "agents.slice"])?;
+    must(&[BAILIFF, "status"]).map(drop)
+}
+
+/// What a service had systemd keep for it is no executor, whatever it is called.
+pub(super) fn stored_name(_: &mut Context) -> Check {
+    start_daemon()?;
+    let Scene {
+        world,
+        launch,
+        secret,
+    } = scene("stored")?;
+    let directory = format!("{}/stored", world.workspace);
+    let (program, named) = (
+        format!("{directory}/program"),
+        format!("{directory}/systemd-executor"),
+    );
+    fs::copy("/usr/bin/bash", &program).doing("copy a shell")?;
+    fs::hard_link(&program, &named).doing("link it")?;
+    install(
+        "stored.service",
+        &format!(
+            "Type=notify\nNotifyAccess=all\nFileDescriptorStoreMax=4\nExecStart=/usr/bin/bash -c \
+             'exec 3<{named}; systemd-notify --fd=3 --fdname=x; systemd-notify --ready; exec sleep 1000'"
+        ),
+    )?;
+    must(&["systemctl", "start", "stored"])?;
+    let kept = || property("stored", "NFileDescriptorStore");
+    ensure(kept()? == "1", || {
+        format!("systemd keeps {:?}: {}", kept(), journal("stored"))
+    })?;
+    must(&["systemctl", "restart", "bailiff"])?;
+    fs::write("/run/systemd/system/agents.slice", "[Slice]\n").doing("write a unit")?;
+    install(
+        "named.service",
+        &format!(
+            "Slice=agents.slice\nExecStart={program} -c 'read -r line < {secret} && echo read it; echo works; \
+             sleep 1000'"
+        ),
+    )?;
+    must(&["systemctl", "start", "agents.slice"])?;
+    let mut words = tag_words(&launch, "/sys/fs/cgroup/agents.slice");
+    words.push("--at-exec".into());
+    must(&words)?;
+    must(&["systemctl", "start", "named"])?;
+    says("named", "works", 1)?;
+    says("named", "Permission denied", 1)?;
+    says("named", "read it", 0)?;
+    must(&["systemctl", "stop", "named", "stored", "agents.slice"])?;
+    must(&[BAILIFF, "status"]).map(drop)
+}
