@@ -14,6 +14,18 @@ pub trait Filesystem: fmt::Debug + Send + Sync {
     /// It cannot be made.
     fn make(&self, cgroup: &Path) -> io::Result<()>;
 
+    /// Makes a cgroup that is not there yet, in one that is.
+    ///
+    /// # Errors
+    /// It is there, or cannot be made.
+    fn make_new(&self, cgroup: &Path) -> io::Result<()> {
+        // Whoever is second finds it there.
+        if fs::exists(cgroup)? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.make(cgroup)
+    }
+
     /// Writes to one of its files.
     ///
     /// # Errors
@@ -34,6 +46,10 @@ pub(super) struct Cgroup2;
 impl Filesystem for Cgroup2 {
     fn make(&self, cgroup: &Path) -> io::Result<()> {
         fs::create_dir_all(cgroup)
+    }
+
+    fn make_new(&self, cgroup: &Path) -> io::Result<()> {
+        fs::create_dir(cgroup)
     }
 
     fn write(&self, cgroup: &Path, file: &str, text: &str) -> io::Result<()> {

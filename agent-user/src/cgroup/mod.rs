@@ -1,5 +1,6 @@
 //! cgroup v2: where it is mounted, and what the daemon does to one cgroup.
 
+mod delegation;
 mod filesystem;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
     sync::Arc,
 };
 
+pub use delegation::is_delegated;
 pub use filesystem::Filesystem;
 
 use crate::mounts::{self, Mount};
@@ -110,7 +112,7 @@ impl Hierarchy {
         }
     }
 
-    /// Below it are the cgroups that the daemon makes.
+    /// Below it are the cgroups that the daemon makes, where not below others'.
     #[must_use]
     pub fn own(&self) -> PathBuf {
         self.root.join("bailiff")
@@ -154,7 +156,7 @@ impl Hierarchy {
         Ok(self.known(path, id))
     }
 
-    /// The cgroup of a session that `bailiff run` starts; made where it is not there.
+    /// The cgroup of a session, below the daemon's own; made where it is not there.
     pub fn create_for(&self, session: &str) -> io::Result<Cgroup> {
         let path = self.own().join(session);
         self.filesystem.make(&path)?;

@@ -48,6 +48,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a command in a new session.
+    ///
+    /// The session has a cgroup of its own: below this process's where that is delegated (`Delegate=yes` of
+    /// a service), so that limits there hold for it, else /sys/fs/cgroup/bailiff/SESSION.
     Run(run::RunArgs),
     /// Become a command in a new session, with the same pid and in the same cgroup.
     ///

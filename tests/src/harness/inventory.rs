@@ -219,7 +219,7 @@ fn processes() -> Check<BTreeMap<String, String>> {
 /// Whether a process is in a session of `bailiff run`, or is this program's own child that ends.
 fn inside(dir: &Path) -> bool {
     let cgroup = fs::read_to_string(dir.join("cgroup")).unwrap_or_default();
-    cgroup.contains("/bailiff/")
+    cgroup.contains("/bailiff/") || cgroup.contains("/bailiff-")
 }
 
 fn settings() -> BTreeMap<String, String> {

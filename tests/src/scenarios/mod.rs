@@ -3,6 +3,7 @@
 pub(crate) mod armed;
 pub(crate) mod asked_moves;
 pub(crate) mod attributes;
+pub(crate) mod below;
 pub(crate) mod bounds;
 pub(crate) mod callers;
 pub(crate) mod coverage;
@@ -141,6 +142,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(who::scenarios());
     singles.extend(armed::scenarios());
     singles.extend(in_place::scenarios());
+    singles.extend(below::scenarios());
     singles.extend(takeover::scenarios());
     singles.extend(turmoil::scenarios());
     singles.extend(descriptors::scenarios());

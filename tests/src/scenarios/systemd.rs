@@ -33,6 +33,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             services::in_place,
         ),
         new(
+            "a delegated service's `bailiff run` has the unit's limits, and stops and restarts with it",
+            services::below,
+        ),
+        new(
             "services of a slice that is tagged `--at-exec` are set up as ever and limited from their program on",
             services::armed_slice,
         ),

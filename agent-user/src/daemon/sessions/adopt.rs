@@ -149,7 +149,9 @@ impl Daemon {
             .unwrap_or_else(|_| self.hierarchy.known("?".into(), id));
         let extent = match tag {
             None => Extent::Process,
-            Some(_) if cgroup.path().starts_with(self.hierarchy.own()) => Extent::OwnCgroup,
+            Some(_) if self.hierarchy.is_made_for(header.generation, cgroup.path()) => {
+                Extent::OwnCgroup
+            }
             Some((_, tag)) if tag.is_armed() => Extent::CgroupAtExec,
             Some(_) => Extent::Cgroup,
         };

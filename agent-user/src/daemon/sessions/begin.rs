@@ -68,9 +68,7 @@ impl Daemon {
                 "as many sessions run as can: end one with `bailiff stop`".into(),
             )
         })?;
-        let live = self
-            .install_new(slot, request, prepared, seen, peer.uid)
-            .await;
+        let live = self.install_new(slot, request, prepared, seen, peer).await;
         if live.is_err() {
             self.sessions().release_slot(slot);
         }
@@ -209,7 +207,7 @@ impl Daemon {
         request: StartSession,
         prepared: Prepared,
         seen: Seen,
-        uid: u32,
+        peer: &Peer,
     ) -> Result<Arc<Live>, RequestError> {
         // Also of sessions that the store does not know, if it was lost.
         let floor = self.kernel().last_number(Counter::Session.into())?;
@@ -223,10 +221,7 @@ impl Daemon {
         let own_cgroup = extent == Extent::OwnCgroup;
         let cgroup = match place.cgroup {
             Some(cgroup) => cgroup,
-            None => self
-                .hierarchy
-                .create_for(&name)
-                .map_err(|error| RequestError::failed("cannot make the session's cgroup", error))?,
+            None => self.make_cgroup(&name, peer)?,
         };
         let row = SessionRow {
             number,
@@ -243,7 +238,7 @@ impl Daemon {
             sight: sight.clone(),
             rules: prepared.rules,
             command: request.command,
-            uid,
+            uid: peer.uid,
             boot_id: self.boot_id.clone(),
             started: Timestamp::now(),
             ended: None,

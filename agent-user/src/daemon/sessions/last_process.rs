@@ -114,7 +114,7 @@ async fn until_empty(live: &Live, cgroup: &Cgroup) -> EndCause {
     let mut population = Population::open(cgroup);
     loop {
         if !cgroup.exists() {
-            return EndCause::CgroupRemoved;
+            return removed(live);
         }
         match population
             .as_mut()
@@ -124,7 +124,7 @@ async fn until_empty(live: &Live, cgroup: &Cgroup) -> EndCause {
             Ok(false) if live.tagged_cgroup().is_none() || live.stopping.load(Relaxed) => {
                 return EndCause::Finished;
             }
-            Err(error) if gone(&error) => return EndCause::CgroupRemoved,
+            Err(error) if gone(&error) => return removed(live),
             Ok(_) | Err(_) => {}
         }
         match &population {
@@ -135,6 +135,13 @@ async fn until_empty(live: &Live, cgroup: &Cgroup) -> EndCause {
             Err(_) => sleep(GLANCE / 10).await,
         }
     }
+}
+
+/// What the removal of its cgroup is for a session. One of its own was empty then: who stops a service
+/// removes what is below as soon as its last process has ended.
+fn removed(live: &Live) -> EndCause {
+    live.tagged_cgroup()
+        .map_or(EndCause::Finished, |_| EndCause::CgroupRemoved)
 }
 
 async fn ended(live: &Live) {

@@ -3,6 +3,7 @@
 mod adopt;
 mod arm;
 pub(super) mod begin;
+mod below;
 pub(super) mod ending;
 pub(super) mod labels;
 mod last_process;

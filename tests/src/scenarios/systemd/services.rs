@@ -133,6 +133,100 @@ pub(super) fn in_place(_: &mut Context) -> Check {
     must(&["systemctl", "stop", "agent"]).map(drop)
 }
 
+/// Children until there can be no more, who stay.
+const CHILDREN: &str = "import os, signal; [os.fork() or signal.pause() for _ in range(40)]";
+
+pub(super) fn below(_: &mut Context) -> Check {
+    start_daemon()?;
+    let Scene { launch, secret, .. } = scene("run-below")?;
+    let words = |command: &[&str]| launch.words_of("run", command).join(" ");
+    let script = deeds(&secret);
+    let command = words(&["bash", "-c", &format!("'{script}'")]);
+    let unit = |service: &str| format!("Delegate=yes\nTasksMax=20\nMemoryMax=200M\n{service}");
+    install(
+        "runner.service",
+        &unit(&format!(
+            "ExecStart={command}\nRestart=always\nRestartSec=100ms"
+        )),
+    )?;
+    must(&["systemctl", "start", "runner"])?;
+    says("runner", "Permission denied", 1)?;
+    says("runner", "works", 1)?;
+    let all_below = |times: usize| -> Check {
+        let all = limited()?;
+        let cgroup = |pid| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let is_below = |(session, pid): &(String, i32)| {
+            cgroup(*pid).trim() == format!("0::/system.slice/runner.service/bailiff-{session}")
+        };
+        ensure(all.len() == 2 && all.iter().all(is_below), || {
+            format!("expected one agent below its unit at start {times}, saw {all:?}")
+        })
+    };
+    all_below(1)?;
+    // The command, its child, and `bailiff run`.
+    ensure(property("runner", "TasksCurrent")? == "3", || {
+        format!(
+            "systemd counts {:?} tasks",
+            property("runner", "TasksCurrent")
+        )
+    })?;
+    // Restarted, and after a crash of `bailiff run` itself: one agent runs.
+    must(&["systemctl", "restart", "runner"])?;
+    says("runner", "works", 2)?;
+    all_below(2)?;
+    must(&["kill", "-KILL", &property("runner", "MainPID")?])?;
+    says("runner", "works", 3)?;
+    all_below(3)?;
+    let sessions = limited()?;
+    must(&["systemctl", "stop", "runner"])?;
+    let left = limited()?;
+    ensure(left.is_empty(), || {
+        format!("`systemctl stop` left {left:?}")
+    })?;
+    eventually("its end is that of a session, and no alarm", 20, || {
+        let (name, _) = &sessions[0];
+        let said = process::run(&[BAILIFF, "status", name, "--json"]);
+        said.is_ok_and(|said| {
+            said.stdout.contains("finished") && !said.stdout.contains("cgroup-removed")
+        })
+    })?;
+    ensure(
+        !fs::exists("/sys/fs/cgroup/system.slice/runner.service").unwrap_or(true),
+        || "its cgroup is left".into(),
+    )?;
+    let many = words(&["python3", "-c", &format!("'{CHILDREN}'")]);
+    install(
+        "runner.service",
+        &unit(&format!("ExecStart={many}\nTasksMax=8")),
+    )?;
+    must(&["systemctl", "start", "runner"])?;
+    says("runner", "Resource temporarily unavailable", 1)?;
+    must(&["systemctl", "stop", "runner"])?;
+    // Not delegated, it is where it was before.
+    install("runner.service", &format!("ExecStart={command}"))?;
+    must(&["systemctl", "start", "runner"])?;
+    // What it says there the journal does not put down to the unit.
+    eventually("its agent runs", 60, || {
+        limited().is_ok_and(|all| all.len() == 2)
+    })?;
+    let all = limited()?;
+    let cgroup = all
+        .first()
+        .map(|(_, pid)| fs::read_to_string(format!("/proc/{pid}/cgroup")));
+    ensure(
+        matches!(&cgroup, Some(Ok(text)) if text.contains("0::/bailiff/")),
+        || format!("saw {cgroup:?}"),
+    )?;
+    must(&["systemctl", "stop", "runner"])?;
+    eventually("`bailiff run` told its command to end", 20, || {
+        limited().is_ok_and(|all| all.len() <= 1)
+    })?;
+    for (session, _) in limited()? {
+        must(&[BAILIFF, "stop", &session])?;
+    }
+    Ok(())
+}
+
 pub(super) fn armed_slice(_: &mut Context) -> Check {
     start_daemon()?;
     let Scene { launch, secret, .. } = scene("slice")?;
