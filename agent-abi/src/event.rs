@@ -15,6 +15,8 @@ pub enum EventKind {
     CgroupGone = 5,
     /// A task could not be given a label that it should have: the daemon looks at all of them.
     Unsettled = 6,
+    /// A process waits until its filesystems have names ([`Waiting`](crate::arrival::Waiting)).
+    Arrival = 7,
 }
 
 /// Fixed part of an event; [`Event::path_len`] bytes of path follow it in the record.

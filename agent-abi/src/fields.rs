@@ -93,6 +93,8 @@ macro_rules! for_each_kernel_field {
             CONTEXT_TYPE = "fs_context", "fs_type";
             TASK_NAMESPACES = "task_struct", "nsproxy";
             NAMESPACES_MOUNT = "nsproxy", "mnt_ns";
+            MOUNT_NAMESPACE_SEQUENCE = "mnt_namespace", "seq|ns.ns_id";
+            MOUNT_NAMESPACE_NUMBER = "mnt_namespace", "ns", "inum";
             MOUNT_NAMESPACE_OWNER = "mnt_namespace", "user_ns";
             USER_NAMESPACE_NUMBER = "user_namespace", "ns", "inum";
             MAP_VALUE_SIZE = "bpf_map", "value_size";

@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod arguments;
+pub mod arrival;
 pub mod census;
 pub mod daemon;
 pub mod event;

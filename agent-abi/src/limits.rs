@@ -14,6 +14,13 @@ pub const MAX_SUPERBLOCKS: usize = 1024;
 /// Filesystems that sessions mounted for themselves, on this host at once.
 pub const MAX_OWN: usize = 4096;
 
+/// Mount namespaces that the daemon is known to have looked at. Of more, the least recently used are looked
+/// at again.
+pub const MAX_VIEWED: usize = 8192;
+
+/// Processes that wait until the daemon has looked at their mounts. Further ones do not wait.
+pub const MAX_WAITING: usize = 1024;
+
 /// Directories between an object and the root of its filesystem. Deeper objects are refused.
 pub const MAX_DEPTH: usize = 128;
 

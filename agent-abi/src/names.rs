@@ -32,6 +32,14 @@ pub const CGROUPS: &str = "CGROUPS";
 pub const OBJECTS: &str = "OBJECTS";
 /// Inode storage: nonzero for programs that leave an armed label armed ([`Label::armed`](crate::Label::armed)).
 pub const LAUNCHERS: &str = "LAUNCHERS";
+/// Hash of the least recently used: [`Viewed`](crate::arrival::Viewed), a mount namespace of a session that
+/// the daemon has looked at, or need not.
+pub const VIEWED: &str = "VIEWED";
+/// Hash: process to what it waits for ([`Waiting`](crate::arrival::Waiting)).
+pub const WAITING: &str = "WAITING";
+/// Array of two `u64`: when the daemon last said that it is there, by `CLOCK_MONOTONIC` (0: it is not), and where
+/// its process is in the kernel's memory.
+pub const ATTENDED: &str = "ATTENDED";
 /// Inode storage: a message queue to the [`Label`](crate::Label) of the session that made it.
 pub const QUEUES: &str = "QUEUES";
 /// Array of one [`Settling`](crate::census::Settling).

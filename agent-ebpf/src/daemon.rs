@@ -5,17 +5,20 @@
 //! other process has both of: what is left in the map by one that ended stands for nobody. The next one is known
 //! by its program, until it has said so too.
 
-use agent_abi::{Label, daemon::DaemonProcess};
+use agent_abi::{Label, arrival::ATTENDED_BY, daemon::DaemonProcess};
 
 use crate::{
     address::Address,
     kernel::{
-        FILE_INODE, INODE_INO, INODE_SB, MEMORY_PROGRAM, SB_DEV, TASK_GROUP_LEADER, TASK_MEMORY,
-        TASK_REAL_PARENT, TASK_STARTED, TASK_TGID, Task, load,
+        FILE_INODE, INODE_INO, INODE_SB, MEMORY_PROGRAM, SB_DEV, TASK_FLAGS, TASK_GROUP_LEADER,
+        TASK_MEMORY, TASK_REAL_PARENT, TASK_STARTED, TASK_TGID, Task, load,
     },
-    maps::{DAEMON, LABELS},
+    maps::{ATTENDED, DAEMON, LABELS},
     subject::current_task,
 };
+
+/// `PF_EXITING` in `task_struct::flags`
+const EXITING: u32 = 4;
 
 /// Whether a task is the daemon's: its own, that of a process that it started, one of its self-test, or one
 /// outside of sessions that runs its program. Or the host's first process: by signals that mean so to it, or
@@ -81,6 +84,18 @@ fn program_of(task: Address) -> (u32, u64) {
     )
 }
 
+/// Whether the daemon's process has not ended. Its place in memory may be another's by now, or nobody's: number
+/// and birth tell.
+#[inline(always)]
+pub(crate) fn lives() -> bool {
+    let Some(place) = ATTENDED.get_ptr(ATTENDED_BY) else {
+        return false;
+    };
+    // SAFETY: a live map value, aligned to its size.
+    let task = Address::at(unsafe { place.read_volatile() });
+    !task.is_null() && is(task) && task.member(&TASK_FLAGS).read() as u32 & EXITING == 0
+}
+
 /// Makes the current process the daemon.
 #[inline(never)]
 pub(crate) fn claim() -> i32 {
@@ -95,6 +110,12 @@ pub(crate) fn claim() -> i32 {
             program_inode,
         }
     };
+    // SAFETY: `current` is a valid task.
+    let leader: *const Task = unsafe { load(current_task(), &TASK_GROUP_LEADER) };
+    if let Some(place) = ATTENDED.get_ptr_mut(ATTENDED_BY) {
+        // SAFETY: a live map value, aligned to its size.
+        unsafe { place.write_volatile(leader as u64) };
+    }
     if let Some(daemon) = DAEMON.get_ptr_mut(0) {
         // SAFETY: a live map value. A hook that sees half of it takes nobody for the daemon.
         unsafe { daemon.write(process) };

@@ -47,6 +47,7 @@ mod listeners;
 mod maps;
 mod membership;
 mod name;
+mod namespace;
 mod notice;
 mod place;
 mod refer;

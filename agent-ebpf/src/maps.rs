@@ -5,11 +5,15 @@ use core::ffi::c_void;
 
 use agent_abi::{
     Event, Image, Label,
+    arrival::{Viewed, Waiting},
     census::{Census, Settling},
     daemon::DaemonProcess,
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
-    limits::{MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, NOTED_NUMBERS},
+    limits::{
+        MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, MAX_VIEWED, MAX_WAITING,
+        NOTED_NUMBERS,
+    },
     net::{NetEntries, NetKey},
     share::{ACCOUNTS, EVENTS_BYTES, NOTICES_BYTES, Share},
     superblock::Superblock,
@@ -53,6 +57,16 @@ pub(crate) static JOBS: Array<Jobs, MAX_SESSIONS> = Array::new();
 /// Nonzero for a launcher.
 #[btf_map]
 pub(crate) static LAUNCHERS: InodeStorage<u64> = InodeStorage::new();
+
+#[btf_map]
+pub(crate) static VIEWED: LruHashMap<Viewed, u32, MAX_VIEWED> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static WAITING: HashMap<u32, Waiting, MAX_WAITING, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+#[btf_map]
+pub(crate) static ATTENDED: Array<u64, 2> = Array::new();
 
 #[btf_map]
 pub(crate) static QUEUES: InodeStorage<Label> = InodeStorage::new();
@@ -121,6 +135,9 @@ pub(crate) fn is_own(map: u64) -> bool {
         || is((&raw const NUMBERS).cast())
         || is((&raw const JOBS).cast())
         || is((&raw const LAUNCHERS).cast())
+        || is((&raw const VIEWED).cast())
+        || is((&raw const WAITING).cast())
+        || is((&raw const ATTENDED).cast())
         || is((&raw const QUEUES).cast())
         || is((&raw const SOCKETS).cast())
         || is((&raw const SETTLING).cast())

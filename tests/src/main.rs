@@ -59,6 +59,9 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
         ["who-is-born-to-execute", cgroup, secret] => {
             scenarios::armed::bear_to_execute(cgroup, secret).map_err(Into::into)
         }
+        ["box", kind, cgroup, command @ ..] if !command.is_empty() => {
+            scenarios::boxes::become_box(kind, cgroup, command).map_err(Into::into)
+        }
         ["who-is-born", cgroup, secret] => {
             who::births::bear_into(cgroup, secret).map_err(Into::into)
         }

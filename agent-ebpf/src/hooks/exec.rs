@@ -3,7 +3,7 @@
 //! | hook | right |
 //! |---|---|
 //! | `file_open` with `__FMODE_EXEC` (in [`super::files`]) | `file.exec` of the program and every interpreter |
-//! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label; an armed label takes force |
+//! | `bprm_check_security` | no set-user-id gain; a thread that becomes the leader keeps the label; an armed label takes force, once filesystems have names |
 //! | `mmap_file` of shared memory | no set-user-id program is written (in [`super::set_id`]) |
 //! | `mmap_file`, `file_mprotect` with `PROT_EXEC` | `file.exec` if not asked at the open; memory that is anonymous or a device's, that can be written too, or that was written since it was mapped: `process.jit` |
 //!
@@ -24,6 +24,7 @@ use crate::{
     launcher::is_launcher,
     maps::LABELS,
     membership::{held_by, unsettle},
+    namespace::await_names,
     place::{Place, is_character_device, place_of},
     subject::{Armed, Subject, current_task, guard, guard_armed, guard_unless, is_armed},
 };
@@ -50,6 +51,10 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
         |_| false,
         |subject, ctx| {
             if is_armed(subject) {
+                let awaited = await_names(subject);
+                if awaited != 0 {
+                    return awaited;
+                }
                 let refused = take_force(subject, ctx);
                 if refused != 0 {
                     return refused;

@@ -1,6 +1,6 @@
 //! A daemon out of its parts, and what it goes on doing until it ends.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -90,6 +90,7 @@ impl Daemon {
             drain,
             own,
             launchers: Mutex::default(),
+            leaving: AtomicBool::new(false),
             boot_id,
             started: Timestamp::now(),
         };
@@ -117,6 +118,7 @@ impl Daemon {
         tokio::spawn(Pump::new(Arc::clone(self), events, drains, owed).run());
         tokio::spawn(notices::follow(Arc::clone(self), notices));
         tokio::spawn(Arc::clone(self).renew_epochs());
+        tokio::spawn(Arc::clone(self).attend());
         Ok(())
     }
 }

@@ -161,6 +161,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let _ = fs::remove_file(&settings.socket);
+    daemon.leave_arrivals().await;
     daemon.flush_events().await;
     tracing::info!("ending; what is in force stays in force");
     Ok(())

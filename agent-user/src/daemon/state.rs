@@ -14,7 +14,10 @@
 //! kernel's lock held, is how the daemon stood still once; `tests/stress.rs` finds that again.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -64,6 +67,8 @@ pub(super) struct Daemon {
     pub(super) own: OwnFiles,
     /// Programs that leave an armed label armed.
     pub(super) launchers: Mutex<Launchers>,
+    /// The daemon ends.
+    pub(super) leaving: AtomicBool,
     pub(super) boot_id: String,
     pub(super) started: Timestamp,
 }
@@ -74,6 +79,14 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 impl Daemon {
     pub(super) fn kernel(&self) -> MutexGuard<'_, Box<dyn Port>> {
         self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Relaxed);
     }
 
     pub(super) fn sessions(&self) -> &Sessions {

@@ -7,6 +7,7 @@ use std::{
 
 use agent_abi::{
     Image, ImageHeader, Label,
+    arrival::{ATTENDED_AT, Viewed, Waiting},
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
     ledger::{Count, NO_RULE, ledger_index},
@@ -39,6 +40,10 @@ pub struct Kernel {
     /// Keyed by a descriptor of the slave.
     terminals: Map<i32, Owners>,
     launchers: Map<i32, u64>,
+    viewed: Map<Viewed, u32>,
+    waiting: Map<u32, Waiting>,
+    attended: Map<u32, u64>,
+    own: Map<u32, u32>,
     jobs: Map<u32, Jobs>,
     numbers: Map<u32, u32>,
     images: Map<u32, u32>,
@@ -73,6 +78,10 @@ impl Kernel {
             labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
             terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
             launchers: Map::open(names::LAUNCHERS, &map_pin(names::LAUNCHERS))?,
+            viewed: Map::open(names::VIEWED, &map_pin(names::VIEWED))?,
+            waiting: Map::open(names::WAITING, &map_pin(names::WAITING))?,
+            attended: Map::open(names::ATTENDED, &map_pin(names::ATTENDED))?,
+            own: Map::open(names::OWN, &map_pin(names::OWN))?,
             numbers: Map::open(names::NUMBERS, &map_pin(names::NUMBERS))?,
             jobs: Map::open(names::JOBS, &map_pin(names::JOBS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
@@ -248,6 +257,38 @@ impl Port for Kernel {
 
     fn mark_launcher(&mut self, program: &OwnedFd) -> Result<(), KernelError> {
         self.launchers.set(&program.as_raw_fd(), &1)
+    }
+
+    fn armed_label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
+        let label = self.labels.get(&pidfd.as_raw_fd())?;
+        let armed = label.filter(|label| label.is_armed());
+        Ok(armed.map(Label::settled))
+    }
+
+    fn attend(&mut self, now: u64) -> Result<(), KernelError> {
+        self.attended.set(&ATTENDED_AT, &now)
+    }
+
+    fn mark_viewed(&mut self, namespace: Viewed) -> Result<(), KernelError> {
+        self.viewed.set(&namespace, &1)
+    }
+
+    fn waiting_processes(&self) -> Result<Vec<(u32, Waiting)>, KernelError> {
+        let mut waiting = Vec::new();
+        for process in self.waiting.keys()? {
+            if let Some(entry) = self.waiting.get(&process)? {
+                waiting.push((process, entry));
+            }
+        }
+        Ok(waiting)
+    }
+
+    fn forget_waiting(&mut self, process: u32) -> Result<(), KernelError> {
+        self.waiting.delete(&process).map(drop)
+    }
+
+    fn session_filesystems(&self) -> Result<Vec<u32>, KernelError> {
+        self.own.keys()
     }
 
     fn own_terminal(&mut self, slave: &OwnedFd, label: Label) -> Result<(), KernelError> {

@@ -4,6 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use agent_abi::{
     Image, ImageHeader, Label,
+    arrival::{Viewed, Waiting},
     census::{Member, Settling},
     image::RELEASED_MAGIC,
     ledger::Count,
@@ -135,6 +136,26 @@ pub trait Port: Send {
 
     /// An armed label stays armed when this program is executed, as long as its file is open somewhere.
     fn mark_launcher(&mut self, program: &OwnedFd) -> Result<(), KernelError>;
+
+    // Who waits in front of a program until filesystems of its mount namespace have names.
+
+    /// The label of a process if that is armed, as it will be.
+    fn armed_label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError>;
+
+    /// Says that the daemon is there, at this time of `CLOCK_MONOTONIC`; 0: nobody waits for it any more.
+    fn attend(&mut self, now: u64) -> Result<(), KernelError>;
+
+    /// Nobody of the session waits in this mount namespace any more.
+    fn mark_viewed(&mut self, namespace: Viewed) -> Result<(), KernelError>;
+
+    /// Who waits, by process.
+    fn waiting_processes(&self) -> Result<Vec<(u32, Waiting)>, KernelError>;
+
+    /// Does nothing where it does not wait. It goes on by a signal alone.
+    fn forget_waiting(&mut self, process: u32) -> Result<(), KernelError>;
+
+    /// Kernel devices of the filesystems that sessions mounted for themselves.
+    fn session_filesystems(&self) -> Result<Vec<u32>, KernelError>;
 
     // Terminals.
 

@@ -51,6 +51,8 @@ plain!(
     u64,
     agent_abi::Label,
     agent_abi::terminal::Jobs,
+    agent_abi::arrival::Viewed,
+    agent_abi::arrival::Waiting,
     agent_abi::terminal::Owners,
     agent_abi::Image,
     agent_abi::ledger::Count,

@@ -148,6 +148,13 @@ impl Names {
         }
     }
 
+    /// The same for those that are known nowhere else.
+    pub(super) fn add_kernels_own(&mut self, from: &Self) {
+        for (dev, known) in from.0.iter().filter(|(_, known)| known.kernels_own) {
+            self.0.entry(*dev).or_insert_with(|| known.clone());
+        }
+    }
+
     /// The path that counts for `inner`, which is relative to the root of `dev`.
     ///
     /// `None`: it is not shown.

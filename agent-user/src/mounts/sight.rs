@@ -99,11 +99,7 @@ impl Sight {
         is_barred: impl Fn(u32, &Shown) -> bool,
     ) -> bool {
         let mut has_new = false;
-        let gone = |(dev, known): (&u32, &u32)| (instance(*dev) != Some(*known)).then_some(*dev);
-        for dev in self.instances.iter().filter_map(gone).collect::<Vec<_>>() {
-            self.instances.remove(&dev);
-            self.names.remove(dev);
-        }
+        self.forget_gone(&instance);
         self.names.take_kernels_own(view.names());
         let first = !std::mem::replace(&mut self.began, true);
         for mount in view.all() {
@@ -134,6 +130,71 @@ impl Sight {
             }
         }
         has_new
+    }
+
+    /// Takes in what is mounted where a process of the session came to, set up by somebody who may: what has no
+    /// name yet has the one that it has there. What is known keeps its name, and what is refused here may
+    /// have a name elsewhere. The other arguments are those of [`Self::take_in`].
+    ///
+    /// Where `shows_all`, what may show others' objects has a name as well, like all that is there when a session
+    /// begins; that it was seen elsewhere before, and refused, does not matter.
+    ///
+    /// What has a name that had none.
+    pub fn take_in_arrival(
+        &mut self,
+        view: &MountView,
+        instance: impl Fn(u32) -> Option<u32>,
+        is_there: impl Fn(u32) -> bool,
+        is_barred: impl Fn(u32, &Shown) -> bool,
+        shows_all: bool,
+    ) -> Vec<Shown> {
+        let mut named = Vec::new();
+        self.forget_gone(&instance);
+        self.names.add_kernels_own(view.names());
+        for mount in view.all() {
+            let (dev, shown) = (mount.dev, view.names().shown(mount.dev));
+            let is_stacked = shows_others(mount);
+            let is_known = self.instances.contains_key(&dev);
+            let is_refused_elsewhere = self.names.shown(dev).is_none() && is_stacked;
+            let (Some(shown), Some(number)) = (shown, instance(dev).filter(|_| is_there(dev)))
+            else {
+                continue;
+            };
+            let allowed = match is_stacked {
+                true => shows_all && (!is_known || is_refused_elsewhere),
+                false => !is_known && self.is_where_it_was(mount, shown),
+            };
+            if !allowed || shown.iter().any(|shown| is_barred(dev, shown)) {
+                continue;
+            }
+            self.instances.insert(dev, number);
+            self.names.add(dev, shown);
+            named.extend(shown.first().cloned());
+        }
+        named
+    }
+
+    fn forget_gone(&mut self, instance: impl Fn(u32) -> Option<u32>) {
+        let gone = |(dev, known): (&u32, &u32)| (instance(*dev) != Some(*known)).then_some(*dev);
+        for dev in self.instances.iter().filter_map(gone).collect::<Vec<_>>() {
+            self.instances.remove(&dev);
+            self.names.remove(dev);
+        }
+    }
+
+    /// Whether nothing that outlives being mounted was known by another path. It is known by this one from now
+    /// on.
+    fn is_where_it_was(&mut self, mount: &Mount, shown: &[Shown]) -> bool {
+        let Some(identity) = Identity::of(mount) else {
+            return true;
+        };
+        match self.traces.iter().find(|(it, _)| *it == identity) {
+            Some((_, known)) => known == shown,
+            None => {
+                self.traces.push((identity, shown.to_vec()));
+                true
+            }
+        }
     }
 
     /// Leaves everything without a name that had none before.
@@ -184,6 +245,18 @@ mod tests {
                 |_| true,
                 |dev, shown| dev == 9 && shown.at != b"/",
             )
+        }
+
+        fn arrives(&mut self, mounts: &[Mount], shows_all: bool) -> Vec<String> {
+            let named = self.0.take_in_arrival(
+                &MountView::new(mounts),
+                |dev| Some(dev * 10),
+                |_| true,
+                |dev, shown| dev == 9 && shown.at != b"/",
+                shows_all,
+            );
+            let text = |shown: Shown| String::from_utf8(shown.at).unwrap();
+            named.into_iter().map(text).collect()
         }
 
         fn name(&self, dev: u32, inner: &str) -> Option<String> {
@@ -270,6 +343,37 @@ mod tests {
         late.sees(std::slice::from_ref(&root));
         late.sees(&[root, overlay, own]);
         assert_eq!((late.name(4, "/f"), late.name(9, "/f")), (None, None));
+    }
+
+    #[test]
+    fn what_is_found_on_arrival_has_the_name_that_it_has_there() {
+        let mut session = Session::new();
+        let disk = mount(1, DISK, "ext4", "/", "/");
+        let layers = mount(2, 4, "overlay", "/", "/var/merged");
+        session.sees(std::slice::from_ref(&disk));
+        session.sees(&[disk.clone(), layers]);
+        assert_eq!(session.name(4, "/f"), None);
+        let container = [
+            mount(1, 4, "overlay", "/", "/"),
+            mount(2, DISK, "ext4", "/srv", "/srv"),
+            mount(3, 5, "tmpfs", "/", "/app"),
+            mount(4, 9, "tmpfs", "/", "/run2"),
+        ];
+        assert_eq!(session.arrives(&container, false), ["/app"]);
+        assert_eq!(session.name(5, "/f").unwrap(), "/app/f");
+        assert_eq!((session.name(4, "/f"), session.name(9, "/f")), (None, None));
+        assert_eq!(session.arrives(&container, true), ["/"]);
+        assert_eq!(session.name(4, "/f").unwrap(), "/f");
+        // What is known by a name keeps it, wherever it is seen.
+        assert_eq!(session.name(DISK, "/srv/f").unwrap(), "/srv/f");
+        let next = [
+            mount(1, 6, "overlay", "/", "/"),
+            mount(2, 4, "overlay", "/", "/old"),
+            mount(3, 5, "tmpfs", "/", "/usr"),
+        ];
+        assert_eq!(session.arrives(&next, true), ["/"]);
+        assert_eq!(session.name(5, "/f").unwrap(), "/app/f");
+        assert_eq!(session.name(4, "/f").unwrap(), "/f");
     }
 
     #[test]

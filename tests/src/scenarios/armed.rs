@@ -52,7 +52,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
 }
 
 /// Tags a cgroup; the session's name.
-fn arm(scene: &Scene, cgroup: &str) -> Check<String> {
+pub(super) fn arm(scene: &Scene, cgroup: &str) -> Check<String> {
     let mut words = tag_words(&scene.launch, cgroup);
     words.extend(["--at-exec".into(), "--json".into()]);
     let tagged = process::must(&words)?;

@@ -5,6 +5,7 @@ pub(crate) mod asked_moves;
 pub(crate) mod attributes;
 pub(crate) mod below;
 pub(crate) mod bounds;
+pub(crate) mod boxes;
 pub(crate) mod callers;
 pub(crate) mod coverage;
 pub(crate) mod crash;
@@ -141,6 +142,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(quiet::scenarios());
     singles.extend(who::scenarios());
     singles.extend(armed::scenarios());
+    singles.extend(boxes::scenarios());
     singles.extend(in_place::scenarios());
     singles.extend(below::scenarios());
     singles.extend(takeover::scenarios());

@@ -74,7 +74,7 @@ clear() {
 "#;
 
 /// Takes down with its value what a scenario mounted.
-struct Undo(&'static str);
+pub(super) struct Undo(pub(super) &'static str);
 
 impl Drop for Undo {
     fn drop(&mut self) {
@@ -92,7 +92,7 @@ fn refusals(session: &str) -> String {
 const GRANTS: &str = "/etc/bailiff/grants";
 
 /// Writes a grant that allows everything on these patterns, and these tables besides.
-fn grant(name: &str, paths: &[&str], rest: &str) -> Check<Launch> {
+pub(super) fn grant(name: &str, paths: &[&str], rest: &str) -> Check<Launch> {
     // Where no session can write, whatever it is granted.
     fs::create_dir_all(GRANTS).doing("make the directory of grants")?;
     let path = format!("{GRANTS}/{name}.toml");

@@ -41,6 +41,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             services::armed_slice,
         ),
         new(
+            "a service of such a slice has private directories and devices, and is limited in them",
+            services::private,
+        ),
+        new(
             "what systemd keeps for a service is no executor, whatever it is called",
             services::stored_name,
         ),

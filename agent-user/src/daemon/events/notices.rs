@@ -43,6 +43,8 @@ impl Daemon {
             if let Some(live) = live {
                 live.stirred.notify_one();
             }
+        } else if event.kind == EventKind::Arrival as u8 {
+            self.see_arrivals().await;
         } else if event.kind == EventKind::Unsettled as u8 {
             tracing::warn!("a process could not be labelled when it came: all are looked at");
             if let Err(error) = self.blocking(Self::settle_labels).await {

@@ -12,7 +12,7 @@ use super::superblocks::Superblocks;
 use crate::{
     daemon::{error::RequestError, sessions::Live, state::Daemon},
     grants::OwnPlaces,
-    mounts::{MountNamespace, MountView, Sight},
+    mounts::{MountNamespace, MountView, Shown, Sight},
     store::Counter,
 };
 
@@ -24,8 +24,8 @@ const EPOCH: Duration = Duration::from_secs(10 * 60);
 const INSTANCES: u32 = 4096;
 
 /// What is mounted, as far as it can be told by numbers.
-struct Look {
-    view: MountView,
+pub(super) struct Look {
+    pub(super) view: MountView,
     /// Filesystems that were there before they were given a number, and after.
     numbered: BTreeSet<u32>,
     own: OwnPlaces,
@@ -39,6 +39,22 @@ impl Look {
             |dev| table.instance(dev),
             |dev| self.numbered.contains(&dev),
             |dev, shown| self.own.are_in(dev, shown),
+        )
+    }
+
+    /// The same of what a process of the session came to; what has a name now.
+    pub(super) fn show_arrival_to(
+        &self,
+        sight: &mut Sight,
+        table: &Superblocks,
+        shows_all: bool,
+    ) -> Vec<Shown> {
+        sight.take_in_arrival(
+            &self.view,
+            |dev| table.instance(dev),
+            |dev| self.numbered.contains(&dev),
+            |dev, shown| self.own.are_in(dev, shown),
+            shows_all,
         )
     }
 }
@@ -117,21 +133,33 @@ impl Daemon {
         }
         for (live, before) in changed {
             let table = self.superblocks.lock().await;
-            let Err(error) = self.put_in_force(&live, &live.sight(), &table) else {
-                continue;
-            };
-            tracing::warn!("{} is refused what was mounted: {error}", live.row.name);
-            let mut sight = (*live.sight()).clone();
-            sight.leave_names(&before);
-            if let Err(error) = self.keep_sight(&live, sight) {
-                tracing::error!("{}: {error}", live.row.name);
+            if let Err(error) = self.enforce_names(&live, &before, &table) {
+                tracing::warn!("{} is refused what was mounted: {error}", live.row.name);
             }
         }
     }
 
+    /// Puts the names that a session has now in force, or none that it had not before.
+    pub(super) fn enforce_names(
+        &self,
+        live: &Live,
+        before: &Sight,
+        table: &Superblocks,
+    ) -> Result<(), RequestError> {
+        let result = self.put_in_force(live, &live.sight(), table);
+        if result.is_err() {
+            let mut sight = (*live.sight()).clone();
+            sight.leave_names(before);
+            if let Err(error) = self.keep_sight(live, sight) {
+                tracing::error!("{}: {error}", live.row.name);
+            }
+        }
+        result
+    }
+
     /// What a session knows from now on; in the store before it is in force, since the next daemon must
     /// not see anything for the first time that this one has seen.
-    fn keep_sight(&self, live: &Live, sight: Sight) -> Result<(), RequestError> {
+    pub(super) fn keep_sight(&self, live: &Live, sight: Sight) -> Result<(), RequestError> {
         self.store.set_sight(live.row.number, &sight)?;
         live.set_sight(sight);
         Ok(())
@@ -153,13 +181,25 @@ impl Daemon {
     ///
     /// A filesystem can go, and another come with its device number, before it has a number. What is
     /// still mounted afterwards is what has it: from then on it is forgotten as it goes (`sb_delete`).
-    fn look(&self, mounts: &MountNamespace, table: &mut Superblocks) -> Result<Look, RequestError> {
+    ///
+    /// What a session mounted for itself gets none: it is its own by its device.
+    pub(super) fn look(
+        &self,
+        mounts: &MountNamespace,
+        table: &mut Superblocks,
+    ) -> Result<Look, RequestError> {
         let failed = |error| RequestError::failed("cannot read the session's mounts", error);
         let own = self
             .own
             .places()
             .map_err(|error| RequestError::failed("cannot find the daemon's own files", error))?;
-        let devices = mounts.view().map_err(failed)?.devices().collect();
+        let mut devices = mounts
+            .view()
+            .map_err(failed)?
+            .devices()
+            .collect::<BTreeSet<_>>();
+        let of_sessions = self.kernel().session_filesystems()?;
+        devices.retain(|dev| !of_sessions.contains(dev));
         self.number(&devices, table)?;
         let view = mounts.view().map_err(failed)?;
         Ok(Look {

@@ -1,5 +1,6 @@
 //! What filesystems there are, what sessions know them as, and the images that say so.
 
+mod arrivals;
 pub(super) mod epochs;
 mod follow;
 mod images;

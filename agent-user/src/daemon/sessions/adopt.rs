@@ -104,6 +104,7 @@ impl Daemon {
     /// Completes what an earlier daemon was doing when it died: tagging, or untagging.
     async fn complete(self: &Arc<Self>) -> Result<(), RequestError> {
         for live in self.live_sessions() {
+            self.know_beginning(&live)?;
             if live.released.load(Relaxed) {
                 self.release(&live).await?;
                 self.end(&live, EndCause::Untagged).await;

@@ -309,6 +309,7 @@ impl Daemon {
             // From here on every rebuild includes it.
             self.sessions().insert(Arc::clone(live));
         }
+        self.know_beginning(live)?;
         // Before, so that nothing is refused meanwhile; and what was opened until the label was there.
         if let Some(cgroup) = live.tagged_cgroup() {
             self.own_open_terminals(cgroup, live.label());

@@ -237,6 +237,7 @@ impl Daemon {
             }
             kernel.release(live.label())?;
         }
+        self.let_all_go(live.label());
         let (daemon, label) = (Arc::clone(self), live.label());
         self.blocking(move |_| daemon.clear(label)).await?;
         Ok(())

@@ -12,7 +12,7 @@ mod act;
 mod port;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,6 +22,7 @@ use std::{
 
 use agent_abi::{
     Event, EventKind, Image, Label,
+    arrival::{self, Viewed},
     census::Settling,
     ledger::Count,
     share::{EVENTS_BYTES, Share},
@@ -52,6 +53,10 @@ struct State {
     tags: BTreeMap<u64, Label>,
     processes: BTreeMap<u32, Process>,
     settling: Settling,
+    attended: u64,
+    viewed: BTreeSet<Viewed>,
+    /// By process.
+    waiting: BTreeMap<u32, arrival::Waiting>,
     numbers: BTreeMap<u32, u32>,
     ledger: BTreeMap<u32, Count>,
     shares: BTreeMap<u32, Share>,
@@ -92,6 +97,9 @@ impl MemoryKernel {
             tags: BTreeMap::new(),
             processes: BTreeMap::new(),
             settling: Settling::default(),
+            attended: 0,
+            viewed: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             numbers: BTreeMap::new(),
             ledger: BTreeMap::new(),
             shares: BTreeMap::new(),

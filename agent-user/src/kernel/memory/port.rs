@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, os::fd::OwnedFd};
 
 use agent_abi::{
     Image, ImageHeader, Label,
+    arrival::{Viewed, Waiting},
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
     ledger::{Count, ledger_index},
@@ -176,6 +177,38 @@ impl Port for MemoryKernel {
 
     fn mark_launcher(&mut self, _program: &OwnedFd) -> Result<(), KernelError> {
         self.asked("mark_launcher").map(drop)
+    }
+
+    fn armed_label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
+        let state = self.asked("armed_label")?;
+        let process = pid_of(pidfd).and_then(|pid| state.processes.get(&pid));
+        let armed = process.filter(|process| process.label.is_armed());
+        Ok(armed.map(|process| process.label.in_force()))
+    }
+
+    fn attend(&mut self, now: u64) -> Result<(), KernelError> {
+        self.asked("attend")?.attended = now;
+        Ok(())
+    }
+
+    fn mark_viewed(&mut self, namespace: Viewed) -> Result<(), KernelError> {
+        self.asked("mark_viewed")?.viewed.insert(namespace);
+        Ok(())
+    }
+
+    fn waiting_processes(&self) -> Result<Vec<(u32, Waiting)>, KernelError> {
+        let state = self.asked("waiting_processes")?;
+        let waiting = state.waiting.iter();
+        Ok(waiting.map(|(process, entry)| (*process, *entry)).collect())
+    }
+
+    fn forget_waiting(&mut self, process: u32) -> Result<(), KernelError> {
+        self.asked("forget_waiting")?.waiting.remove(&process);
+        Ok(())
+    }
+
+    fn session_filesystems(&self) -> Result<Vec<u32>, KernelError> {
+        self.asked("session_filesystems").map(|_| Vec::new())
     }
 
     fn own_terminal(&mut self, _slave: &OwnedFd, _label: Label) -> Result<(), KernelError> {

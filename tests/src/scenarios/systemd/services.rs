@@ -286,6 +286,62 @@ pub(super) fn armed_slice(_: &mut Context) -> Check {
     must(&[BAILIFF, "status"]).map(drop)
 }
 
+pub(super) fn private(_: &mut Context) -> Check {
+    start_daemon()?;
+    let Scene { launch, secret, .. } = scene("private")?;
+    fs::create_dir_all("/run/systemd/system").doing("make a directory")?;
+    fs::create_dir_all("/w/scratch").doing("make a directory")?;
+    fs::write("/run/systemd/system/agents.slice", "[Slice]\n").doing("write a unit")?;
+    // In the directories that the unit makes anew, of which the grant has one.
+    let script = format!(
+        "echo x > /w/scratch/file && cat /w/scratch/file >/dev/null && echo own; echo x > /dev/null && echo null; \
+         ls /home && echo home; echo x > /scratch/file && echo scratch; cat {secret} && echo secret; \
+         echo works; exec sleep 1000"
+    );
+    install(
+        "private.service",
+        &format!(
+            "Slice=agents.slice\nExecStart=/usr/bin/bash -c '{script}'\nPrivateDevices=yes\nPrivateTmp=yes\n\
+             ProtectHome=tmpfs\nTemporaryFileSystem=/scratch /w/scratch"
+        ),
+    )?;
+    must(&["systemctl", "start", "agents.slice"])?;
+    let starts = |own: usize, others: usize, works: usize| -> Check {
+        must(&["systemctl", "restart", "private"])?;
+        says("private", "works", works)?;
+        for (word, times) in [
+            ("own", own),
+            ("null", own),
+            ("home", others),
+            ("scratch", others),
+            ("secret", others),
+        ] {
+            let said = journal("private");
+            let seen = said.lines().filter(|line| *line == word).count();
+            ensure(seen == times, || {
+                format!("expected `{word}` {times} times, saw {seen}: {said}")
+            })?;
+        }
+        Ok(())
+    };
+    // In no session.
+    starts(1, 1, 1)?;
+    let mut words = tag_words(&launch, "/sys/fs/cgroup/agents.slice");
+    words.push("--at-exec".into());
+    must(&words)?;
+    starts(2, 1, 2)?;
+    // A service that is started anew has other filesystems at the same places.
+    starts(3, 1, 3)?;
+    // Once the daemon has ended nobody waits for it; once it is back, all is as before.
+    must(&["systemctl", "stop", "bailiff"])?;
+    must(&["systemctl", "restart", "private"])?;
+    says("private", "works", 4)?;
+    must(&["systemctl", "start", "bailiff"])?;
+    starts(4, 1, 5)?;
+    must(&["systemctl", "stop", "private", "agents.slice"])?;
+    must(&[BAILIFF, "status"]).map(drop)
+}
+
 /// What a service had systemd keep for it is no executor, whatever it is called.
 pub(super) fn stored_name(_: &mut Context) -> Check {
     start_daemon()?;
