@@ -123,7 +123,9 @@ impl Daemon {
     async fn see_arrival(&self, live: &Live, pid: u32, waiting: &Waiting) {
         let session = &live.row.name;
         let named = match self.name_arrival(live, pid, waiting).await {
-            Ok(named) => named,
+            Ok(Some(named)) => named,
+            // It stops again where it went, if it did.
+            Ok(None) => return,
             Err(error) => {
                 tracing::warn!(
                     "{session} is refused what is new in the mount namespace of process {pid}: {error}"
@@ -147,23 +149,24 @@ impl Daemon {
         }
     }
 
-    /// Gives what has no name for the session yet the one that it has where the process is.
+    /// Gives what has no name for the session yet the one that it has where the process is. `None`: it waits there
+    /// no more.
     async fn name_arrival(
         &self,
         live: &Live,
         pid: u32,
         waiting: &Waiting,
-    ) -> Result<Vec<Shown>, RequestError> {
+    ) -> Result<Option<Vec<Shown>>, RequestError> {
         let failed = |error| RequestError::failed("cannot look there", error);
-        let process = ProcessHandle::open(pid).map_err(failed)?;
+        let Ok(process) = ProcessHandle::open(pid) else {
+            return Ok(None);
+        };
         let mounts = MountNamespace::of_process(pid).map_err(failed)?;
         // Asked last: while it has the label, and is armed, its number is its own.
         let armed = self.kernel().armed_label(process.fd())?;
         let is_there = mounts.vantage().namespace == u64::from(waiting.number);
         if armed != Some(waiting.label) || !process.alive() || !is_there {
-            return Err(RequestError::Failed(
-                "it does not wait there any more".into(),
-            ));
+            return Ok(None);
         }
         if self.is_inhabited(live.label(), waiting.number)? {
             return Err(RequestError::Failed(
@@ -177,14 +180,14 @@ impl Daemon {
         let shows_all = mounts.owner() != 0 && mounts.owner() == known.mount_owner;
         let named = look.show_arrival_to(&mut sight, &table, shows_all);
         if sight == *known {
-            return Ok(named);
+            return Ok(Some(named));
         }
         self.grow_reach(live, &look.view)?;
         self.keep_sight(live, sight)?;
         if !named.is_empty() {
             self.enforce_names(live, &known, &table)?;
         }
-        Ok(named)
+        Ok(Some(named))
     }
 
     /// Whether a process under the session's limits is in this mount namespace.

@@ -5,6 +5,7 @@
 //! side ([`MemoryKernel`](crate::kernel::memory::MemoryKernel)), cgroups ([`cgroups`]), and who asks, which
 //! is said with each request but where a test goes through the socket.
 
+mod arrivals;
 mod callers;
 mod cgroups;
 mod evidence;

@@ -190,6 +190,37 @@ impl MemoryKernel {
         process.label = process.label.in_force();
     }
 
+    /// A process stopped in `execve`, in the mount namespace of this sequence and inode.
+    pub(crate) fn wait_for_names(&self, pid: u32, label: Label, sequence: u64, number: u64) {
+        let waiting = arrival::Waiting {
+            label,
+            sequence,
+            number: u32::try_from(number).unwrap_or(0),
+            stopped: 1,
+        };
+        self.state().waiting.insert(pid, waiting);
+    }
+
+    /// Who waits so.
+    pub(crate) fn waiting(&self) -> Vec<u32> {
+        self.state().waiting.keys().copied().collect()
+    }
+
+    /// Whether nobody of the session waits there any more.
+    pub(crate) fn has_viewed(&self, namespace: &Viewed) -> bool {
+        self.state().viewed.contains(namespace)
+    }
+
+    /// Whether a daemon said that it is there.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.state().attended != 0
+    }
+
+    /// The label of a process, as it will be.
+    pub(crate) fn label_of(&self, pidfd: &OwnedFd) -> Option<Label> {
+        self.state().label(pid_of(pidfd))
+    }
+
     /// A process has ended.
     pub(crate) fn exit(&self, pid: u32) {
         self.state().processes.remove(&pid);
