@@ -49,6 +49,8 @@ macro_rules! for_each_kernel_field {
             CSS_CGROUP = "cgroup_subsys_state", "cgroup";
             CGROUP_LEVEL = "cgroup", "level";
             CGROUP_KERNFS = "cgroup", "kn";
+            CGROUP_ROOT = "cgroup", "root";
+            CGROUP_ROOT_HIERARCHY = "cgroup_root", "hierarchy_id";
             KERNFS_ID = "kernfs_node", "id";
             FILE_DENTRY = "file", "f_path", "dentry";
             FILE_MOUNT = "file", "f_path", "mnt";

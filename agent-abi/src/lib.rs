@@ -7,6 +7,7 @@
 
 pub mod arguments;
 pub mod arrival;
+pub mod attachment;
 pub mod census;
 pub mod daemon;
 pub mod event;

@@ -5,6 +5,9 @@
 /// less can be in force at once.
 pub const MAX_SESSIONS: usize = 256;
 
+/// Cgroups that have a tag at once: those of sessions, and those that attachments found.
+pub const MAX_TAGGED: usize = 1 << 14;
+
 /// Rules in one grant, of every kind together.
 pub const MAX_RULES: usize = 512;
 

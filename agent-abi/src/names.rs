@@ -28,6 +28,11 @@ pub const JOBS: &str = "JOBS";
 pub const IMAGES: &str = "IMAGES";
 /// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.
 pub const CGROUPS: &str = "CGROUPS";
+/// Array of maps: its one entry is the array of one that holds the
+/// [`Attachments`](crate::attachment::Attachments).
+pub const ATTACHMENTS: &str = "ATTACHMENTS";
+/// Array of one path, while a cgroup appears.
+pub const CGROUP_PATH: &str = "CGROUP_PATH";
 /// Hash: address of a System V IPC object to the [`Label`](crate::Label) of the session that made it.
 pub const OBJECTS: &str = "OBJECTS";
 /// Inode storage: nonzero for programs that leave an armed label armed ([`Label::armed`](crate::Label::armed)).

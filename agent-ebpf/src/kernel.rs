@@ -32,6 +32,8 @@ opaque! {
     CssSet;
     /// `struct cgroup`
     Cgroup;
+    /// `struct cgroup_root`
+    CgroupRoot;
     /// `struct cgroup_subsys_state`
     Css;
     /// `struct kernfs_node`

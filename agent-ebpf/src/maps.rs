@@ -6,12 +6,13 @@ use core::ffi::c_void;
 use agent_abi::{
     Event, Image, Label,
     arrival::{Viewed, Waiting},
+    attachment::{Attachments, MAX_CGROUP_PATH},
     census::{Census, Settling},
     daemon::DaemonProcess,
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
     limits::{
-        MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, MAX_VIEWED, MAX_WAITING,
+        MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, MAX_TAGGED, MAX_VIEWED, MAX_WAITING,
         NOTED_NUMBERS,
     },
     net::{NetEntries, NetKey},
@@ -85,7 +86,14 @@ pub(crate) static UNLOCKED: LruHashMap<u64, Unlocked, 8192> = LruHashMap::new();
 pub(crate) static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub(crate) static CGROUPS: HashMap<u64, Label, MAX_SESSIONS> = HashMap::new();
+pub(crate) static CGROUPS: HashMap<u64, Label, MAX_TAGGED> = HashMap::new();
+
+#[btf_map]
+pub(crate) static ATTACHMENTS: ArrayOfMaps<Array<Attachments, 1>, 1> = ArrayOfMaps::new();
+
+/// The path of a cgroup that appears; `cgroup_mutex` lets one appear at a time.
+#[btf_map]
+pub(crate) static CGROUP_PATH: Array<[u8; MAX_CGROUP_PATH], 1> = Array::new();
 
 #[btf_map]
 pub(crate) static SETTLING: Array<Settling, 1> = Array::new();
@@ -148,6 +156,8 @@ pub(crate) fn is_own(map: u64) -> bool {
         || is((&raw const UNLOCKED).cast())
         || is((&raw const IMAGES).cast())
         || is((&raw const CGROUPS).cast())
+        || is((&raw const ATTACHMENTS).cast())
+        || is((&raw const CGROUP_PATH).cast())
         || is((&raw const SUPERBLOCKS).cast())
         || is((&raw const NET).cast())
         || is((&raw const LEDGER).cast())

@@ -4,6 +4,7 @@
 //! takes the real paths of its patterns.
 
 pub mod algebra;
+pub mod attachments;
 pub mod automaton;
 pub mod compile;
 pub mod diagnostic;

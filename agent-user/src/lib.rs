@@ -3,7 +3,9 @@
 //! `daemon` turns grants into kernel tables and kernel events into rows of `store`; `cli` asks it
 //! over the types of `api`. `kernel` is the only module that knows of BPF.
 
+pub mod accounts;
 pub mod api;
+pub mod attachments;
 pub mod cgroup;
 pub mod cli;
 pub mod client;

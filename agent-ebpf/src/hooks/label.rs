@@ -4,8 +4,6 @@
 //! |---|---|
 //! | `lsm/task_alloc` | refuses birth into another cgroup (`cgroup.enter`); makes room for the label of a session's child |
 //! | `tp_btf/task_newtask` | settles the label of every new task, before it runs |
-//! | `tp_btf/cgroup_attach_task` | labels whoever enters a tagged cgroup |
-//! | `tp_btf/cgroup_rmdir` | tells the daemon that a tagged cgroup is gone |
 //! | `iter/task` | labels, frees or lists every task, for the daemon |
 //! | `lsm/sb_delete` | forgets a filesystem that goes away, and tells the daemon |
 
@@ -27,13 +25,13 @@ use crate::{
     daemon,
     decide::{ENOMEM, EPERM, refuse},
     kernel::{
-        Cgroup, ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SIGNAL_LIVE, SeqFile, Signals,
-        SuperBlock, TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_SIGNAL,
-        TASK_TGID, Task, load,
+        ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SIGNAL_LIVE, SeqFile, Signals, SuperBlock,
+        TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_SIGNAL, TASK_TGID, Task,
+        load,
     },
-    maps::{CENSUS, CGROUPS, LABELS, OWN, SCRATCH, SUPERBLOCKS},
+    maps::{CENSUS, LABELS, OWN, SCRATCH, SUPERBLOCKS},
     membership::{cgroup_of, held_by, holding, id_of, is_tagging, is_unsettled, tag_of, unsettle},
-    notice::{notify, tell},
+    notice::notify,
     subject::{Armed, current_task, guard_armed, is_armed},
     walk::superblock_number,
 };
@@ -164,7 +162,7 @@ fn settle_child(child: *const Task, parent: *const Task) -> i32 {
 }
 
 #[inline(always)]
-fn carry(task: *const Task, label: Label) -> i32 {
+pub(super) fn carry(task: *const Task, label: Label) -> i32 {
     let given = if label.is_armed() {
         arm(task, label)
     } else {
@@ -184,35 +182,6 @@ fn arm(task: *const Task, label: Label) -> bool {
         return true;
     }
     LABELS.give_over(task, seen, label)
-}
-
-/// `void cgroup_attach_task(struct cgroup *, const char *path, struct task_struct *, bool group)`,
-/// after the move. Leaving a tagged cgroup changes nothing: labels are sticky.
-#[btf_tracepoint(function = "cgroup_attach_task")]
-fn cgroup_attach_task(ctx: BtfTracePointContext) -> i32 {
-    let cgroup: *const Cgroup = ctx.arg(0);
-    let task: *const Task = ctx.arg(2);
-    let label = tag_of(cgroup);
-    if !label.is_some() {
-        return 0;
-    }
-    // SAFETY: the tracepoint's argument is a live task.
-    let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
-    if held_by(leader).is_some() {
-        return 0;
-    }
-    carry(leader, label)
-}
-
-/// `void cgroup_rmdir(struct cgroup *, const char *path)`
-#[btf_tracepoint(function = "cgroup_rmdir")]
-fn cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
-    let id = id_of(ctx.arg(0));
-    // SAFETY: the key is a live local.
-    if unsafe { CGROUPS.get(&id) }.is_some() {
-        tell(EventKind::CgroupGone, id);
-    }
-    0
 }
 
 /// `struct bpf_iter__task`, which the iterator is called with.

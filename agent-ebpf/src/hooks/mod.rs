@@ -3,6 +3,7 @@
 mod attributes;
 mod bpf;
 mod call;
+mod cgroup;
 mod crash;
 mod descriptors;
 mod exec;

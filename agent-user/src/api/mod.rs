@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+mod attachment;
 pub mod doctor;
 mod event;
 mod failure;
@@ -19,6 +20,7 @@ mod session;
 mod status;
 mod word;
 
+pub use attachment::{Attached, AttachedState};
 pub use event::{Event, EventProcess, RuleRef};
 pub use failure::{Failure, FailureCode};
 pub use member::{Member, Standing};

@@ -7,8 +7,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::{
-    Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery, StartSession,
-    Status, Summary, Untag, Why, WhyQuery, doctor::HookCoverage,
+    Attached, Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery,
+    StartSession, Status, Summary, Untag, Why, WhyQuery, doctor::HookCoverage,
 };
 
 /// Calls `$callback!` with every route: what it is for, its constant, its type, and its path.
@@ -41,6 +41,10 @@ macro_rules! for_each_route {
             THAW: Route<Post<()>, Named, Session> = "/v1/sessions/{session}/thaw";
             /// Frees the processes of a tagged cgroup from their session.
             UNTAG: Route<Post<Untag>, Plain, Session> = "/v1/untag";
+            /// Attachments, and whether each holds.
+            ATTACHMENTS: Route<Get, Plain, Page<Attached>> = "/v1/attachments";
+            /// Has the daemon read what operators wrote of them.
+            LOAD_ATTACHMENTS: Route<Post<()>, Plain, Page<Attached>> = "/v1/attachments/load";
             /// Events, oldest first.
             EVENTS: Route<Get, Asking<EventFilter>, Page<Event>> = "/v1/events";
             /// Events as they happen: each answer is one of many, as server-sent events.

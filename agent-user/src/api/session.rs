@@ -24,7 +24,8 @@ pub struct Session {
     pub grant: String,
     /// Whether its grant is carried out.
     pub mode: Word<Mode>,
-    /// The cgroup that its processes are in; of `exec` the one that it was started in.
+    /// The cgroup that its processes are in; of `exec` the one that it was started in; of an attachment the unit
+    /// or pattern.
     pub cgroup: String,
     /// The cgroup's cgroup v2 id.
     pub cgroup_id: u64,
@@ -89,6 +90,8 @@ impl From<&HandsOver> for Environment {
 pub enum SessionState {
     /// The grant is in force; no process has come yet.
     Starting,
+    /// It is attached, and nothing has come into it yet.
+    Waiting,
     /// Its processes run.
     Running,
     /// They are halted (`bailiff freeze`).
@@ -99,6 +102,7 @@ pub enum SessionState {
 
 vocabulary! { SessionState:
     Starting = "starting",
+    Waiting = "waiting",
     Running = "running",
     Frozen = "frozen",
     Ended = "ended",
@@ -116,6 +120,9 @@ pub enum Extent {
     CgroupAtExec,
     /// A process, in whatever cgroup it is (`bailiff exec`).
     Process,
+    /// Cgroups that appear where an attachment says (`bailiff attach`), and each of their processes from the
+    /// next program on that it executes.
+    Attached,
 }
 
 vocabulary! { Extent:
@@ -123,6 +130,7 @@ vocabulary! { Extent:
     Cgroup = "cgroup",
     CgroupAtExec = "cgroup-at-exec",
     Process = "process",
+    Attached = "attached",
 }
 
 impl Extent {

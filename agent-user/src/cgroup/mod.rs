@@ -163,6 +163,43 @@ impl Hierarchy {
         self.at(path)
     }
 
+    /// Every cgroup but the root, each after those above it, whose ids stand before it. What goes meanwhile is
+    /// left out.
+    ///
+    /// # Errors
+    /// The hierarchy cannot be listed.
+    pub fn all(&self) -> io::Result<Vec<(Vec<u64>, Cgroup)>> {
+        let mut found: Vec<(Vec<u64>, Cgroup)> = Vec::new();
+        let mut next = 0;
+        let mut above = Vec::new();
+        let mut directory = self.root.clone();
+        loop {
+            let below = match children(&directory) {
+                Err(error) if directory == self.root => return Err(error),
+                below => below.unwrap_or_default(),
+            };
+            for child in below {
+                if let Ok(cgroup) = self.at(child) {
+                    found.push((above.clone(), cgroup));
+                }
+            }
+            let Some((ancestors, cgroup)) = found.get(next) else {
+                return Ok(found);
+            };
+            next += 1;
+            above.clone_from(ancestors);
+            above.push(cgroup.id);
+            directory.clone_from(&cgroup.path);
+        }
+    }
+
+    /// Its path in the hierarchy, as `/proc/PID/cgroup` writes it.
+    #[must_use]
+    pub fn path_of(&self, cgroup: &Cgroup) -> Vec<u8> {
+        let below = cgroup.path.strip_prefix(&self.root).unwrap_or(&cgroup.path);
+        [b"/", below.as_os_str().as_bytes()].concat()
+    }
+
     /// The cgroup of a process.
     pub fn of_process(&self, pid: u32) -> io::Result<PathBuf> {
         let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;

@@ -43,6 +43,17 @@ impl GrantArgs {
         Ok(grants::gather(&self.grant, &self.inputs())?)
     }
 
+    /// Its name, or the path by which its file is found from everywhere.
+    pub(super) fn lasting(&self) -> anyhow::Result<String> {
+        if self.grant.contains('/') || self.grant.ends_with(".toml") {
+            let path = std::path::absolute(&self.grant)?;
+            let path = path.into_os_string().into_string();
+            return path
+                .map_err(|_| anyhow::anyhow!("the grant's path is not UTF-8: give it another"));
+        }
+        Ok(self.grant.clone())
+    }
+
     pub(super) fn inputs(&self) -> Inputs {
         self.set.inputs()
     }

@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+mod attach;
+mod attachments;
 mod daemon;
 mod doctor;
 mod event_line;
@@ -62,6 +64,17 @@ enum Command {
     Tag(tag::TagArgs),
     /// Free the processes of a tagged cgroup from their session.
     Untag(tag::UntagArgs),
+    /// Put whatever starts as a unit, or in cgroups of a pattern, under a grant, from now on.
+    ///
+    /// Written down in /etc/bailiff/attach.d, it lasts over restarts of the unit, of Bailiff and of the host, and
+    /// holds while no daemon runs. Each process is limited from its first program on: what systemd or a
+    /// container's runtime sets up before is not. A unit gets a drop-in, so that it starts under its grant or
+    /// not at all.
+    Attach(attach::AttachArgs),
+    /// Take an attachment back. What runs stays under its grant until it is started anew.
+    Detach(attach::DetachArgs),
+    /// List attachments, and what is wrong with them. Exits with 1 if anything is.
+    Attachments(attachments::AttachmentsArgs),
     /// List sessions.
     Ps(ps::PsArgs),
     /// Show one session, or how the daemon is.
@@ -136,6 +149,9 @@ pub fn main() -> ExitCode {
         Command::Exec(args) => Ok(exec::exec(&args, &client)),
         Command::Tag(args) => tag::tag(&args, &client),
         Command::Untag(args) => tag::untag(&args, &client),
+        Command::Attach(args) => attach::attach(&args, &client),
+        Command::Detach(args) => attach::detach(&args, &client),
+        Command::Attachments(args) => attachments::attachments(&args, &client),
         Command::Ps(args) => ps::ps(&args, &client),
         Command::Status(args) => status::status(&args, &client),
         Command::Stop(args) => stop::stop(&args, &client),

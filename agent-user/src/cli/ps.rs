@@ -108,7 +108,7 @@ fn table(sessions: &[Session], now: Timestamp) -> Table {
 fn state_style(state: &Word<SessionState>) -> anstyle::Style {
     match state.known() {
         Some(SessionState::Running) => GOOD,
-        Some(SessionState::Starting | SessionState::Frozen) | None => WARN,
+        Some(SessionState::Starting | SessionState::Waiting | SessionState::Frozen) | None => WARN,
         Some(SessionState::Ended) => FAINT,
     }
 }

@@ -1,6 +1,9 @@
 //! A daemon out of its parts, and what it goes on doing until it ends.
 
-use std::sync::{Arc, Mutex, atomic::AtomicBool};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -29,6 +32,8 @@ pub(super) struct Parts {
     pub(super) retention: Retention,
     pub(super) own: OwnFiles,
     pub(super) boot_id: String,
+    /// Where operators write down what they attach.
+    pub(super) attach_directory: PathBuf,
 }
 
 /// What tells a daemon something by itself.
@@ -54,6 +59,7 @@ impl Daemon {
             retention,
             own,
             boot_id,
+            attach_directory,
         } = parts;
         let superblocks = Superblocks::from_kernel(&kernel.superblocks()?);
         let installed = kernel.installed()?;
@@ -82,6 +88,8 @@ impl Daemon {
             hierarchy,
             sessions: Sessions::default(),
             compiled: Cache::default(),
+            attachments: AsyncMutex::default(),
+            attach_directory,
             tagging: Mutex::default(),
             superblocks: AsyncMutex::new(superblocks),
             namespaces: Mutex::default(),
@@ -119,6 +127,7 @@ impl Daemon {
         tokio::spawn(notices::follow(Arc::clone(self), notices));
         tokio::spawn(Arc::clone(self).renew_epochs());
         tokio::spawn(Arc::clone(self).attend());
+        tokio::spawn(Arc::clone(self).retry_attachments());
         Ok(())
     }
 }

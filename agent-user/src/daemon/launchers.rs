@@ -1,5 +1,6 @@
 //! Programs that set up what they execute next, and leave an armed label armed: systemd's executor, which
-//! systemd puts into a service's cgroup from its first instruction on (255 and later).
+//! systemd puts into a service's cgroup from its first instruction on (255 and later), and Bailiff's own program,
+//! by which a unit asks whether it is under its grant.
 
 use std::{
     fs::{self, File},
@@ -11,12 +12,13 @@ use std::{
 };
 
 use super::state::Daemon;
+use crate::grants::OwnFiles;
 
 const EXECUTOR: &str = "systemd-executor";
 
 const DIRECTORIES: [&str; 2] = ["/usr/lib/systemd", "/lib/systemd"];
 
-/// The executor's files, each kept open: a mark lasts as long as the file is in memory.
+/// Their files, each kept open: a mark lasts as long as the file is in memory.
 pub(super) type Launchers = Vec<OwnedFd>;
 
 impl Daemon {
@@ -27,8 +29,8 @@ impl Daemon {
             let marked = self.kernel().mark_launcher(launcher);
             if let Err(error) = marked {
                 tracing::warn!(
-                    "services that are limited from their program on may not start: {EXECUTOR} is not \
-                     known to the kernel side: {error}"
+                    "services that are limited from their program on may not start: what launches them is \
+                     not known to the kernel side: {error}"
                 );
             }
         }
@@ -44,7 +46,9 @@ fn found() -> Vec<OwnedFd> {
     let installed = DIRECTORIES
         .iter()
         .filter_map(|directory| open(&Path::new(directory).join(EXECUTOR)));
-    held_by_init().chain(installed).collect()
+    let own = OwnFiles::program().ok();
+    let own = own.and_then(|program| open(&program));
+    held_by_init().chain(installed).chain(own).collect()
 }
 
 /// The executor that systemd has open, which an upgrade does not change before systemd is started anew.

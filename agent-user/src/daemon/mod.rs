@@ -1,6 +1,7 @@
 //! `bailiff daemon`: puts grants in force, records what is refused, answers the command line.
 
 mod assembly;
+mod attachments;
 mod enforced;
 mod error;
 mod events;

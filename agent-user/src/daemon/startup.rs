@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     api::doctor::HostCheck,
+    attachments,
     cgroup::Hierarchy,
     clock::boot_id,
     grants::OwnFiles,
@@ -138,6 +139,7 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
             state: settings.state.clone(),
         },
         boot_id: boot_id(),
+        attach_directory: attachments::DIRECTORY.into(),
     })?;
     if let Some(error) = daemon.writer.status().error {
         tracing::error!("NOT RECORDING: {error}. {UNRECORDED}");
@@ -150,6 +152,10 @@ async fn serve(settings: &Settings, hierarchy: Hierarchy, store: Store) -> anyho
     };
     daemon.take_over(streams, drains).await?;
     daemon.self_test().await?;
+    // Before anybody is told that the daemon is there: units that are ordered after it come under their grants.
+    if let Err(error) = daemon.load_attachments().await {
+        tracing::error!("attachments hold as they did before: {error}");
+    }
     heap::give_back();
     let listener = listen(&settings.socket)?;
     door::open(Arc::clone(&daemon), listener, router(Arc::clone(&daemon)))?;

@@ -2,6 +2,7 @@
 //!
 //! Whoever holds a lock waits for none but those of later lines:
 //!
+//! 0. `attachments`, over starts of sessions.
 //! 1. `tagging` and `superblocks`, each over a whole piece of work, and never both. `superblocks` alone is
 //!    held where something is awaited.
 //! 2. `reaches`, `epochs` and `unrecorded`, over calls of the store; one of them at a time.
@@ -14,6 +15,7 @@
 //! kernel's lock held, is how the daemon stood still once; `tests/stress.rs` finds that again.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -25,6 +27,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use super::{
+    attachments::Attachments,
     filesystems::{epochs::Epochs, reach::Reaches, superblocks::Superblocks},
     launchers::Launchers,
     requests::shares::Shares,
@@ -50,6 +53,10 @@ pub(super) struct Daemon {
     pub(super) sessions: Sessions,
     /// Grants that were compiled.
     pub(super) compiled: Cache,
+    /// What operators attached. Held over whole starts of sessions, before every other lock.
+    pub(super) attachments: AsyncMutex<Attachments>,
+    /// Where they write it.
+    pub(super) attach_directory: PathBuf,
     /// What sessions can make, and could.
     pub(super) reaches: Mutex<Reaches>,
     /// Held while labels are given: one at a time.

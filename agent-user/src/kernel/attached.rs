@@ -8,6 +8,7 @@ use std::{
 use agent_abi::{
     Image, ImageHeader, Label,
     arrival::{ATTENDED_AT, Viewed, Waiting},
+    attachment::{Attachments, AttachmentsHead},
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
     ledger::{Count, NO_RULE, ledger_index},
@@ -48,6 +49,7 @@ pub struct Kernel {
     numbers: Map<u32, u32>,
     images: Map<u32, u32>,
     cgroups: Map<u64, Label>,
+    attachments: Map<u32, u32>,
     census: census::Iterator,
     superblocks: Map<u32, Superblock>,
     net: Map<PrefixKey, NetEntries>,
@@ -86,6 +88,7 @@ impl Kernel {
             jobs: Map::open(names::JOBS, &map_pin(names::JOBS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
             cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
+            attachments: Map::open(names::ATTACHMENTS, &map_pin(names::ATTACHMENTS))?,
             census: census::Iterator::open(&census_pin())?,
             superblocks: Map::open(names::SUPERBLOCKS, &map_pin(names::SUPERBLOCKS))?,
             net: Map::open(names::NET, &map_pin(names::NET))?,
@@ -220,6 +223,25 @@ impl Port for Kernel {
             }
         }
         Ok(tagged)
+    }
+
+    fn set_attachments(&mut self, table: &Attachments) -> Result<(), KernelError> {
+        let inner = array_of_one(names::ATTACHMENTS, table)?;
+        self.attachments.set_map(&0, &inner)
+    }
+
+    fn attached_labels(&self) -> Result<Vec<Label>, KernelError> {
+        let Some(id) = self.attachments.get(&0)? else {
+            return Ok(Vec::new());
+        };
+        let map = MapData::from_id(id).map_err(|error| KernelError::Pin {
+            path: map_pin(names::ATTACHMENTS),
+            reason: error.to_string(),
+        })?;
+        let table: Map<u32, Attachments> = Map::from_data(names::ATTACHMENTS, map);
+        let head: Option<AttachmentsHead> = table.get_prefix(&0)?;
+        let labels = head.map_or_else(Vec::new, |head| head.labels.into());
+        Ok(labels.into_iter().filter(|label| label.is_some()).collect())
     }
 
     fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {

@@ -77,7 +77,7 @@ pub(super) const HOOKS: &[Hook] = &[
         name: "cgroup_attach_task",
         attach: Attach::Tracepoint,
         family: LABELS,
-        arguments: &["dst_cgrp", "_", "task"],
+        arguments: &["_", "_", "task"],
         optional: None,
     },
     Hook {
@@ -85,6 +85,13 @@ pub(super) const HOOKS: &[Hook] = &[
         attach: Attach::Tracepoint,
         family: LABELS,
         arguments: &["task", "clone_flags"],
+        optional: None,
+    },
+    Hook {
+        name: "cgroup_mkdir",
+        attach: Attach::Tracepoint,
+        family: LABELS,
+        arguments: &["cgrp", "path"],
         optional: None,
     },
     Hook {

@@ -28,6 +28,11 @@ pub(super) const MAPS: &[MapRow] = &[
     pinned(names::UNLOCKED),
     pinned(names::IMAGES),
     pinned(names::CGROUPS),
+    pinned(names::ATTACHMENTS),
+    MapRow {
+        name: names::CGROUP_PATH,
+        pinned: false,
+    },
     pinned(names::OBJECTS),
     pinned(names::NUMBERS),
     pinned(names::JOBS),

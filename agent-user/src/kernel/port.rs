@@ -5,6 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use agent_abi::{
     Image, ImageHeader, Label,
     arrival::{Viewed, Waiting},
+    attachment::Attachments,
     census::{Member, Settling},
     image::RELEASED_MAGIC,
     ledger::Count,
@@ -105,6 +106,12 @@ pub trait Port: Send {
 
     /// Tagged cgroups and the label that each gives.
     fn tagged_cgroups(&self) -> Result<Vec<(u64, Label)>, KernelError>;
+
+    /// Cgroups that appear from now on get labels by this table, also while no daemon runs; one atomic swap.
+    fn set_attachments(&mut self, table: &Attachments) -> Result<(), KernelError>;
+
+    /// The labels that the table in force gives; empty where there is none.
+    fn attached_labels(&self) -> Result<Vec<Label>, KernelError>;
 
     // Labels of processes.
 

@@ -55,6 +55,8 @@ plain!(
     agent_abi::arrival::Waiting,
     agent_abi::terminal::Owners,
     agent_abi::Image,
+    agent_abi::attachment::Attachments,
+    agent_abi::attachment::AttachmentsHead,
     agent_abi::ledger::Count,
     agent_abi::census::Census,
     agent_abi::census::Settling,

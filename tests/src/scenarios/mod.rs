@@ -2,6 +2,7 @@
 
 pub(crate) mod armed;
 pub(crate) mod asked_moves;
+pub(crate) mod attached;
 pub(crate) mod attributes;
 pub(crate) mod below;
 pub(crate) mod bounds;
@@ -143,6 +144,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(who::scenarios());
     singles.extend(armed::scenarios());
     singles.extend(boxes::scenarios());
+    singles.extend(attached::scenarios());
     singles.extend(in_place::scenarios());
     singles.extend(below::scenarios());
     singles.extend(takeover::scenarios());

@@ -45,6 +45,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             services::private,
         ),
         new(
+            "an attached unit is limited at every start, with and without a daemon, or does not start",
+            services::attached,
+        ),
+        new(
             "what systemd keeps for a service is no executor, whatever it is called",
             services::stored_name,
         ),

@@ -18,6 +18,7 @@ use crate::{
         SCHEMA,
         grant::{GrantCheck, Mistake, Remark, TestResult},
     },
+    attachments,
     cli::{
         JsonArg,
         failure::{self, USAGE},
@@ -34,7 +35,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {
-    /// Files, or names of grants.
+    /// Files, or names of grants; also files in /etc/bailiff/attach.d.
     #[arg(required = true, value_name = "GRANT")]
     grants: Vec<String>,
     #[command(flatten)]
@@ -62,6 +63,10 @@ struct Examined<'a> {
 pub(in crate::cli) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let mut grants = Vec::new();
     for name in &args.grants {
+        if is_attachment(name) {
+            attachment(name)?;
+            continue;
+        }
         let found = match examine(name, &args.set) {
             Ok(sound) => Ok(sound),
             Err(error) => Err(every_mistake(name, &args.set, error.downcast()?)?),
@@ -80,6 +85,24 @@ pub(in crate::cli) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::from(USAGE)
     })
+}
+
+/// Whether it is what `bailiff attach` writes, which is no grant but names one.
+fn is_attachment(name: &str) -> bool {
+    let directory = Path::new(name).parent().and_then(Path::file_name);
+    directory.is_some_and(|directory| directory == "attach.d")
+}
+
+/// Checks an attachment, and the grant that it names with what it fills in.
+fn attachment(name: &str) -> anyhow::Result<()> {
+    let attachment = attachments::read(Path::new(name))?;
+    grants::load(&attachment.grant, &attachment.inputs())?;
+    print(&format!(
+        "{}: {} comes under the grant {}",
+        escape(name),
+        escape(attachment.subject.text()),
+        escape(&attachment.grant)
+    ))
 }
 
 fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Sound> {

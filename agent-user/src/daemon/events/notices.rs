@@ -40,11 +40,23 @@ impl Daemon {
             }
         } else if event.kind == EventKind::CgroupGone as u8 {
             let live = self.sessions().by_cgroup_id(event.cgroup);
-            if let Some(live) = live {
-                live.stirred.notify_one();
+            match live {
+                Some(live) => live.stirred.notify_one(),
+                // Whose it was among those of attachments, the kernel side has forgotten already.
+                None => self.stir_attached(),
             }
         } else if event.kind == EventKind::Arrival as u8 {
             self.see_arrivals().await;
+        } else if event.kind == EventKind::CgroupCame as u8 {
+            let (daemon, cgroup) = (Arc::clone(self), event.cgroup);
+            // A start takes its time, and other notices wait behind this one.
+            tokio::spawn(async move {
+                if let Err(error) = daemon.cgroup_came(cgroup).await {
+                    tracing::warn!(
+                        "what comes next will be in the session of what came last: {error}"
+                    );
+                }
+            });
         } else if event.kind == EventKind::Unsettled as u8 {
             tracing::warn!("a process could not be labelled when it came: all are looked at");
             if let Err(error) = self.blocking(Self::settle_labels).await {

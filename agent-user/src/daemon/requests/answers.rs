@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     api::{
-        Alignment, EnvironmentState, Mode, RuleCount, SCHEMA, Session, SessionReport, SessionState,
-        Status, StoreStatus, Summary, Why, WhyQuery, Word,
+        Alignment, EnvironmentState, Extent, Mode, RuleCount, SCHEMA, Session, SessionReport,
+        SessionState, Status, StoreStatus, Summary, Why, WhyQuery, Word,
     },
     cgroup::Cgroup,
     daemon::{error::RequestError, sessions::Live, state::Daemon},
@@ -35,6 +35,9 @@ impl Daemon {
         }
         let state = match () {
             () if ended || live.is_place_gone() => SessionState::Ended,
+            () if !live.running.load(Relaxed) && live.row.extent() == Extent::Attached => {
+                SessionState::Waiting
+            }
             () if !live.running.load(Relaxed) => SessionState::Starting,
             () if live.cgroup().is_some_and(Cgroup::frozen) => SessionState::Frozen,
             () => SessionState::Running,

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::{
-        Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery,
+        Attached, Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery,
         StartSession, Status, Summary, Untag, Why, WhyQuery,
         doctor::HookCoverage,
         routes::{self, OWN_SESSION},
@@ -45,6 +45,8 @@ pub(in crate::daemon) fn router(daemon: Arc<Daemon>) -> Router {
         .route(routes::FREEZE.pattern(), post(freeze))
         .route(routes::THAW.pattern(), post(thaw))
         .route(routes::UNTAG.pattern(), post(untag))
+        .route(routes::ATTACHMENTS.pattern(), get(attachments))
+        .route(routes::LOAD_ATTACHMENTS.pattern(), post(load_attachments))
         .route(routes::EVENTS.pattern(), get(events))
         .route(routes::FOLLOW.pattern(), get(follow))
         .route(routes::WHY.pattern(), get(why))
@@ -245,6 +247,16 @@ async fn untag(
     };
     daemon.untag(&live).await?;
     Ok(Json(daemon.session(&live.row.name).await?))
+}
+
+async fn attachments(State(daemon): App, Extension(caller): Who) -> Answer<Page<Attached>> {
+    caller.operator()?;
+    Ok(Json(Page::new(daemon.tell_attachments().await)))
+}
+
+async fn load_attachments(State(daemon): App, Extension(caller): Who) -> Answer<Page<Attached>> {
+    caller.operator()?;
+    Ok(Json(Page::new(daemon.load_attachments().await?)))
 }
 
 async fn events(

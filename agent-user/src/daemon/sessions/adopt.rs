@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use agent_abi::{ImageHeader, Label, image::RELEASED_MAGIC};
+use agent_abi::{ImageHeader, Label, attachment::REFUSING, image::RELEASED_MAGIC};
 use jiff::Timestamp;
 
 use super::Live;
@@ -120,7 +120,8 @@ impl Daemon {
         {
             let mut kernel = self.kernel();
             for (cgroup, label) in kernel.tagged_cgroups()? {
-                if !labels.contains(&label.in_force()) {
+                let label = label.in_force();
+                if !labels.contains(&label) && label != REFUSING {
                     kernel.untag_cgroup(cgroup)?;
                 }
             }
@@ -215,7 +216,7 @@ impl Daemon {
             generation: row.number,
         };
         let processes = match row.extent() {
-            Extent::Process => self.processes_of(label).unwrap_or_default(),
+            Extent::Process | Extent::Attached => self.processes_of(label).unwrap_or_default(),
             _ => cgroup.processes().unwrap_or_default().into_iter().collect(),
         };
         let mounts = self.vantage(&processes, row.sight.vantage);
@@ -261,11 +262,19 @@ impl Daemon {
         // What was counted for it, processes did that are gone.
         let sum = self.ledger_sum(row.slot).unwrap_or_default();
         let has_acted = sum.allowed + sum.refused > 0;
-        let is_started = row.extent() != Extent::OwnCgroup;
-        let running = populated || has_acted || is_started || !cgroup.exists();
+        let is_attached = row.extent() == Extent::Attached;
+        let has_places = || self.places_of(label).is_ok_and(|places| !places.is_empty());
+        let running = match row.extent() {
+            Extent::OwnCgroup => populated || has_acted || !cgroup.exists(),
+            Extent::Attached => populated || has_acted || has_places(),
+            Extent::Cgroup | Extent::CgroupAtExec | Extent::Process => true,
+        };
         let sight = row.sight.clone();
         let live = Live::new(row, cgroup, compiled, mounts, sight, running);
         live.released.store(released, Relaxed);
+        let comes = |labels: Vec<Label>| labels.iter().any(|held| held.in_force() == label);
+        let is_held = is_attached && self.kernel().attached_labels().is_ok_and(comes);
+        live.attached.store(is_held, Relaxed);
         live
     }
 

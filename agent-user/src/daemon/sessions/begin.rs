@@ -1,6 +1,9 @@
 //! Putting a grant in force: for processes to come, or for a running cgroup.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use jiff::Timestamp;
 
@@ -40,19 +43,68 @@ impl Daemon {
         mut request: StartSession,
         peer: &Peer,
     ) -> Result<Arc<Live>, RequestError> {
-        self.must_enforce()?;
-        self.must_record().await?;
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
         let place = self.place(&request.target, caller)?;
         if let Some(process) = place.first {
             request.inputs = surroundings::fill_in(request.inputs, process);
         }
+        let live = self.begin(request, place, Some(peer)).await?;
+        if live.row.extent() == Extent::Process
+            && let Err(error) = self.arm_caller(&live, peer)
+        {
+            // It may have the label already.
+            if let Err(error) = self.release(&live).await {
+                tracing::error!("the caller of {} stays limited: {error}", live.row.name);
+            }
+            self.end(&live, EndCause::NeverStarted).await;
+            return Err(error);
+        }
+        self.watch(Arc::clone(&live));
+        tracing::info!("session {} started under {}", live.row.name, live.row.grant);
+        Ok(live)
+    }
+
+    /// Starts a session that waits for cgroups to come, which the kernel side finds by their paths. Its mounts
+    /// are those of the host.
+    pub(in crate::daemon) async fn start_attached(
+        self: &Arc<Self>,
+        request: StartSession,
+        subject: PathBuf,
+    ) -> Result<Arc<Live>, RequestError> {
+        let place = Place {
+            extent: Extent::Attached,
+            cgroup: Some(self.hierarchy.known(subject, 0)),
+            first: None,
+            // The daemon shares the host's namespaces, also where it may not look at process 1.
+            mounts: surroundings::mounts_of(1)
+                .or_else(|_| surroundings::mounts_of(std::process::id()))?,
+        };
+        let live = self.begin(request, place, None).await?;
+        live.attached.store(true, Relaxed);
+        self.watch(Arc::clone(&live));
+        Ok(live)
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        request: StartSession,
+        place: Place,
+        peer: Option<&Peer>,
+    ) -> Result<Arc<Live>, RequestError> {
+        self.must_enforce()?;
+        self.must_record().await?;
+        // Whoever read the files of the grant: where nobody asks, the daemon.
+        let process = peer.and_then(|peer| peer.process.as_ref());
+        let caller = match peer {
+            Some(_) => process.map_or(0, |process| process.pid()),
+            None => std::process::id(),
+        };
+        let uid = peer.map_or(0, |peer| peer.uid);
         let (view, sight) = {
             let mut table = self.superblocks.lock().await;
             self.first_look(&place.mounts, &mut table)?
         };
         let seen = Seen { place, view, sight };
-        let uid = peer.uid;
         let turn = self.shares.compiling.acquire().await;
         let (request, prepared, seen) = self
             .blocking(move |daemon| {
@@ -73,22 +125,10 @@ impl Daemon {
             self.sessions().release_slot(slot);
         }
         let live = live?;
-        if live.row.extent() == Extent::Process
-            && let Err(error) = self.arm_caller(&live, peer)
-        {
-            // It may have the label already.
-            if let Err(error) = self.release(&live).await {
-                tracing::error!("the caller of {} stays limited: {error}", live.row.name);
-            }
-            self.end(&live, EndCause::NeverStarted).await;
-            return Err(error);
-        }
-        self.watch(Arc::clone(&live));
         if is_new {
             // Compiling took many times what is left of it; nobody waits until that is given back.
             tokio::task::spawn_blocking(heap::give_back);
         }
-        tracing::info!("session {} started under {}", live.row.name, live.row.grant);
         Ok(live)
     }
 
@@ -186,6 +226,18 @@ impl Daemon {
                 )));
             }
         }
+        if let Some((_, label)) = self
+            .kernel()
+            .tagged_cgroups()?
+            .iter()
+            .find(|(id, _)| *id == cgroup.id())
+        {
+            return Err(RequestError::Conflict(format!(
+                "{} is of session {} already",
+                cgroup.path().display(),
+                label.generation
+            )));
+        }
         for pid in pids {
             let Ok(process) = ProcessHandle::open(pid) else {
                 continue;
@@ -207,7 +259,7 @@ impl Daemon {
         request: StartSession,
         prepared: Prepared,
         seen: Seen,
-        peer: &Peer,
+        peer: Option<&Peer>,
     ) -> Result<Arc<Live>, RequestError> {
         // Also of sessions that the store does not know, if it was lost.
         let floor = self.kernel().last_number(Counter::Session.into())?;
@@ -219,9 +271,12 @@ impl Daemon {
         let Seen { place, view, sight } = seen;
         let extent = place.extent;
         let own_cgroup = extent == Extent::OwnCgroup;
-        let cgroup = match place.cgroup {
-            Some(cgroup) => cgroup,
-            None => self.make_cgroup(&name, peer)?,
+        let cgroup = match (place.cgroup, peer) {
+            (Some(cgroup), _) => cgroup,
+            (None, Some(peer)) => self.make_cgroup(&name, peer)?,
+            (None, None) => {
+                return Err(RequestError::Failed(format!("{name} is for no cgroup")));
+            }
         };
         let row = SessionRow {
             number,
@@ -238,7 +293,7 @@ impl Daemon {
             sight: sight.clone(),
             rules: prepared.rules,
             command: request.command,
-            uid: peer.uid,
+            uid: peer.map_or(0, |peer| peer.uid),
             boot_id: self.boot_id.clone(),
             started: Timestamp::now(),
             ended: None,
@@ -314,7 +369,7 @@ impl Daemon {
         if let Some(cgroup) = live.tagged_cgroup() {
             self.own_open_terminals(cgroup, live.label());
         }
-        if live.row.extent() == Extent::CgroupAtExec {
+        if live.tag().is_armed() {
             self.blocking(Self::mark_launchers).await;
         }
         if let Some(cgroup) = live.cgroup() {

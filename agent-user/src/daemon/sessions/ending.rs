@@ -48,6 +48,11 @@ impl Daemon {
         }
         let cgroup = match (live.row.extent(), live.cgroup()) {
             (Extent::OwnCgroup, Some(cgroup)) => cgroup,
+            (Extent::Attached, _) => {
+                return Err(RequestError::BadRequest(format!(
+                    "the session {name} is of what appears in cgroups: move the process there instead"
+                )));
+            }
             (Extent::Process, _) | (_, None) => {
                 return Err(RequestError::BadRequest(format!(
                     "the session {name} is of the process that `bailiff exec` became: start another"
@@ -105,6 +110,11 @@ impl Daemon {
         self: &Arc<Self>,
         live: &Arc<Live>,
     ) -> Result<(), RequestError> {
+        if live.row.extent() == Extent::Attached {
+            // It ends with its cgroups: who comes there before is still under its grant.
+            self.kill_labelled(live.label()).await?;
+            return Ok(());
+        }
         live.stopping.store(true, Relaxed);
         if let Some(Err(error)) = live.cgroup().map(Cgroup::kill)
             && !gone(&error)
@@ -215,6 +225,12 @@ impl Daemon {
             return Err(RequestError::BadRequest(format!(
                 "{} was started under its grant and stays limited; `bailiff stop {}` ends it",
                 live.row.name, live.row.name
+            )));
+        }
+        if live.row.extent() == Extent::Attached {
+            return Err(RequestError::BadRequest(format!(
+                "{} is of an attachment: `bailiff detach`, and start what is in it anew",
+                live.row.name
             )));
         }
         self.release(live).await?;

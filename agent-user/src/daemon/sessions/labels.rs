@@ -24,7 +24,7 @@ pub(in crate::daemon) struct UnseenBirths(u64);
 impl Daemon {
     /// Puts `label` on a cgroup: on every process in it and below, and on all that are born there or
     /// come there from now on. Counts those that were there.
-    pub(super) fn tag(&self, cgroup: u64, label: Label) -> Result<u64, RequestError> {
+    pub(in crate::daemon) fn tag(&self, cgroup: u64, label: Label) -> Result<u64, RequestError> {
         let mut unseen = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let mut kernel = self.kernel();

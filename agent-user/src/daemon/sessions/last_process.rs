@@ -14,7 +14,7 @@ use tokio::{
 
 use super::Live;
 use crate::{
-    api::EndCause,
+    api::{EndCause, Extent},
     cgroup::{Cgroup, gone},
     daemon::state::Daemon,
     process::ProcessHandle,
@@ -44,6 +44,9 @@ impl Daemon {
 
     /// Waits for what ends the session by itself.
     async fn until_end(&self, live: &Live) -> EndCause {
+        if live.row.extent() == Extent::Attached {
+            return self.until_detached(live).await;
+        }
         let deadline = Instant::now() + FIRST_PROCESS;
         loop {
             let started = live.started.notified();
@@ -58,6 +61,21 @@ impl Daemon {
         match live.cgroup() {
             Some(cgroup) => until_empty(live, cgroup).await,
             None => self.until_none(live).await,
+        }
+    }
+
+    /// Waits until nothing comes into a session of an attachment any more, its cgroups are gone, and nobody has
+    /// its label, wherever he was moved.
+    async fn until_detached(&self, live: &Live) -> EndCause {
+        let label = live.label();
+        loop {
+            let is_over = !live.attached.load(Relaxed)
+                && self.places_of(label).is_ok_and(|places| places.is_empty())
+                && self.processes_of(label).is_ok_and(|pids| pids.is_empty());
+            if is_over {
+                return EndCause::Finished;
+            }
+            let _ = tokio::time::timeout(GLANCE, live.stirred.notified()).await;
         }
     }
 

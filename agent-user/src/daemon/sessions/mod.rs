@@ -43,6 +43,8 @@ pub(super) struct Live {
     sight: RwLock<Arc<Sight>>,
     /// A process has enrolled, or the cgroup was tagged.
     pub(super) running: AtomicBool,
+    /// The kernel side puts cgroups into it that appear.
+    pub(super) attached: AtomicBool,
     /// What its end will be put down to, once somebody asked for it.
     pub(super) stopping: AtomicBool,
     /// Its processes were set free.
@@ -77,6 +79,7 @@ impl Live {
             mounts: RwLock::new(mounts),
             sight: RwLock::new(Arc::new(sight)),
             running: AtomicBool::new(running),
+            attached: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             released: AtomicBool::new(false),
             ending: AtomicBool::new(false),
@@ -113,9 +116,11 @@ impl Live {
             .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The cgroup that is the session's. `None`: it is a process and what that starts, wherever they are.
+    /// The cgroup that is the session's. `None`: it is a process and what that starts, wherever they are, or
+    /// whatever cgroups come into it.
     pub(super) fn cgroup(&self) -> Option<&Cgroup> {
-        (self.row.extent() != Extent::Process).then_some(&self.cgroup)
+        let has_one = !matches!(self.row.extent(), Extent::Process | Extent::Attached);
+        has_one.then_some(&self.cgroup)
     }
 
     /// The same if it was there before the session.
@@ -126,7 +131,7 @@ impl Live {
     /// The label that its cgroup gives.
     pub(super) fn tag(&self) -> Label {
         match self.row.extent() {
-            Extent::CgroupAtExec => self.label().armed(),
+            Extent::CgroupAtExec | Extent::Attached => self.label().armed(),
             Extent::OwnCgroup | Extent::Cgroup | Extent::Process => self.label(),
         }
     }

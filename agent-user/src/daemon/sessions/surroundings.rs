@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::{
-    api::Inputs, cgroup::Cgroup, daemon::error::RequestError, mounts::MountNamespace,
+    accounts, api::Inputs, cgroup::Cgroup, daemon::error::RequestError, mounts::MountNamespace,
     process::ProcessHandle,
 };
 
@@ -45,18 +45,14 @@ pub(super) fn mounts_of(process: u32) -> Result<MountNamespace, RequestError> {
 
 /// Working directory, user and home of a process, where the request leaves them open.
 pub(super) fn fill_in(asked: Inputs, process: u32) -> Inputs {
-    let account = uid_of(process).and_then(|uid| account(&read("/etc/passwd"), uid));
-    let (user, home) = account.unzip();
+    let account = uid_of(process).and_then(accounts::by_uid);
+    let (user, home) = account.map(|account| (account.name, account.home)).unzip();
     Inputs {
         cwd: asked.cwd.or_else(|| directory_of(process)),
         home: asked.home.or(home),
         user: asked.user.or(user),
         set: asked.set,
     }
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
 }
 
 fn directory_of(process: u32) -> Option<String> {
@@ -68,35 +64,14 @@ fn directory_of(process: u32) -> Option<String> {
 }
 
 fn uid_of(process: u32) -> Option<u32> {
-    let status = read(&format!("/proc/{process}/status"));
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
-}
-
-/// Name and home of a user. Read from the file's text: a static program has no name service.
-fn account(passwd: &str, uid: u32) -> Option<(String, String)> {
-    passwd.lines().find_map(|line| {
-        let fields = line.split(':').collect::<Vec<_>>();
-        let [name, _, number, _, _, home, ..] = fields[..] else {
-            return None;
-        };
-        (number.parse() == Ok(uid)).then(|| (name.to_owned(), home.to_owned()))
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PASSWD: &str =
-        "root:x:0:0:root:/root:/bin/bash\nbroken\nagent:x:1000:1000::/home/agent:/bin/sh\n";
-
-    #[test]
-    fn a_user_is_found_by_its_number() {
-        let agent = ("agent".to_owned(), "/home/agent".to_owned());
-        assert_eq!(account(PASSWD, 1000), Some(agent));
-        assert_eq!(account(PASSWD, 1), None);
-    }
 
     #[test]
     fn who_has_ended_is_not_the_first() {

@@ -6,6 +6,7 @@
 //! is said with each request but where a test goes through the socket.
 
 mod arrivals;
+mod attachments;
 mod callers;
 mod cgroups;
 mod evidence;

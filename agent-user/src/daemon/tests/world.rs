@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// What sessions get here: the work directory, but for what is in `keys`.
-const GRANT: &str = r#"
+pub(super) const GRANT: &str = r#"
 version = 1
 name = "work"
 
@@ -128,6 +128,7 @@ impl World {
                 state: host.join("state"),
             },
             boot_id: "this boot".into(),
+            attach_directory: host.join("attach.d"),
         };
         Daemon::assemble(parts).unwrap()
     }

@@ -23,6 +23,7 @@ use std::{
 use agent_abi::{
     Event, EventKind, Image, Label,
     arrival::{self, Viewed},
+    attachment::Attachments,
     census::Settling,
     ledger::Count,
     share::{EVENTS_BYTES, Share},
@@ -51,6 +52,7 @@ struct State {
     /// By number.
     superblocks: BTreeMap<u32, SuperblockEntry>,
     tags: BTreeMap<u64, Label>,
+    attachments: Option<Box<Attachments>>,
     processes: BTreeMap<u32, Process>,
     settling: Settling,
     attended: u64,
@@ -95,6 +97,7 @@ impl MemoryKernel {
             net: Vec::new(),
             superblocks: BTreeMap::new(),
             tags: BTreeMap::new(),
+            attachments: None,
             processes: BTreeMap::new(),
             settling: Settling::default(),
             attended: 0,
@@ -170,6 +173,47 @@ impl MemoryKernel {
     /// Makes the ring buffer so small, in bytes.
     pub(crate) fn leave_room(&self, bytes: u64) {
         self.state().room = bytes;
+    }
+
+    /// A cgroup appears, as `cgroup_mkdir` sees it: it has its tag from now on, and the daemon is told.
+    pub(crate) fn appear(&self, path: &str, cgroup: u64) {
+        let mut state = self.state();
+        let label = state.attachments.as_ref().map_or(Label::NONE, |table| {
+            let step = |at, byte| table.step(at, byte);
+            table.label(path.bytes().fold(table.start, step))
+        });
+        if label.is_some() {
+            state.tags.insert(cgroup, label);
+            let event = Event {
+                kind: EventKind::CgroupCame as u8,
+                cgroup,
+                ..Event::default()
+            };
+            state.notices.push_back(OwnedEvent {
+                event,
+                path: Vec::new(),
+            });
+            drop(state);
+            self.notices.notify_one();
+        }
+    }
+
+    /// A cgroup is removed, as `cgroup_rmdir` sees it.
+    pub(crate) fn vanish(&self, cgroup: u64) {
+        let mut state = self.state();
+        if state.tags.remove(&cgroup).is_some() {
+            let event = Event {
+                kind: EventKind::CgroupGone as u8,
+                cgroup,
+                ..Event::default()
+            };
+            state.notices.push_back(OwnedEvent {
+                event,
+                path: Vec::new(),
+            });
+            drop(state);
+            self.notices.notify_one();
+        }
     }
 
     /// A process came into a cgroup, as `cgroup_attach_task` sees it: it has its label from now on.

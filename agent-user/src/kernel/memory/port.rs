@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, os::fd::OwnedFd};
 use agent_abi::{
     Image, ImageHeader, Label,
     arrival::{Viewed, Waiting},
+    attachment::Attachments,
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
     ledger::{Count, ledger_index},
@@ -99,6 +100,23 @@ impl Port for MemoryKernel {
         let state = self.asked("tagged_cgroups")?;
         let tags = state.tags.iter();
         Ok(tags.map(|(cgroup, label)| (*cgroup, *label)).collect())
+    }
+
+    fn set_attachments(&mut self, table: &Attachments) -> Result<(), KernelError> {
+        let mut copy = Box::<Attachments>::new_uninit();
+        // SAFETY: both are valid for one table and do not overlap; it is integers only.
+        let copy = unsafe {
+            copy.as_mut_ptr().copy_from_nonoverlapping(table, 1);
+            copy.assume_init()
+        };
+        self.asked("set_attachments")?.attachments = Some(copy);
+        Ok(())
+    }
+
+    fn attached_labels(&self) -> Result<Vec<Label>, KernelError> {
+        let state = self.asked("attached_labels")?;
+        let labels = state.attachments.iter().flat_map(|table| table.head.labels);
+        Ok(labels.filter(|label| label.is_some()).collect())
     }
 
     fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {

@@ -342,6 +342,105 @@ pub(super) fn private(_: &mut Context) -> Check {
     must(&[BAILIFF, "status"]).map(drop)
 }
 
+/// Has the daemon fail to start, or start again.
+fn spoil_daemon(spoil: bool) -> Check {
+    let directory = "/run/systemd/system/bailiff.service.d";
+    if spoil {
+        fs::create_dir_all(directory).doing("make a directory")?;
+        let text = "[Service]\nExecStart=\nExecStart=/usr/bin/false\nRestart=no\n";
+        fs::write(format!("{directory}/spoil.conf"), text).doing("write a drop-in")?;
+    } else {
+        fs::remove_dir_all(directory).doing("remove a drop-in")?;
+    }
+    must(&["systemctl", "daemon-reload"]).map(drop)
+}
+
+pub(super) fn attached(_: &mut Context) -> Check {
+    start_daemon()?;
+    let Scene { launch, secret, .. } = scene("attached-unit")?;
+    let script = deeds(&secret);
+    install(
+        "attached.service",
+        &format!(
+            "ExecStart=/usr/bin/bash -c '{script}'\nRestart=always\nRestartSec=100ms\nPrivateTmp=yes\n\
+             KeyringMode=private\nWorkingDirectory=/srv"
+        ),
+    )?;
+    let attach = |unit: &str| -> Check<process::Ended> {
+        let words = [BAILIFF, "attach", unit, "--grant", &launch.grant];
+        let mut words = words.map(str::to_owned).to_vec();
+        for (name, value) in &launch.sets {
+            words.extend(["--set".into(), format!("{name}={value}")]);
+        }
+        must(&words)
+    };
+    let said = attach("attached")?;
+    ensure(
+        said.stdout.contains("ExecCondition=+") && said.stdout.contains("cwd=/srv"),
+        || format!("expected what was written, saw {}", said.tail()),
+    )?;
+    let starts_limited = |times: usize| -> Check {
+        says("attached", "works", times)?;
+        says("attached", "Permission denied", times)
+    };
+    must(&["systemctl", "start", "attached"])?;
+    starts_limited(1)?;
+    must(&["systemctl", "restart", "attached"])?;
+    starts_limited(2)?;
+    // It crashes.
+    must(&["kill", "-SEGV", &property("attached", "MainPID")?])?;
+    starts_limited(3)?;
+    // With no daemon, and none to be had.
+    spoil_daemon(true)?;
+    must(&["systemctl", "kill", "--signal=KILL", "bailiff"])?;
+    must(&["systemctl", "stop", "bailiff"])?;
+    must(&["systemctl", "restart", "attached"])?;
+    starts_limited(4)?;
+    must(&["kill", "-SEGV", &property("attached", "MainPID")?])?;
+    starts_limited(5)?;
+    spoil_daemon(false)?;
+    must(&["systemctl", "reset-failed", "bailiff"])?;
+    must(&["systemctl", "start", "bailiff"])?;
+    must(&["systemctl", "restart", "attached"])?;
+    starts_limited(6)?;
+    members::agree("after a unit was started again and again")?;
+    // Each instance of a template.
+    install(
+        "job@.service",
+        &format!("ExecStart=/usr/bin/bash -c '{script}'"),
+    )?;
+    attach("job@.service")?;
+    must(&["systemctl", "start", "job@1", "job@2"])?;
+    for unit in ["job@1", "job@2"] {
+        says(unit, "works", 1)?;
+        says(unit, "Permission denied", 1)?;
+    }
+    must(&["systemctl", "stop", "job@1", "job@2"])?;
+    must(&[BAILIFF, "detach", "job@.service"])?;
+    // Somebody removes the file alone: the unit does not start, and its journal says why.
+    must(&["systemctl", "stop", "attached"])?;
+    let file = "/etc/bailiff/attach.d/attached.service.toml";
+    must(&[BAILIFF, "grant", "check", file])?;
+    fs::remove_file(file).doing("remove the attachment")?;
+    must(&[BAILIFF, "attachments", "--reload"])?;
+    let failed = process::run(&["systemctl", "start", "attached"])?;
+    ensure(failed.code != 0, || {
+        format!("a unit started that is under no grant: {}", journal("attached"))
+    })?;
+    eventually("its journal says why", 30, || {
+        journal("attached").contains("it is under no grant")
+    })
+    .map_err(|error| format!("{error}: {}", journal("attached")))?;
+    starts_limited(6)?;
+    // Detached it is as free as any.
+    must(&[BAILIFF, "detach", "attached"])?;
+    must(&["systemctl", "reset-failed", "attached"])?;
+    must(&["systemctl", "start", "attached"])?;
+    says("attached", "works", 7)?;
+    says("attached", "Permission denied", 6)?;
+    must(&["systemctl", "stop", "attached"]).map(drop)
+}
+
 /// What a service had systemd keep for it is no executor, whatever it is called.
 pub(super) fn stored_name(_: &mut Context) -> Check {
     start_daemon()?;

@@ -1,0 +1,277 @@
+//! `bailiff attach` and `bailiff detach`
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::{
+    JsonArg,
+    attachments::summary,
+    failure::note,
+    grant_args::GrantArgs,
+    output::{block_on, print, print_json},
+};
+use crate::{
+    api::{Attached, AttachedState, Page, routes},
+    attachments::{Attachment, DIRECTORY, DropIn, Subject, UnitFacts, facts, file_stem, read_all},
+    client::Client,
+    grants::OwnFiles,
+    render::escape,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct AttachArgs {
+    /// A unit of systemd (`agent`, `agent@.service`, `agents.slice`), or a pattern of cgroups
+    /// (`/agents.slice/*`).
+    #[arg(value_name = "UNIT|CGROUPS")]
+    subject: String,
+    #[command(flatten)]
+    grant: GrantArgs,
+    /// What to call it; by default after what it is for.
+    #[arg(long, value_name = "NAME", value_parser = file_name)]
+    name: Option<String>,
+    /// Write no drop-in for the unit: it starts unlimited where Bailiff does not run.
+    #[arg(long)]
+    no_drop_in: bool,
+    /// Show what would be written, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DetachArgs {
+    /// Its name, or the unit or pattern, as `bailiff attachments` shows them.
+    attachment: String,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('.') || text.contains('/') {
+        return Err("it becomes the name of a file: no `/`, and no `.` in front".into());
+    }
+    Ok(text.into())
+}
+
+pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    let subject = Subject::of(&args.subject);
+    subject.places().map_err(anyhow::Error::msg)?;
+    let facts = facts_of(&subject)?;
+    let mut set = facts.variables.clone();
+    set.extend(args.grant.set());
+    let attachment = Attachment {
+        name: args.name.clone().unwrap_or_else(|| file_stem(&subject)),
+        grant: args.grant.lasting()?,
+        subject,
+        set,
+    };
+    let drop_in = if args.no_drop_in {
+        None
+    } else {
+        DropIn::of(&attachment.subject, &OwnFiles::program()?)
+    };
+    if let Some(drop_in) = &drop_in {
+        drop_in.verify(&facts)?;
+    }
+    if args.dry_run {
+        show(&attachment.file(), &attachment.text())?;
+        if let Some(drop_in) = &drop_in {
+            show(&drop_in.path(), drop_in.text())?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let attached = put_in_force(&attachment, client)?;
+    if let Some(drop_in) = &drop_in {
+        drop_in.write()?;
+        reload_units();
+    }
+    if args.json.json {
+        print_json(&Page::new(vec![attached]))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    show(&attachment.file(), &attachment.text())?;
+    if let Some(drop_in) = &drop_in {
+        show(&drop_in.path(), drop_in.text())?;
+    }
+    print(&summary(&attached))?;
+    if attached.early > 0 {
+        note(&format!(
+            "{} processes of it run already, and are limited from the next program on that they execute: start \
+             it anew",
+            attached.early
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What systemd says of a unit; of cgroups there is nothing to ask.
+fn facts_of(subject: &Subject) -> anyhow::Result<UnitFacts> {
+    let Subject::Unit(unit) = subject else {
+        return Ok(UnitFacts::default());
+    };
+    if unit.contains(['*', '?']) {
+        return Ok(UnitFacts::default());
+    }
+    let facts = facts(unit).map_err(anyhow::Error::msg).with_context(|| {
+        format!(
+            "cannot ask systemd about {}; attach its cgroup instead",
+            escape(unit)
+        )
+    })?;
+    if facts.fragment.is_none() && !unit.contains("@.") {
+        note(&format!(
+            "systemd knows no unit {} yet: it comes under the grant when there is one",
+            escape(unit)
+        ));
+    }
+    Ok(facts)
+}
+
+fn show(path: &Path, text: &str) -> anyhow::Result<()> {
+    print(&format!("{}:", path.display()))?;
+    for line in text.lines() {
+        print(&format!("  {}", escape(line)))?;
+    }
+    Ok(())
+}
+
+/// Writes the file and has the daemon read it. Where that cannot be, all is as it was.
+fn put_in_force(attachment: &Attachment, client: &Client) -> anyhow::Result<Attached> {
+    let path = attachment.file();
+    let before = match fs::read(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", path.display()));
+        }
+    };
+    fs::create_dir_all(DIRECTORY)
+        .and_then(|()| write_whole(&path, attachment.text().as_bytes()))
+        .with_context(|| format!("cannot write {} (as root?)", path.display()))?;
+    let attached = load(client).and_then(|all| {
+        let own = all.into_iter().find(|one| one.name == attachment.name);
+        let own = own.context("the daemon has not taken it")?;
+        match (own.state.known(), &own.error) {
+            (Some(AttachedState::InForce), None) => Ok(own),
+            (_, error) => bail!("{}", error.clone().unwrap_or_default()),
+        }
+    });
+    attached.or_else(|error| {
+        let undone = match before {
+            Some(text) => write_whole(&path, &text),
+            None => fs::remove_file(&path),
+        };
+        undone.with_context(|| format!("cannot undo {}", path.display()))?;
+        // Where no daemon answers, none has read the file.
+        let _ = load(client);
+        Err(error)
+    })
+}
+
+/// Writes a file so that nobody ever reads half of it.
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut beside = path.file_name().unwrap_or_default().to_owned();
+    beside.push(".new");
+    let beside = path.with_file_name(beside);
+    fs::write(&beside, text)?;
+    fs::rename(&beside, path)
+}
+
+fn load(client: &Client) -> anyhow::Result<Vec<Attached>> {
+    let page: Page<Attached> = block_on(client.post(&routes::LOAD_ATTACHMENTS.place(), &()))??;
+    Ok(page.items)
+}
+
+fn reload_units() {
+    match Command::new("systemctl").arg("daemon-reload").status() {
+        Ok(status) if status.success() => {}
+        Ok(_) | Err(_) => note("systemd has not read its units again: `systemctl daemon-reload`"),
+    }
+}
+
+pub(super) fn detach(args: &DetachArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    let (path, subject) = match find(&args.attachment)? {
+        Some((path, subject)) => (Some(path), subject),
+        // Its file may have been removed by hand.
+        None => (None, Some(Subject::of(&args.attachment))),
+    };
+    if let Some(path) = &path {
+        fs::remove_file(path)
+            .with_context(|| format!("cannot remove {} (as root?)", path.display()))?;
+    }
+    let drop_in = match &subject {
+        Some(subject) => DropIn::of(subject, &OwnFiles::program()?),
+        None => None,
+    };
+    let had_drop_in = match drop_in {
+        Some(drop_in) => drop_in.remove()?,
+        None => false,
+    };
+    if had_drop_in {
+        reload_units();
+    }
+    if path.is_none() && !had_drop_in {
+        bail!(
+            "nothing is attached as `{}`: `bailiff attachments` lists what is",
+            escape(&args.attachment)
+        );
+    }
+    let left = load(client).context(
+        "its file is removed, but no daemon has taken that in: what appears comes under the grant until one \
+         starts",
+    )?;
+    if args.json.json {
+        print_json(&Page::new(left))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&format!(
+        "{} is detached; what runs stays under its grant until it is started anew",
+        escape(&args.attachment)
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file that is meant, and what it is for where it can be read.
+fn find(text: &str) -> anyhow::Result<Option<(PathBuf, Option<Subject>)>> {
+    let subject = Subject::of(text);
+    let all = read_all(Path::new(DIRECTORY))
+        .with_context(|| format!("cannot read {DIRECTORY} (as root?)"))?;
+    for (path, read) in all {
+        let is_named = path.file_stem().is_some_and(|stem| stem == text);
+        let own = read.ok().map(|attachment| attachment.subject);
+        if is_named || own.as_ref() == Some(&subject) {
+            return Ok(Some((path, own)));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_in_its_directory() {
+        assert!(file_name("agent").is_ok());
+        for bad in ["", "../x", ".hidden", "a/b"] {
+            assert!(file_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.toml");
+        write_whole(&path, b"one").unwrap();
+        write_whole(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,127 @@
+//! `bailiff attachments`
+
+use std::process::ExitCode;
+
+use agent_abi::attachment::REFUSING;
+use anyhow::bail;
+use clap::Args;
+
+use super::{
+    JsonArg,
+    failure::note,
+    output::{block_on, print, print_json},
+};
+use crate::{
+    api::{Attached, AttachedState, Page, routes},
+    client::Client,
+    kernel::{LabelSource as _, Labels},
+    process::ProcessHandle,
+    render::{
+        escape,
+        style::{BAD, FAINT, GOOD, NAME, WARN},
+        table::{Cell, Table},
+    },
+};
+
+#[derive(Debug, Args)]
+pub(super) struct AttachmentsArgs {
+    /// Have the daemon read /etc/bailiff/attach.d again, after you wrote there by hand.
+    #[arg(long)]
+    reload: bool,
+    /// Fail, with 255, if the process that asks is under no attachment; for units.
+    #[arg(long, hide = true, conflicts_with = "reload")]
+    held: bool,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+/// What makes systemd take a unit for failed whose condition says no.
+const NOT_HELD: u8 = 255;
+
+pub(super) fn attachments(args: &AttachmentsArgs, client: &Client) -> anyhow::Result<ExitCode> {
+    if args.held {
+        return Ok(held());
+    }
+    let page: Page<Attached> = if args.reload {
+        block_on(client.post(&routes::LOAD_ATTACHMENTS.place(), &()))??
+    } else {
+        block_on(client.get(&routes::ATTACHMENTS.place()))??
+    };
+    if args.json.json {
+        print_json(&page)?;
+    } else if page.items.is_empty() {
+        print("nothing is attached: `bailiff attach UNIT --grant GRANT`")?;
+    } else {
+        print(&table(&page.items).render())?;
+        for one in &page.items {
+            if let Some(error) = &one.error {
+                note(&format!("{}: {error}", escape(&one.name)));
+            }
+        }
+    }
+    let is_well = page.items.iter().all(|one| one.error.is_none());
+    Ok(ExitCode::from(u8::from(!is_well)))
+}
+
+fn table(all: &[Attached]) -> Table {
+    let mut table = Table::new(&["NAME", "FOR", "GRANT", "STATE", "NEXT SESSION"]);
+    for one in all {
+        let style = match one.state.known() {
+            Some(AttachedState::InForce) if one.error.is_none() => GOOD,
+            Some(AttachedState::InForce) | None => WARN,
+            Some(AttachedState::Refusing | AttachedState::Unreadable) => BAD,
+        };
+        table.row([
+            Cell::styled(escape(&one.name), NAME),
+            escape(&one.subject).into(),
+            escape(&one.grant).into(),
+            Cell::styled(escape(one.state.as_str()), style),
+            Cell::styled(escape(one.session.as_deref().unwrap_or("-")), FAINT),
+        ]);
+    }
+    table
+}
+
+/// One attachment in a sentence.
+pub(super) fn summary(one: &Attached) -> String {
+    let variables = one.variables.iter();
+    let variables = variables
+        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
+        .collect::<Vec<_>>();
+    let filled = if variables.is_empty() {
+        String::new()
+    } else {
+        format!(", with {}", variables.join(" "))
+    };
+    format!(
+        "{} comes under the grant {}{filled}, whenever it starts",
+        escape(&one.subject),
+        escape(&one.grant),
+    )
+}
+
+/// Whether this process, which systemd has put where the unit is, is under an attachment. Asked of the kernel
+/// alone: it goes on where no daemon runs.
+fn held() -> ExitCode {
+    match label() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("this unit does not start: {error:#}"));
+            ExitCode::from(NOT_HELD)
+        }
+    }
+}
+
+fn label() -> anyhow::Result<()> {
+    let own = ProcessHandle::open(std::process::id())?;
+    match Labels::open()?.of_process(own.fd())? {
+        None => bail!(
+            "it is under no grant. `systemctl status bailiff` and `bailiff attachments` say what is wrong; \
+             `bailiff detach` lets it start without a grant"
+        ),
+        Some(REFUSING) => {
+            bail!("its grant cannot be put in force: `bailiff attachments` says why")
+        }
+        Some(_) => Ok(()),
+    }
+}

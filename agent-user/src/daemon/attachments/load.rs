@@ -1,0 +1,283 @@
+//! From the operator's files to what the kernel side holds.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use agent_grant::attachments::attachments as table_of;
+use tokio::time::sleep;
+
+use super::{Attachments, By, Held, Unreadable, place_of};
+use crate::{
+    api::{Attached as Told, EndCause, GrantSource, StartSession, Target},
+    attachments::{self, Attachment, AttachmentError},
+    daemon::{error::RequestError, sessions::Live, state::Daemon},
+    grants,
+};
+
+/// How often what is lacking is tried again.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// A file, and what it says.
+type File = (PathBuf, Result<Attachment, AttachmentError>);
+
+impl Daemon {
+    /// Reads the operator's files, and has the kernel side hold what they say. What cannot be put in force holds
+    /// as it did before, or lets nothing of it start.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or the kernel side takes nothing: all is as it was.
+    pub(in crate::daemon) async fn load_attachments(
+        self: &Arc<Self>,
+    ) -> Result<Vec<Told>, RequestError> {
+        let files = self
+            .blocking(|daemon| attachments::read_all(&daemon.attach_directory))
+            .await
+            .map_err(|error| RequestError::failed("cannot read the attachments", error))?;
+        let mut state = self.attachments.lock().await;
+        let mut waiting = self.attached();
+        let mut next = Attachments::default();
+        for (path, read) in files {
+            self.take(&mut next, &mut waiting, &mut state, (path, read))
+                .await;
+        }
+        if !next.unreadable.is_empty() {
+            // Who they were for is not known; what was in force may be theirs.
+            self.keep(&mut next, &mut waiting, &mut state);
+        }
+        if let Err(error) = self.hold(&next).await {
+            for live in new_in(&next, &state) {
+                self.end(&live, EndCause::NeverStarted).await;
+            }
+            return Err(error);
+        }
+        *state = next;
+        for live in self.attached() {
+            if !state.has(&live) {
+                self.detach(&live).await;
+            }
+        }
+        let come = self.tag_those_there(&mut state).await?;
+        drop(state);
+        for number in come {
+            self.renew(number).await?;
+        }
+        Ok(self.tell_attachments().await)
+    }
+
+    /// The attachments as they are.
+    pub(in crate::daemon) async fn tell_attachments(&self) -> Vec<Told> {
+        self.attachments.lock().await.tell()
+    }
+
+    /// Tries again what could not be put in force, for as long as the daemon lives: a disk that was full has
+    /// room again.
+    pub(in crate::daemon) async fn retry_attachments(self: Arc<Self>) {
+        loop {
+            sleep(RETRY).await;
+            if self.attachments.lock().await.is_lacking()
+                && let Err(error) = self.load_attachments().await
+            {
+                tracing::error!("attachments stay as they are: {error}");
+            }
+        }
+    }
+
+    /// Sessions into which the kernel side puts cgroups that appear.
+    fn attached(&self) -> Vec<Arc<Live>> {
+        let live = self.live_sessions().into_iter();
+        live.filter(|live| live.attached.load(Relaxed)).collect()
+    }
+
+    /// One file: what is in force for it already, or a new session.
+    async fn take(
+        self: &Arc<Self>,
+        next: &mut Attachments,
+        waiting: &mut Vec<Arc<Live>>,
+        before: &mut Attachments,
+        (path, read): File,
+    ) {
+        let attachment = match read {
+            Ok(attachment) => attachment,
+            Err(error) => {
+                let error = error.to_string();
+                tracing::error!("{error}");
+                // What it said before goes on, if this daemon read it.
+                match taken_from(before, waiting, |held| held.attachment.file() == path) {
+                    Some(held) => next.held.push(Held {
+                        error: Some(format!("what it said before holds on: {error}")),
+                        ..held
+                    }),
+                    None => next.unreadable.push(Unreadable { path, error }),
+                }
+                return;
+            }
+        };
+        let source = self.gather(&attachment).await;
+        let same = waiting
+            .iter()
+            .position(|live| is_of(live, &attachment, source.as_ref().ok()));
+        let result = match (same, source) {
+            (Some(place), _) => Ok(waiting.swap_remove(place)),
+            (None, Ok(source)) => self.start_waiting(&attachment, source).await,
+            (None, Err(error)) => Err(error),
+        };
+        let held = match result {
+            Ok(live) => Held {
+                attachment,
+                by: By::Session(live),
+                error: None,
+                early: 0,
+            },
+            Err(error) => self.without(attachment, waiting, &error),
+        };
+        next.held.push(held);
+    }
+
+    /// What holds for an attachment whose grant cannot be put in force.
+    fn without(
+        &self,
+        attachment: Attachment,
+        waiting: &mut Vec<Arc<Live>>,
+        error: &RequestError,
+    ) -> Held {
+        let file = attachment.file();
+        let place = place_of(&attachment.subject);
+        let before = waiting.iter().position(|live| live.row.cgroup == place);
+        let (by, error) = match before {
+            Some(place) => (
+                By::Session(waiting.swap_remove(place)),
+                format!("the grant of before holds on: {error}"),
+            ),
+            None => (By::Refusal, format!("nothing of it may start: {error}")),
+        };
+        tracing::error!("{}: {error}", file.display());
+        Held {
+            attachment,
+            by,
+            error: Some(error),
+            early: 0,
+        }
+    }
+
+    /// Has all that waited before hold on, as it was.
+    fn keep(&self, next: &mut Attachments, waiting: &mut Vec<Arc<Live>>, before: &mut Attachments) {
+        for live in std::mem::take(waiting) {
+            let of_live =
+                |held: &Held| matches!(&held.by, By::Session(own) if Arc::ptr_eq(own, &live));
+            let known = before.held.iter().position(of_live);
+            let attachment = match known {
+                Some(place) => before.held.swap_remove(place).attachment,
+                None => Attachment {
+                    name: live.row.name.clone(),
+                    subject: attachments::Subject::of(&live.row.cgroup.to_string_lossy()),
+                    grant: live.row.grant.clone(),
+                    set: live.row.inputs.set.clone(),
+                },
+            };
+            next.held.push(Held {
+                attachment,
+                by: By::Session(live),
+                error: Some("it holds on until every file can be read".into()),
+                early: 0,
+            });
+        }
+    }
+
+    async fn gather(
+        self: &Arc<Self>,
+        attachment: &Attachment,
+    ) -> Result<GrantSource, RequestError> {
+        let (grant, inputs) = (attachment.grant.clone(), attachment.inputs());
+        let gathered = self
+            .blocking(move |_| grants::gather(&grant, &inputs))
+            .await;
+        gathered.map_err(|error| RequestError::BadGrant(error.to_string()))
+    }
+
+    /// A session that waits for what the attachment is for.
+    pub(super) async fn start_waiting(
+        self: &Arc<Self>,
+        attachment: &Attachment,
+        grant: GrantSource,
+    ) -> Result<Arc<Live>, RequestError> {
+        let request = StartSession {
+            target: Target::New,
+            grant,
+            inputs: attachment.inputs(),
+            command: Vec::new(),
+        };
+        self.start_attached(request, place_of(&attachment.subject))
+            .await
+    }
+
+    /// Has the kernel side look new cgroups up in these.
+    pub(super) async fn hold(self: &Arc<Self>, wanted: &Attachments) -> Result<(), RequestError> {
+        let places = wanted.held.iter().map(|held| {
+            let places = held.attachment.subject.places();
+            Ok((places.map_err(RequestError::BadRequest)?, held.by.label()))
+        });
+        let places = places.collect::<Result<Vec<_>, RequestError>>()?;
+        let told = self
+            .blocking(move |daemon| {
+                let places = places.iter().map(|(places, label)| (places, *label));
+                let table = table_of(&places.collect::<Vec<_>>())
+                    .map_err(|error| RequestError::BadRequest(error.to_string()))?;
+                daemon.kernel().set_attachments(&table)?;
+                Ok::<_, RequestError>(())
+            })
+            .await;
+        told
+    }
+
+    /// Nothing comes into this session any more.
+    async fn detach(self: &Arc<Self>, live: &Arc<Live>) {
+        live.attached.store(false, Relaxed);
+        live.stirred.notify_one();
+        let is_empty = self
+            .places_of(live.label())
+            .is_ok_and(|places| places.is_empty());
+        if is_empty && !live.running.load(Relaxed) {
+            self.end(live, EndCause::NeverStarted).await;
+        }
+    }
+}
+
+/// Sessions that are in `next` and were not in force before.
+fn new_in(next: &Attachments, before: &Attachments) -> Vec<Arc<Live>> {
+    let sessions = |of: &Attachments| {
+        let all = of.held.iter().filter_map(|held| match &held.by {
+            By::Session(live) => Some(Arc::clone(live)),
+            By::Refusal => None,
+        });
+        all.collect::<Vec<_>>()
+    };
+    let known = sessions(before);
+    let mut new = sessions(next);
+    new.retain(|live| !known.iter().any(|known| Arc::ptr_eq(known, live)));
+    new
+}
+
+/// One of those before, out of there and out of what else waits.
+fn taken_from(
+    before: &mut Attachments,
+    waiting: &mut Vec<Arc<Live>>,
+    is_meant: impl Fn(&Held) -> bool,
+) -> Option<Held> {
+    let place = before.held.iter().position(is_meant)?;
+    let held = before.held.swap_remove(place);
+    if let By::Session(live) = &held.by {
+        waiting.retain(|other| !Arc::ptr_eq(other, live));
+    }
+    Some(held)
+}
+
+/// Whether a session waits, and is just what the attachment asks for.
+fn is_of(live: &Live, attachment: &Attachment, source: Option<&GrantSource>) -> bool {
+    !live.running.load(Relaxed)
+        && live.row.cgroup == place_of(&attachment.subject)
+        && live.row.inputs == attachment.inputs()
+        && source.is_some_and(|source| live.row.source == *source)
+}

@@ -1,0 +1,117 @@
+//! Attachments: sessions that wait for cgroups to come.
+//!
+//! Each attachment has one session that waits: compiled, in the kernel, with a slot. The kernel side gives its
+//! label to a cgroup that appears under one of the attachment's paths ([`agent_abi::attachment`]), which needs no
+//! daemon. A daemon that runs then lets another session wait, so that each start of a service is a session of
+//! its own; without one all that come are in the same.
+
+mod load;
+mod place;
+mod renew;
+
+use std::{path::PathBuf, sync::Arc};
+
+use agent_abi::{Label, attachment::REFUSING};
+
+use super::sessions::Live;
+use crate::{
+    api::{Attached as Told, AttachedState},
+    attachments::{Attachment, Subject},
+};
+
+/// The attachments of this daemon, in the order of their files.
+#[derive(Default)]
+pub(super) struct Attachments {
+    held: Vec<Held>,
+    unreadable: Vec<Unreadable>,
+}
+
+/// One that the kernel side knows.
+struct Held {
+    attachment: Attachment,
+    by: By,
+    /// Why it is not as its file says.
+    error: Option<String>,
+    early: u32,
+}
+
+/// What a cgroup that appears comes into.
+enum By {
+    Session(Arc<Live>),
+    Refusal,
+}
+
+/// A file that says nothing.
+struct Unreadable {
+    path: PathBuf,
+    error: String,
+}
+
+impl By {
+    /// The label that the kernel side gives.
+    fn label(&self) -> Label {
+        match self {
+            Self::Session(live) => live.label().armed(),
+            Self::Refusal => REFUSING.armed(),
+        }
+    }
+}
+
+impl Held {
+    fn tell(&self) -> Told {
+        let (state, session) = match &self.by {
+            By::Session(live) => (AttachedState::InForce, Some(live.row.name.clone())),
+            By::Refusal => (AttachedState::Refusing, None),
+        };
+        Told {
+            name: self.attachment.name.clone(),
+            subject: self.attachment.subject.text().into(),
+            grant: self.attachment.grant.clone(),
+            variables: self.attachment.set.clone(),
+            state: state.into(),
+            error: self.error.clone(),
+            session,
+            early: self.early,
+        }
+    }
+}
+
+impl Unreadable {
+    fn tell(&self) -> Told {
+        let name = self.path.file_stem().unwrap_or_default();
+        Told {
+            name: name.to_string_lossy().into_owned(),
+            subject: String::new(),
+            grant: String::new(),
+            variables: [].into(),
+            state: AttachedState::Unreadable.into(),
+            error: Some(self.error.clone()),
+            session: None,
+            early: 0,
+        }
+    }
+}
+
+impl Attachments {
+    pub(super) fn tell(&self) -> Vec<Told> {
+        let held = self.held.iter().map(Held::tell);
+        let unreadable = self.unreadable.iter().map(Unreadable::tell);
+        held.chain(unreadable).collect()
+    }
+
+    /// Whether what appears may come into this session.
+    fn has(&self, live: &Arc<Live>) -> bool {
+        let is_it = |by: &By| matches!(by, By::Session(own) if Arc::ptr_eq(own, live));
+        self.held.iter().any(|held| is_it(&held.by))
+    }
+
+    /// Whether trying again may help.
+    fn is_lacking(&self) -> bool {
+        self.held.iter().any(|held| held.error.is_some())
+    }
+}
+
+/// What a session's row says of where it is, before anything of it is anywhere.
+fn place_of(subject: &Subject) -> PathBuf {
+    PathBuf::from(subject.text())
+}
