@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use serde_json::{Value, json};
 
 use super::{
-    Event, Failure, Member, Page, SCHEMA, Session, SessionReport, Status, Vocabulary, Why, Word,
+    Attached, Event, Failure, Member, Page, SCHEMA, Session, SessionReport, Status, Vocabulary,
+    Why, Word,
     doctor::HostReport,
     grant::{
         GrantCheck, GrantDiff, GrantExplanation, GrantGraph, GrantShown, GrantTests,
@@ -102,6 +103,9 @@ fn document() -> Value {
         "status": of.subschema_for::<Status>(),
         "status SESSION": of.subschema_for::<Session>(),
         "tag": of.subschema_for::<Session>(),
+        "attach": of.subschema_for::<Page<Attached>>(),
+        "detach": of.subschema_for::<Page<Attached>>(),
+        "attachments": of.subschema_for::<Page<Attached>>(),
         "untag": of.subschema_for::<Session>(),
         "stop": of.subschema_for::<Session>(),
         "freeze": of.subschema_for::<Session>(),

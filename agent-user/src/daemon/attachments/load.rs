@@ -220,16 +220,14 @@ impl Daemon {
             Ok((places.map_err(RequestError::BadRequest)?, held.by.label()))
         });
         let places = places.collect::<Result<Vec<_>, RequestError>>()?;
-        let told = self
-            .blocking(move |daemon| {
-                let places = places.iter().map(|(places, label)| (places, *label));
-                let table = table_of(&places.collect::<Vec<_>>())
-                    .map_err(|error| RequestError::BadRequest(error.to_string()))?;
-                daemon.kernel().set_attachments(&table)?;
-                Ok::<_, RequestError>(())
-            })
-            .await;
-        told
+        self.blocking(move |daemon| {
+            let places = places.iter().map(|(places, label)| (places, *label));
+            let table = table_of(&places.collect::<Vec<_>>())
+                .map_err(|error| RequestError::BadRequest(error.to_string()))?;
+            daemon.kernel().set_attachments(&table)?;
+            Ok::<_, RequestError>(())
+        })
+        .await
     }
 
     /// Nothing comes into this session any more.

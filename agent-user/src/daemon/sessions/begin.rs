@@ -226,12 +226,8 @@ impl Daemon {
                 )));
             }
         }
-        if let Some((_, label)) = self
-            .kernel()
-            .tagged_cgroups()?
-            .iter()
-            .find(|(id, _)| *id == cgroup.id())
-        {
+        let tagged = self.kernel().tagged_cgroups()?;
+        if let Some((_, label)) = tagged.iter().find(|(id, _)| *id == cgroup.id()) {
             return Err(RequestError::Conflict(format!(
                 "{} is of session {} already",
                 cgroup.path().display(),

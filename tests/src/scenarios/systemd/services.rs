@@ -425,7 +425,10 @@ pub(super) fn attached(_: &mut Context) -> Check {
     must(&[BAILIFF, "attachments", "--reload"])?;
     let failed = process::run(&["systemctl", "start", "attached"])?;
     ensure(failed.code != 0, || {
-        format!("a unit started that is under no grant: {}", journal("attached"))
+        format!(
+            "a unit started that is under no grant: {}",
+            journal("attached")
+        )
     })?;
     eventually("its journal says why", 30, || {
         journal("attached").contains("it is under no grant")

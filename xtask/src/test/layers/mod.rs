@@ -118,7 +118,10 @@ const EBPF: Crate = Crate {
         ("launcher", &["kernel", "maps"]),
         ("subject", &["kernel", "maps", "membership"]),
         ("daemon", &["address", "kernel", "maps", "subject"]),
-        ("namespace", &["daemon", "kernel", "maps", "notice", "subject"]),
+        (
+            "namespace",
+            &["daemon", "kernel", "maps", "notice", "subject"],
+        ),
         ("sockets", &["kernel", "maps", "subject", "values"]),
         ("listeners", &["kernel", "sockets", "subject"]),
         (
