@@ -12,8 +12,8 @@ use agent_abi::{
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
     limits::{
-        MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, MAX_TAGGED, MAX_VIEWED, MAX_WAITING,
-        NOTED_NUMBERS,
+        MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, MAX_TAGGED, MAX_VIEWED,
+        MAX_WAITING, NOTED_NUMBERS,
     },
     net::{NetEntries, NetKey},
     share::{ACCOUNTS, EVENTS_BYTES, NOTICES_BYTES, Share},

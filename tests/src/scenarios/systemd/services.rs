@@ -363,7 +363,7 @@ pub(super) fn attached(_: &mut Context) -> Check {
         "attached.service",
         &format!(
             "ExecStart=/usr/bin/bash -c '{script}'\nRestart=always\nRestartSec=100ms\nPrivateTmp=yes\n\
-             KeyringMode=private\nWorkingDirectory=/srv"
+             KeyringMode=private\nWorkingDirectory=/srv\n[Unit]\nStartLimitIntervalSec=0"
         ),
     )?;
     let attach = |unit: &str| -> Check<process::Ended> {
