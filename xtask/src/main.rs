@@ -10,6 +10,7 @@ mod fuzz;
 mod kernel;
 mod mutants;
 mod paths;
+mod room;
 mod test;
 mod tools;
 mod vm;

@@ -1,5 +1,6 @@
 use crate::build::{self, Warnings};
 use crate::kernel;
+use crate::room;
 use crate::test::kernel::{Plan, Programs, Verdict};
 use crate::test::{self, Tally};
 use crate::vm::Root;
@@ -78,6 +79,7 @@ fn longest_first(boots: &[Boot]) -> Vec<(usize, &Boot)> {
 
 impl Test {
     pub(crate) fn run(self) -> Result<ExitCode> {
+        room::warn()?;
         let mut total = Tally::default();
         let mut lines = Vec::new();
         if !self.vm_only {
