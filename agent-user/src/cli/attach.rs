@@ -103,8 +103,8 @@ pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitC
     print(&summary(&attached))?;
     if attached.early > 0 {
         note(&format!(
-            "{} processes of it run already, and are limited from the next program on that they execute: start \
-             it anew",
+            "{} of its processes ran before, and are limited from the next program on that they execute: start it \
+             anew",
             attached.early
         ));
     }

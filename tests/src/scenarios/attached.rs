@@ -300,7 +300,7 @@ fn was_there(_: &mut Context) -> Check {
     shell.may(&format!("cat {secret}"))?;
     let said = process::must(&attachment.words())?;
     ensure(
-        said.stderr.contains("1 processes of it run already"),
+        said.stderr.contains("1 of its processes ran before"),
         || said.tail(),
     )?;
     attachment.decides(&mut shell)?;

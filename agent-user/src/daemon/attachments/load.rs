@@ -40,12 +40,12 @@ impl Daemon {
         let mut waiting = self.attached();
         let mut next = Attachments::default();
         for (path, read) in files {
-            self.take(&mut next, &mut waiting, &mut state, (path, read))
+            self.take(&mut next, &mut waiting, &state, (path, read))
                 .await;
         }
         if !next.unreadable.is_empty() {
             // Who they were for is not known; what was in force may be theirs.
-            self.keep(&mut next, &mut waiting, &mut state);
+            self.keep(&mut next, &mut waiting, &state);
         }
         if let Err(error) = self.hold(&next).await {
             for live in new_in(&next, &state) {
@@ -96,7 +96,7 @@ impl Daemon {
         self: &Arc<Self>,
         next: &mut Attachments,
         waiting: &mut Vec<Arc<Live>>,
-        before: &mut Attachments,
+        before: &Attachments,
         (path, read): File,
     ) {
         let attachment = match read {
@@ -163,13 +163,13 @@ impl Daemon {
     }
 
     /// Has all that waited before hold on, as it was.
-    fn keep(&self, next: &mut Attachments, waiting: &mut Vec<Arc<Live>>, before: &mut Attachments) {
+    fn keep(&self, next: &mut Attachments, waiting: &mut Vec<Arc<Live>>, before: &Attachments) {
         for live in std::mem::take(waiting) {
             let of_live =
                 |held: &Held| matches!(&held.by, By::Session(own) if Arc::ptr_eq(own, &live));
-            let known = before.held.iter().position(of_live);
+            let known = before.held.iter().find(|held| of_live(held));
             let attachment = match known {
-                Some(place) => before.held.swap_remove(place).attachment,
+                Some(held) => held.attachment.clone(),
                 None => Attachment {
                     name: live.row.name.clone(),
                     subject: attachments::Subject::of(&live.row.cgroup.to_string_lossy()),
@@ -258,14 +258,13 @@ fn new_in(next: &Attachments, before: &Attachments) -> Vec<Arc<Live>> {
     new
 }
 
-/// One of those before, out of there and out of what else waits.
+/// One of those before, out of what else waits.
 fn taken_from(
-    before: &mut Attachments,
+    before: &Attachments,
     waiting: &mut Vec<Arc<Live>>,
     is_meant: impl Fn(&Held) -> bool,
 ) -> Option<Held> {
-    let place = before.held.iter().position(is_meant)?;
-    let held = before.held.swap_remove(place);
+    let held = before.held.iter().find(|held| is_meant(held))?.clone();
     if let By::Session(live) = &held.by {
         waiting.retain(|other| !Arc::ptr_eq(other, live));
     }

@@ -27,6 +27,7 @@ pub(super) struct Attachments {
 }
 
 /// One that the kernel side knows.
+#[derive(Clone)]
 struct Held {
     attachment: Attachment,
     by: By,
@@ -36,6 +37,7 @@ struct Held {
 }
 
 /// What a cgroup that appears comes into.
+#[derive(Clone)]
 enum By {
     Session(Arc<Live>),
     Refusal,
