@@ -11,7 +11,7 @@ use std::{
 use common::{Run, bailiff, finish};
 
 /// Commands that need no daemon, or end otherwise without one.
-const NOT_ASKING: [&str; 5] = ["run", "exec", "grant", "doctor", "daemon"];
+const NOT_ASKING: [&str; 6] = ["run", "exec", "detach", "grant", "doctor", "daemon"];
 
 /// The least that can be given to each command that asks the daemon.
 fn asking() -> Vec<Vec<String>> {

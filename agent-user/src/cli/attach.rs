@@ -63,6 +63,10 @@ fn file_name(text: &str) -> Result<String, String> {
 pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let subject = Subject::of(&args.subject);
     subject.places().map_err(anyhow::Error::msg)?;
+    if !args.dry_run {
+        // Before anything is written: whether there is somebody who reads it.
+        let _: Page<Attached> = block_on(client.get(&routes::ATTACHMENTS.place()))??;
+    }
     let facts = facts_of(&subject)?;
     let mut set = facts.variables.clone();
     set.extend(args.grant.set());

@@ -374,7 +374,13 @@ fn version_one(_: &mut Context) -> Check {
         || format!("expected one session beside {waiting:?}"),
     )?;
     drop(shell);
-    process::must(&["umount", mount])?;
+    // A hierarchy goes with its last cgroup, and until then every process is in it.
+    process::shell(&format!(
+        "find {mount} -mindepth 1 -depth -type d -exec rmdir {{}} + && umount {mount}"
+    ))?;
+    eventually("the hierarchy of version 1 is gone", 20, || {
+        fs::read_to_string("/proc/self/cgroup").is_ok_and(|text| !text.contains("scenario:"))
+    })?;
     attachment.detach()?;
     leave(held, &one)?;
     remove_cgroup(&attachment.top)

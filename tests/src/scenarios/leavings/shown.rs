@@ -392,7 +392,7 @@ fn live_system(context: &mut Context) -> Check {
     let script = format!(
         "set -e; cd /
          {BAILIFF} daemon --state /var/lib/live >{inside}.log 2>&1 & daemon=$!
-         trap 'kill $daemon; tail -3 {inside}.log' EXIT
+         trap 'kill $daemon; wait $daemon; tail -3 {inside}.log' EXIT
          for i in $(seq 600); do {BAILIFF} status >/dev/null 2>&1 && break; sleep 0.1; done
          {agent}
          {BAILIFF} run --grant leavings-agent -- ln -s {top}/secret {planted}
