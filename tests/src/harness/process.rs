@@ -110,6 +110,15 @@ pub(crate) fn must<S: AsRef<str>>(words: &[S]) -> Check<Ended> {
     ))
 }
 
+/// Where a process is in cgroup v2, whatever other hierarchies there are.
+pub(crate) fn cgroup_of(pid: impl std::fmt::Display) -> Check<String> {
+    let file = format!("/proc/{pid}/cgroup");
+    let text = std::fs::read_to_string(&file).doing("read a cgroup")?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+    own.map(str::to_owned)
+        .ok_or_else(|| format!("no cgroup v2 in {file}: {text}"))
+}
+
 /// A shell script that has to succeed.
 pub(crate) fn shell(script: &str) -> Check<Ended> {
     must(&["bash", "-ec", script])

@@ -65,8 +65,7 @@ fn status(session: &str) -> Check<serde_json::Value> {
 
 /// The cgroup of a session, which the kernel and the daemon have to agree on.
 fn place(shell: &Shell) -> Check<String> {
-    let text = fs::read_to_string(format!("/proc/{}/cgroup", shell.pid)).doing("read a cgroup")?;
-    let place = format!("/sys/fs/cgroup{}", text.trim().trim_start_matches("0::"));
+    let place = format!("/sys/fs/cgroup{}", process::cgroup_of(shell.pid)?);
     let said = status(&shell.session)?;
     ensure(said["cgroup"] == place.as_str(), || {
         format!("it is in {place}, and the daemon says {said}")

@@ -43,11 +43,6 @@ fn in_cgroup(cgroup: &str) -> String {
     format!("echo $$ > {cgroup}/cgroup.procs; echo $$ > /run/scenarios/in-place-pid; exec \"$@\"")
 }
 
-fn cgroup_of(pid: i32) -> Check<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).doing("read a cgroup")?;
-    Ok(text.trim().trim_start_matches("0::").to_owned())
-}
-
 fn session(name: &str) -> Check<serde_json::Value> {
     let said = process::must(&[BAILIFF, "status", name, "--json"])?;
     serde_json::from_str(&said.stdout).doing("read a status")
@@ -83,9 +78,10 @@ fn stays(_: &mut Context) -> Check {
             .map(drop)
     };
     decides(&mut shell)?;
-    ensure(cgroup_of(shell.pid)? == "/scenario-in-place", || {
-        "it left its cgroup".into()
-    })?;
+    ensure(
+        process::cgroup_of(shell.pid)? == "/scenario-in-place",
+        || "it left its cgroup".into(),
+    )?;
     // Who is beside it there is nobody's.
     beside.may(&format!("cat {secret}"))?;
     let said = session(&shell.session)?;

@@ -137,9 +137,8 @@ pub(super) fn moved(_: &mut Context) -> Check {
     shell.may("sleep 300 >/dev/null 2>&1 &")?;
     let root = "/sys/fs/cgroup/cgroup.procs";
     fs::write(root, shell.pid.to_string()).doing("move the shell to the root cgroup")?;
-    let cgroup =
-        fs::read_to_string(format!("/proc/{}/cgroup", shell.pid)).doing("read a cgroup")?;
-    ensure(cgroup.trim() == "0::/", || {
+    let cgroup = process::cgroup_of(shell.pid)?;
+    ensure(cgroup == "/", || {
         format!("the shell was not moved: {cgroup}")
     })?;
     shell.may_not(&format!("cat {secret}"))?;

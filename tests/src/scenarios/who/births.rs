@@ -131,9 +131,9 @@ pub(crate) fn fork_on(flags: &str, cgroup: &str, secret: &str) -> io::Result<()>
 }
 
 fn try_to_read(cgroup: &str, secret: &str) -> i32 {
-    let place = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let place = process::cgroup_of("self").unwrap_or_default();
     match fs::read(secret) {
-        Ok(_) if place.trim_start_matches("0::").starts_with(cgroup) => FREE,
+        Ok(_) if place.starts_with(cgroup) => FREE,
         Ok(_) => OUTSIDE,
         Err(_) => HELD,
     }
