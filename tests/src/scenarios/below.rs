@@ -152,7 +152,12 @@ fn built_in(world: &crate::harness::world::World) -> Check {
     session.may_not(&format!("echo 1 > {own}/cgroup.freeze"))?;
     session.may_not(&format!("mkdir {own}/child"))?;
     session.may_not(&format!("rmdir {own}"))?;
+    let name = session.session.clone();
     drop(session);
+    // It could write every file, so until its end it is known nothing that is written meanwhile is believed.
+    eventually("the session has ended", 30, || {
+        status(&name).is_ok_and(|said| !said["ended"].is_null())
+    })?;
     remove_cgroup(&top)
 }
 
