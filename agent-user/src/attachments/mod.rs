@@ -249,6 +249,10 @@ pub fn read(path: &Path) -> Result<Attachment, AttachmentError> {
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
+    // The daemon would wait for the other end of a pipe.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut text = String::new();
     File::open(path)?.take(MAX_TEXT).read_to_string(&mut text)?;
     Ok(text)
@@ -312,13 +316,15 @@ mod tests {
         write("a.toml", "unit = ");
         write(".b.toml.swp", "");
         write(".hidden.toml", "");
+        let pipe = directory.path().join("c.toml");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
         write("README", "");
         let found = read_all(directory.path()).unwrap();
         let good = found
             .iter()
             .map(|(_, read)| read.is_ok())
             .collect::<Vec<_>>();
-        assert_eq!(good, [false, true]);
+        assert_eq!(good, [false, true, false]);
         assert!(read_all(&directory.path().join("none")).unwrap().is_empty());
     }
 }
