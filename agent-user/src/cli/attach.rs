@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     api::{Attached, AttachedState, Page, routes},
-    attachments::{Attachment, DIRECTORY, DropIn, Subject, UnitFacts, facts, file_stem, read_all},
+    attachments::{
+        Attachment, DIRECTORY, DropIn, Subject, UnitFacts, facts, file_stem, read, read_all,
+    },
     client::Client,
     grants::OwnFiles,
     render::escape,
@@ -76,6 +78,15 @@ pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitC
         subject,
         set,
     };
+    if let Ok(other) = read(&attachment.file())
+        && other.subject != attachment.subject
+    {
+        bail!(
+            "{} is for {} already: give this one another name by `--name`",
+            attachment.file().display(),
+            escape(other.subject.text())
+        );
+    }
     let drop_in = if args.no_drop_in {
         None
     } else {
