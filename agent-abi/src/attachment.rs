@@ -18,26 +18,12 @@ pub const ATTACHMENT_WORDS: usize = 1 << 18;
 /// no attachment.
 pub const MAX_CGROUP_PATH: usize = 1024;
 
-/// A label of no session: who executes a program under it is refused that and all else. What cannot be put in
-/// force gives it, armed.
-pub const REFUSING: Label = Label {
-    slot: 0,
-    generation: u32::MAX,
-};
-
-/// How an [`Attachments`] begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct AttachmentsHead {
-    /// What each attachment gives.
-    pub labels: [Label; MAX_ATTACHMENTS],
-}
-
 /// Value of the inner map of `ATTACHMENTS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Attachments {
-    pub head: AttachmentsHead,
+    /// What each attachment gives.
+    pub labels: [Label; MAX_ATTACHMENTS],
     /// Words of a row.
     pub columns: u32,
     /// The state of the empty path.
@@ -64,7 +50,7 @@ impl Attachments {
     pub const fn label(&self, state: u32) -> Label {
         match self.found[state as usize & (MAX_ATTACHMENT_STATES - 1)] {
             0 => Label::NONE,
-            number => self.head.labels[(number as usize - 1) & (MAX_ATTACHMENTS - 1)],
+            number => self.labels[(number as usize - 1) & (MAX_ATTACHMENTS - 1)],
         }
     }
 }

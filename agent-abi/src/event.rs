@@ -13,7 +13,8 @@ pub enum EventKind {
     SuperblockGone = 3,
     /// A tagged cgroup was removed; `cgroup` says which.
     CgroupGone = 5,
-    /// A cgroup appeared that an attachment names, and got its label: `cgroup` says which.
+    /// A cgroup appeared that an attachment names, and got a label: `cgroup` says which, and
+    /// [`Event::generation`] whose.
     CgroupCame = 8,
     /// A task could not be given a label that it should have: the daemon looks at all of them.
     Unsettled = 6,

@@ -26,6 +26,19 @@ impl Label {
         generation: 0,
     };
 
+    /// That of the daemon's own tests, which has an image while they run. Slot 0 is no session's.
+    pub const SELF_TEST: Self = Self {
+        slot: 0,
+        generation: u32::MAX,
+    };
+
+    /// One that never has an image: who executes a program under it is refused that and all else. What cannot be
+    /// put in force gives it, armed.
+    pub const REFUSING: Self = Self {
+        slot: 0,
+        generation: u32::MAX - 1,
+    };
+
     /// Whether it names a session, in force or ended.
     #[must_use]
     pub const fn is_some(self) -> bool {

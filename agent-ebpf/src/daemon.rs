@@ -10,10 +10,10 @@ use agent_abi::{Label, arrival::ATTENDED_BY, daemon::DaemonProcess};
 use crate::{
     address::Address,
     kernel::{
-        FILE_INODE, INODE_INO, INODE_SB, MEMORY_PROGRAM, SB_DEV, TASK_FLAGS, TASK_GROUP_LEADER,
-        TASK_MEMORY, TASK_REAL_PARENT, TASK_STARTED, TASK_TGID, Task, load,
+        TASK_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_STARTED, TASK_TGID, Task, load,
     },
     maps::{ATTENDED, DAEMON, LABELS},
+    program,
     subject::current_task,
 };
 
@@ -49,13 +49,13 @@ fn is(task: Address) -> bool {
     started != 0 && number == pid && leader.member(&TASK_STARTED).read() == started
 }
 
-/// Slot 0 is that of the self-test's label, and no session's. What a session runs is no daemon.
+/// What a session runs is no daemon.
 #[inline(always)]
 fn is_its_test_or_its_next(task: Address) -> bool {
     let leader = task.member(&TASK_GROUP_LEADER).follow();
     let label = Label::from_bits(LABELS.find(leader));
     if label.is_some() {
-        label.slot == 0
+        label == Label::SELF_TEST
     } else {
         runs_its_program(task)
     }
@@ -68,20 +68,7 @@ fn runs_its_program(task: Address) -> bool {
     };
     // SAFETY: a live map value.
     let known = unsafe { ((*daemon).program_dev, (*daemon).program_inode) };
-    known.1 != 0 && program_of(task) == known
-}
-
-/// Device and inode of the program that a task runs; zeros where it has none.
-#[inline(always)]
-fn program_of(task: Address) -> (u32, u64) {
-    let file = task.member(&TASK_MEMORY).follow();
-    let file = file.member(&MEMORY_PROGRAM).follow();
-    let inode = file.member(&FILE_INODE).follow();
-    let superblock = inode.member(&INODE_SB).follow();
-    (
-        superblock.member(&SB_DEV).read() as u32,
-        inode.member(&INODE_INO).read(),
-    )
+    known.1 != 0 && program::of_task(task) == known
 }
 
 /// Whether the daemon's process has not ended. Its place in memory may be another's by now, or nobody's: number
@@ -99,7 +86,7 @@ pub(crate) fn lives() -> bool {
 /// Makes the current process the daemon.
 #[inline(never)]
 pub(crate) fn claim() -> i32 {
-    let (program_dev, program_inode) = program_of(Address::of(current_task()));
+    let (program_dev, program_inode) = program::of_task(Address::of(current_task()));
     // SAFETY: `current` is a valid task, and so is its leader.
     let process = unsafe {
         let leader: *const Task = load(current_task(), &TASK_GROUP_LEADER);

@@ -50,6 +50,7 @@ mod name;
 mod namespace;
 mod notice;
 mod place;
+mod program;
 mod refer;
 mod renames;
 mod scratch;

@@ -117,7 +117,7 @@ pub fn attachments(places: &[(&Places, Label)]) -> Result<Box<Attachments>, Atta
             number as u8 + 1
         };
     }
-    for (label, (_, given)) in found.head.labels.iter_mut().zip(places) {
+    for (label, (_, given)) in found.labels.iter_mut().zip(places) {
         *label = *given;
     }
     debug_assert_eq!(found.found[usize::from(SINK)], 0);

@@ -9,11 +9,12 @@
 //! Hierarchies of cgroup v1 have ids of their own, which are other cgroups' here: they are passed by.
 
 use agent_abi::{
-    EventKind,
+    Event, EventKind,
     attachment::{Attachments, MAX_CGROUP_PATH},
+    ledger::NO_RULE,
 };
 use aya_ebpf::{
-    helpers::generated::bpf_probe_read_kernel_str, macros::btf_tracepoint,
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str}, macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 
@@ -24,7 +25,7 @@ use crate::{
     },
     maps::{ATTACHMENTS, CGROUP_PATH, CGROUPS},
     membership::{cgroup_of, held_by, id_of, tag_of, unsettle},
-    notice::tell,
+    notice::{notify, tell},
 };
 
 /// Whether it is one of cgroup v2, whose hierarchy has the number 0 (`cgroup_init()`; `0::` in
@@ -62,7 +63,17 @@ fn cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     if CGROUPS.insert(&id, &label, 0).is_err() {
         return unsettle();
     }
-    tell(EventKind::CgroupCame, id)
+    let event = Event {
+        // SAFETY: a helper without preconditions.
+        time: unsafe { bpf_ktime_get_boot_ns() },
+        cgroup: id,
+        generation: label.generation,
+        rule: NO_RULE,
+        kind: EventKind::CgroupCame as u8,
+        ..Event::default()
+    };
+    notify(&event);
+    0
 }
 
 /// Where a path leads. A path that does not fit, or cannot be read, leads nowhere.

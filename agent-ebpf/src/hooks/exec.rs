@@ -15,10 +15,12 @@ use aya_ebpf::{EbpfContext, macros::lsm, programs::LsmContext};
 
 use super::set_id::{self, refuse_mapped};
 use crate::{
+    address::Address,
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     kernel::{
         BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_INODE, File,
-        INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, Task, VMA_ANON, VMA_FILE, Vma,
+        INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, Task,
+        VMA_ANON, VMA_FILE, Vma,
         is_null_at, load, member, number_at, numbers_are_cheap,
     },
     launcher::is_launcher,
@@ -26,6 +28,7 @@ use crate::{
     membership::{held_by, unsettle},
     namespace::await_names,
     place::{Place, is_character_device, place_of},
+    program,
     subject::{Armed, Subject, current_task, guard, guard_armed, guard_unless, is_armed},
 };
 
@@ -70,7 +73,7 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
     )
 }
 
-/// A launcher leaves an armed label armed.
+/// A launcher leaves an armed label armed, if who starts services executes it.
 struct UnlessLauncher;
 
 impl Armed for UnlessLauncher {
@@ -82,8 +85,21 @@ impl Armed for UnlessLauncher {
             let file: *const File = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
             load(file, &FILE_INODE)
         };
-        !is_launcher(program)
+        !is_launcher(program) || !starts_services(program)
     }
+}
+
+/// Whether who executes a launcher is a service manager's child that executed nothing yet: it runs its parent's
+/// program. A launcher itself does not: else a service's program that is a link to the launcher would be one,
+/// with the environment of the service.
+#[inline(always)]
+fn starts_services(launcher: *const Inode) -> bool {
+    // SAFETY: `current` is a valid task.
+    let leader: *const Task = unsafe { load(current_task(), &TASK_GROUP_LEADER) };
+    let leader = Address::of(leader);
+    let own = program::of_task(leader);
+    let parent = program::of_task(leader.member(&TASK_REAL_PARENT).follow());
+    own == parent && own != program::of_file(launcher)
 }
 
 /// Gives an armed label force: here, where nothing of the new program has run, and nothing of the old one

@@ -11,6 +11,7 @@ use super::{Subject, UnitFacts};
 /// Where an operator's units are.
 const UNITS: &str = "/etc/systemd/system";
 const NAME: &str = "50-bailiff.conf";
+const ASKING: &str = "bailiff-held@.service";
 /// How one begins that `bailiff attach` wrote.
 const HEADER: &str = "# Written by `bailiff attach`";
 
@@ -19,6 +20,7 @@ const HEADER: &str = "# Written by `bailiff attach`";
 pub struct DropIn {
     unit: String,
     text: String,
+    asks: String,
 }
 
 /// Why it was not written.
@@ -44,21 +46,29 @@ impl DropIn {
         if unit.contains(['*', '?', '[', '{']) || unit.ends_with(".scope") {
             return None;
         }
-        let mut text = format!(
+        let text = format!(
             "{HEADER}, removed by `bailiff detach`: {unit} starts under its grant or not at all.\n\
-             [Unit]\nWants=bailiff.service\nAfter=bailiff.service\n"
+             [Unit]\nRequires=bailiff-held@%n.service\nAfter=bailiff-held@%n.service\n"
         );
-        if unit.ends_with(".service") {
-            // With 255 the unit fails; less would only leave it out.
-            text.push_str(&format!(
-                "\n[Service]\nExecCondition=+{} attachments --held\n",
-                program.display()
-            ));
-        }
+        let asks = format!(
+            "{HEADER}: fails where what starts as the unit would come under no grant.\n\
+             [Unit]\nDescription=Whether %i comes under its grant\nWants=bailiff.service\n\
+             After=bailiff.service\nStartLimitIntervalSec=0\n\n[Service]\nType=oneshot\n\
+             ExecStart={} attachments --held %i\n",
+            program.display()
+        );
         Some(Self {
             unit: unit.clone(),
             text,
+            asks,
         })
+    }
+
+    /// The unit that asks, for all that have such a drop-in: its file, and what is in it. Not the unit itself
+    /// asks, which may have a root of its own, and in it another program in Bailiff's place.
+    #[must_use]
+    pub fn asking(&self) -> (PathBuf, &str) {
+        (Path::new(UNITS).join(ASKING), &self.asks)
     }
 
     #[must_use]
@@ -87,17 +97,20 @@ impl DropIn {
             .and_then(|_| fs::create_dir(place.0.join(format!("{name}.d"))))
             .and_then(|()| fs::write(place.0.join(format!("{name}.d")).join(NAME), &self.text));
         copied.map_err(DropInError::NotVerified)?;
-        let output = Command::new("systemd-analyze")
-            .args(["verify", "--man=no", "--recursive-errors=no"])
-            .arg(&unit)
-            .output()
-            .map_err(DropInError::NotVerified)?;
-        if output.status.success() {
+        let asking = place.0.join(format!("bailiff-held@{name}.service"));
+        fs::write(asking, &self.asks).map_err(DropInError::NotVerified)?;
+        let Err(fault) = accepts(&unit)? else {
+            return Ok(());
+        };
+        // What it says of the unit as it is, is not the drop-in's.
+        let was_at_fault = fs::remove_dir_all(place.0.join(format!("{name}.d")))
+            .map_err(DropInError::NotVerified)
+            .and_then(|()| accepts(&unit))?
+            .is_err();
+        if was_at_fault {
             return Ok(());
         }
-        Err(DropInError::Refused(
-            String::from_utf8_lossy(&output.stderr).trim().into(),
-        ))
+        Err(DropInError::Refused(fault))
     }
 
     /// Writes it.
@@ -107,7 +120,9 @@ impl DropIn {
     pub fn write(&self) -> Result<(), DropInError> {
         let path = self.path();
         let directory = path.parent().unwrap_or(Path::new(UNITS));
+        let (asking, asks) = self.asking();
         fs::create_dir_all(directory)
+            .and_then(|()| fs::write(&asking, asks))
             .and_then(|()| fs::write(&path, &self.text))
             .map_err(|source| DropInError::Write { path, source })
     }
@@ -130,6 +145,17 @@ impl DropIn {
         let _ = fs::remove_dir(path.parent().unwrap_or(&path));
         Ok(true)
     }
+}
+
+/// Whether systemd finds nothing wrong with a unit's file; else what.
+fn accepts(unit: &Path) -> Result<Result<(), String>, DropInError> {
+    let output = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .arg(unit)
+        .output()
+        .map_err(DropInError::NotVerified)?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Ok(output.status.success().then_some(()).ok_or(said))
 }
 
 /// A directory that goes with the value.
@@ -168,10 +194,16 @@ mod tests {
         assert!(
             service
                 .text()
-                .contains("\nExecCondition=+/usr/bin/bailiff attachments --held\n")
+                .contains("\nRequires=bailiff-held@%n.service\n")
         );
-        let slice = drop_in("agents.slice").unwrap();
-        assert!(slice.text().contains("After=bailiff.service") && !slice.text().contains("Exec"));
+        assert!(
+            !service.text().contains("Exec"),
+            "nothing of it runs as the unit"
+        );
+        let (path, text) = service.asking();
+        assert!(path.ends_with("system/bailiff-held@.service"));
+        assert!(text.contains("\nExecStart=/usr/bin/bailiff attachments --held %i\n"));
+        assert!(drop_in("agents.slice").is_some());
         assert!(drop_in("agent@.service").is_some());
         for none in ["agent-*.service", "/agents.slice/*", "run-1.scope"] {
             assert_eq!(drop_in(none), None, "{none}");

@@ -7,6 +7,8 @@ use crate::accounts;
 /// Of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitFacts {
+    /// What it is called; another name where it was asked for by an alias.
+    pub name: Option<String>,
     /// The file that defines it; `None`: systemd does not know the unit.
     pub fragment: Option<PathBuf>,
     /// `cwd`, `home` and `user`, as far as the unit says.
@@ -24,7 +26,7 @@ pub fn facts(unit: &str) -> Result<UnitFacts, String> {
         .args([
             "show",
             "--no-pager",
-            "--property=FragmentPath,User,WorkingDirectory,DynamicUser",
+            "--property=Id,FragmentPath,User,WorkingDirectory,DynamicUser",
             "--",
         ])
         .arg(&asked)
@@ -66,6 +68,7 @@ fn read(text: &str) -> UnitFacts {
         variables.insert("cwd".into(), cwd);
     }
     UnitFacts {
+        name: value("Id").map(str::to_owned),
         fragment: value("FragmentPath").map(PathBuf::from),
         variables,
     }
@@ -78,12 +81,13 @@ mod tests {
     #[test]
     fn variables_are_what_the_unit_says() {
         let facts = read(
-            "User=root\nWorkingDirectory=!/srv/agent\nFragmentPath=/etc/systemd/system/a.service\nDynamicUser=no\n",
+            "Id=a.service\nUser=root\nWorkingDirectory=!/srv/agent\nFragmentPath=/etc/systemd/system/a.service\nDynamicUser=no\n",
         );
         let get = |name: &str| facts.variables.get(name).map(String::as_str);
         assert_eq!(get("cwd"), Some("/srv/agent"));
         assert_eq!((get("user"), get("home")), (Some("root"), Some("/root")));
         assert!(facts.fragment.is_some());
+        assert_eq!(facts.name.as_deref(), Some("a.service"));
         let none = read("User=\nWorkingDirectory=\nFragmentPath=\nDynamicUser=no\n");
         assert_eq!(none.variables.get("user").map(String::as_str), Some("root"));
         assert_eq!((none.variables.get("cwd"), none.fragment), (None, None));

@@ -70,6 +70,7 @@ pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitC
         let _: Page<Attached> = block_on(client.get(&routes::ATTACHMENTS.place()))??;
     }
     let facts = facts_of(&subject)?;
+    let subject = by_its_own_name(subject, &facts);
     let mut set = facts.variables.clone();
     set.extend(args.grant.set());
     let attachment = Attachment {
@@ -97,9 +98,7 @@ pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitC
     }
     if args.dry_run {
         show(&attachment.file(), &attachment.text())?;
-        if let Some(drop_in) = &drop_in {
-            show(&drop_in.path(), drop_in.text())?;
-        }
+        show_drop_in(drop_in.as_ref())?;
         return Ok(ExitCode::SUCCESS);
     }
     let attached = put_in_force(&attachment, client)?;
@@ -112,9 +111,7 @@ pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitC
         return Ok(ExitCode::SUCCESS);
     }
     show(&attachment.file(), &attachment.text())?;
-    if let Some(drop_in) = &drop_in {
-        show(&drop_in.path(), drop_in.text())?;
-    }
+    show_drop_in(drop_in.as_ref())?;
     print(&summary(&attached))?;
     if attached.early > 0 {
         note(&format!(
@@ -147,6 +144,28 @@ fn facts_of(subject: &Subject) -> anyhow::Result<UnitFacts> {
         ));
     }
     Ok(facts)
+}
+
+fn show_drop_in(drop_in: Option<&DropIn>) -> anyhow::Result<()> {
+    let Some(drop_in) = drop_in else {
+        return Ok(());
+    };
+    show(&drop_in.path(), drop_in.text())?;
+    let (path, text) = drop_in.asking();
+    show(&path, text)
+}
+
+/// A unit by the name that its cgroup has, where it was given an alias.
+fn by_its_own_name(subject: Subject, facts: &UnitFacts) -> Subject {
+    match (&subject, &facts.name) {
+        (Subject::Unit(given), Some(name))
+            if name != given && !given.contains("@.") && facts.fragment.is_some() =>
+        {
+            note(&format!("{} is {}", escape(given), escape(name)));
+            Subject::Unit(name.clone())
+        }
+        _ => subject,
+    }
 }
 
 fn show(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -2,20 +2,20 @@
 
 use std::process::ExitCode;
 
-use agent_abi::attachment::REFUSING;
+use agent_abi::Label;
 use anyhow::bail;
 use clap::Args;
 
 use super::{
     JsonArg,
-    failure::note,
+    failure::{FAILED, note},
+    journal,
     output::{block_on, print, print_json},
 };
 use crate::{
     api::{Attached, AttachedState, Page, routes},
     client::Client,
-    kernel::{LabelSource as _, Labels},
-    process::ProcessHandle,
+    kernel::label_of_unit,
     render::{
         escape,
         style::{BAD, FAINT, GOOD, NAME, WARN},
@@ -28,19 +28,16 @@ pub(super) struct AttachmentsArgs {
     /// Have the daemon read /etc/bailiff/attach.d again, after you wrote there by hand.
     #[arg(long)]
     reload: bool,
-    /// Fail, with 255, if the process that asks is under no attachment; for units.
-    #[arg(long, hide = true, conflicts_with = "reload")]
-    held: bool,
+    /// Fail if what starts as this unit comes under no grant; for units.
+    #[arg(long, hide = true, conflicts_with = "reload", value_name = "UNIT")]
+    held: Option<String>,
     #[command(flatten)]
     json: JsonArg,
 }
 
-/// What makes systemd take a unit for failed whose condition says no.
-const NOT_HELD: u8 = 255;
-
 pub(super) fn attachments(args: &AttachmentsArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    if args.held {
-        return Ok(held());
+    if let Some(unit) = &args.held {
+        return Ok(held(unit));
     }
     let page: Page<Attached> = if args.reload {
         block_on(client.post(&routes::LOAD_ATTACHMENTS.place(), &()))??
@@ -100,28 +97,30 @@ pub(super) fn summary(one: &Attached) -> String {
     )
 }
 
-/// Whether this process, which systemd has put where the unit is, is under an attachment. Asked of the kernel
-/// alone: it goes on where no daemon runs.
-fn held() -> ExitCode {
-    match label() {
+/// Whether what starts as a unit comes under a grant. Asked of the kernel alone, so it goes on where no daemon
+/// runs. It is another unit that asks, which the unit requires: nothing of Bailiff's is executed where the unit's
+/// own root, user and environment would choose what that is.
+fn held(unit: &str) -> ExitCode {
+    match is_held(unit) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("this unit does not start: {error:#}"));
-            ExitCode::from(NOT_HELD)
+            let text = format!("{unit} does not start: {error:#}");
+            note(&text);
+            journal::tell(unit, &text);
+            ExitCode::from(FAILED)
         }
     }
 }
 
-fn label() -> anyhow::Result<()> {
-    let own = ProcessHandle::open(std::process::id())?;
-    match Labels::open()?.of_process(own.fd())? {
-        None => bail!(
-            "it is under no grant. `systemctl status bailiff` and `bailiff attachments` say what is wrong; \
-             `bailiff detach` lets it start without a grant"
-        ),
-        Some(REFUSING) => {
+fn is_held(unit: &str) -> anyhow::Result<()> {
+    let wrong = "`systemctl status bailiff` and `bailiff attachments` say what is wrong; `bailiff detach` lets it \
+                 start without a grant";
+    match label_of_unit(unit) {
+        Ok(Some(Label::REFUSING)) => {
             bail!("its grant cannot be put in force: `bailiff attachments` says why")
         }
-        Some(_) => Ok(()),
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => bail!("it is under no grant. {wrong}"),
+        Err(error) => bail!("the kernel side is not there ({error}). {wrong}"),
     }
 }

@@ -10,6 +10,7 @@ mod exec;
 mod failure;
 mod grant;
 mod grant_args;
+mod journal;
 mod output;
 mod ps;
 mod report;

@@ -1,6 +1,5 @@
 //! Programs that set up what they execute next, and leave an armed label armed: systemd's executor, which
-//! systemd puts into a service's cgroup from its first instruction on (255 and later), and Bailiff's own program,
-//! by which a unit asks whether it is under its grant.
+//! systemd puts into a service's cgroup from its first instruction on (255 and later).
 
 use std::{
     fs::{self, File},
@@ -12,13 +11,12 @@ use std::{
 };
 
 use super::state::Daemon;
-use crate::grants::OwnFiles;
 
 const EXECUTOR: &str = "systemd-executor";
 
 const DIRECTORIES: [&str; 2] = ["/usr/lib/systemd", "/lib/systemd"];
 
-/// Their files, each kept open: a mark lasts as long as the file is in memory.
+/// The executor's files, each kept open: a mark lasts as long as the file is in memory.
 pub(super) type Launchers = Vec<OwnedFd>;
 
 impl Daemon {
@@ -46,9 +44,7 @@ fn found() -> Vec<OwnedFd> {
     let installed = DIRECTORIES
         .iter()
         .filter_map(|directory| open(&Path::new(directory).join(EXECUTOR)));
-    let own = OwnFiles::program().ok();
-    let own = own.and_then(|program| open(&program));
-    held_by_init().chain(installed).chain(own).collect()
+    held_by_init().chain(installed).collect()
 }
 
 /// The executor that systemd has open, which an upgrade does not change before systemd is started anew.

@@ -8,7 +8,7 @@ use std::{
 use agent_abi::{
     Image, ImageHeader, Label,
     arrival::{ATTENDED_AT, Viewed, Waiting},
-    attachment::{Attachments, AttachmentsHead},
+    attachment::Attachments,
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
     ledger::{Count, NO_RULE, ledger_index},
@@ -24,7 +24,7 @@ use aya::maps::MapData;
 use super::{
     Enforcement, EventStream, KernelError, NetRow, Outcome, OwnedEvent, Port, SuperblockEntry,
     attachment::Attachment,
-    census,
+    attachments, census,
     load::{self, census_pin, map_pin},
     self_check,
     sys::{Map, PrefixKey, array_of_one},
@@ -231,16 +231,8 @@ impl Port for Kernel {
     }
 
     fn attached_labels(&self) -> Result<Vec<Label>, KernelError> {
-        let Some(id) = self.attachments.get(&0)? else {
-            return Ok(Vec::new());
-        };
-        let map = MapData::from_id(id).map_err(|error| KernelError::Pin {
-            path: map_pin(names::ATTACHMENTS),
-            reason: error.to_string(),
-        })?;
-        let table: Map<u32, Attachments> = Map::from_data(names::ATTACHMENTS, map);
-        let head: Option<AttachmentsHead> = table.get_prefix(&0)?;
-        let labels = head.map_or_else(Vec::new, |head| head.labels.into());
+        let table = attachments::table(&self.attachments)?;
+        let labels = table.map_or_else(Vec::new, |table| table.labels.to_vec());
         Ok(labels.into_iter().filter(|label| label.is_some()).collect())
     }
 

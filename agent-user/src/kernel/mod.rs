@@ -4,6 +4,7 @@
 
 mod attached;
 mod attachment;
+mod attachments;
 mod btf;
 mod census;
 mod child;
@@ -32,6 +33,7 @@ use crate::api::doctor::OtherHooks;
 
 pub use attached::Kernel;
 pub use attachment::Enforcement;
+pub use attachments::label_of_unit;
 pub use census::{Outcome, claim};
 pub use diagnose::{Found, diagnose};
 pub use error::KernelError;

@@ -25,11 +25,8 @@ use super::{
 };
 use crate::process::ProcessHandle;
 
-/// Slot 0 belongs to the check, sessions use the others. What it is refused is nobody's.
-pub const LABEL: Label = Label {
-    slot: 0,
-    generation: u32::MAX,
-};
+/// What it is refused is nobody's.
+pub const LABEL: Label = Label::SELF_TEST;
 const DIRECTORY: &str = "/run/bailiff/self-check";
 
 /// What the child found, as its exit status.

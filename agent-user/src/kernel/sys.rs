@@ -56,7 +56,6 @@ plain!(
     agent_abi::terminal::Owners,
     agent_abi::Image,
     agent_abi::attachment::Attachments,
-    agent_abi::attachment::AttachmentsHead,
     agent_abi::ledger::Count,
     agent_abi::census::Census,
     agent_abi::census::Settling,
@@ -197,6 +196,15 @@ impl<K: Plain, V: Plain> Map<K, V> {
         let found = self.found("look up", bpf(BPF_MAP_LOOKUP_ELEM, &attr))?;
         // SAFETY: the kernel filled a whole `V`, of which `P` is a prefix of plain data.
         Ok(found.then(|| unsafe { value.as_ptr().cast::<P>().read_unaligned() }))
+    }
+
+    /// A whole value that is too large for the stack.
+    pub(super) fn get_boxed(&self, key: &K) -> Result<Option<Box<V>>, KernelError> {
+        let mut value = Box::<V>::new_zeroed();
+        let attr = self.element(key, value.as_mut_ptr() as u64, 0);
+        let found = self.found("look up", bpf(BPF_MAP_LOOKUP_ELEM, &attr))?;
+        // SAFETY: the kernel filled it; any bits are valid.
+        Ok(found.then(|| unsafe { value.assume_init() }))
     }
 
     pub(super) fn data(&self) -> &MapData {

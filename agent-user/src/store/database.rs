@@ -30,6 +30,8 @@ pub(super) struct Database {
     path: PathBuf,
     held: Mutex<Held>,
     files: Mutex<Files>,
+    /// Held while a connection is open that looks whether what is written is kept.
+    looking: Mutex<()>,
 }
 
 /// Which files are written to.
@@ -82,11 +84,16 @@ impl Database {
                 database: Identity::of(path),
                 log: None,
             }),
+            looking: Mutex::default(),
         })
     }
 
     pub(super) fn files(&self) -> Files {
         *self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn looking(&self) -> MutexGuard<'_, ()> {
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn access(&self) -> Access {
@@ -207,6 +214,7 @@ mod tests {
             path,
             held: Mutex::new(held),
             files: Mutex::default(),
+            looking: Mutex::default(),
         })
     }
 

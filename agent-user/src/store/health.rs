@@ -58,6 +58,13 @@ pub(super) fn refuse_other_kinds(path: &Path) -> Result<(), StoreError> {
 impl Database {
     /// Whether what is stored is still what its path leads to, and can be read from there.
     pub(super) fn look(&self) -> Result<(), StoreError> {
+        // SQLite keeps a closed connection's descriptor while others are open (`setPendingFd()`): there are as
+        // many as there ever were at once.
+        let _one_at_a_time = self.looking();
+        self.look_alone()
+    }
+
+    fn look_alone(&self) -> Result<(), StoreError> {
         self.in_place()?;
         // A connection of its own reads the files; an older one may go by what it remembers.
         match self.own_connection()? {
@@ -68,7 +75,8 @@ impl Database {
 
     /// Whether what is written now is kept.
     pub(super) fn examine(&self) -> Result<(), StoreError> {
-        self.look()?;
+        let _one_at_a_time = self.looking();
+        self.look_alone()?;
         match self.own_connection()? {
             Some(own) => probe(&own)?,
             None => probe(&self.lock())?,

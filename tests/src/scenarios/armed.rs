@@ -284,6 +284,21 @@ fn launcher(_: &mut Context) -> Check {
     shell.may_not(&format!(
         "{EXECUTOR} -c '{EXECUTOR} -c \"exec cat {secret}\"'"
     ))?;
+    // A launcher that executes one is no service manager: a service's program can be a link to it.
+    shell.may_not(&format!(
+        "{EXECUTOR} -c 'exec {EXECUTOR} -c \"{}\"'",
+        read(secret)
+    ))?;
+    let link = format!("{}/armed-launcher/link", scene.world.workspace);
+    std::os::unix::fs::symlink(EXECUTOR, &link).doing("make a link")?;
+    shell.may_not(&format!(
+        "{EXECUTOR} -c 'exec {link} -c \"{}\"'",
+        read(secret)
+    ))?;
+    shell.may_not(&format!(
+        "{EXECUTOR} -c '(exec {link} -c \"{}\"); exit $?'",
+        read(secret)
+    ))?;
     // A copy of it is not it.
     let copy = format!("{}/armed-launcher/copy", scene.world.workspace);
     fs::copy(EXECUTOR, &copy).doing("copy a shell")?;

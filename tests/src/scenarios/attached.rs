@@ -150,6 +150,19 @@ fn each_that_appears(_: &mut Context) -> Check {
     ensure(sessions("waiting")?.len() == 1, || {
         "expected one session that waits".into()
     })?;
+    // Another pattern whose file would have the same name takes nothing away.
+    let mut other = attachment.words();
+    other[2] = other[2].replace('*', "?");
+    let refused = process::run(&other)?;
+    ensure(
+        refused.code != 0 && refused.stderr.contains("--name"),
+        || {
+            format!(
+                "one attachment took the place of another: {}",
+                refused.tail()
+            )
+        },
+    )?;
     let (one, mut first) = attachment.appear("one")?;
     attachment.decides(&mut first)?;
     let session = in_session(first.pid)?;
@@ -284,8 +297,17 @@ fn refusing(_: &mut Context) -> Check {
     fs::write(broken, crate::harness::matrix::fixture_grant()).doing("write a grant")?;
     fs::remove_file(file).doing("remove an attachment")?;
     process::must(&attachment.words())?;
+    let told = process::must(&[BAILIFF, "events", "--right", "file.exec"])?;
+    ensure(told.stdout.contains(" refusing "), || {
+        format!(
+            "expected what was refused among the events, saw {}",
+            told.tail()
+        )
+    })?;
     let (three, mut third) = attachment.appear("three")?;
     attachment.decides(&mut third)?;
+    attachment.decides(&mut shell)?;
+    attachment.decides(&mut other)?;
     attachment.detach()?;
     for (shell, cgroup) in [(shell, one), (other, two), (third, three)] {
         leave(shell, &cgroup)?;

@@ -256,28 +256,16 @@ fn crowd(context: &mut Context) -> Check {
         self::live().is_ok_and(|live| live <= others)
     })?;
     one_after_the_other(3, 15, others)?;
-    let mut after = Used::now(daemon)?;
-    // SQLite keeps a closed handle's descriptor for the next one while others hold locks (`setPendingFd()`): of
-    // those of the store there are as many as there ever were readers at once.
-    let is_as_before = |after: &Used| {
-        let more = after.descriptors_beside(&before);
-        let (kept, others): (Vec<_>, Vec<_>) = more
-            .into_iter()
-            .partition(|(of, _)| of.ends_with("/bailiff.db"));
-        let sum = |of: Vec<(&str, i64)>| of.into_iter().map(|(_, count)| count).sum::<i64>();
-        sum(kept) <= 32
-            && sum(others) <= 4
+    let after = Used::now(daemon)?;
+    ensure(
+        after.descriptors.len() <= before.descriptors.len() + 4
             && after.maps <= before.maps
-            && after.kilobytes <= before.kilobytes + (24 << 10)
-    };
-    let settled = eventually("what sessions took is given back", 60, || {
-        if let Ok(now) = Used::now(daemon) {
-            after = now;
-        }
-        is_as_before(&after)
-    });
-    settled.map_err(|error| {
-        let more = after.descriptors_beside(&before);
-        format!("{error}: before {before:?}, with 255 sessions {during:?}, afterwards {after:?}: {more:?}")
-    })
+            && after.kilobytes <= before.kilobytes + (24 << 10),
+        || {
+            let more = after.descriptors_beside(&before);
+            format!(
+                "before {before:?}, with 255 sessions {during:?}, afterwards {after:?}: {more:?}"
+            )
+        },
+    )
 }

@@ -49,6 +49,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             services::attached,
         ),
         new(
+            "a unit's program that its session made a link to the executor is limited",
+            services::linked_program,
+        ),
+        new(
             "what systemd keeps for a service is no executor, whatever it is called",
             services::stored_name,
         ),

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use agent_abi::Label;
 use agent_grant::attachments::attachments as table_of;
 use tokio::time::sleep;
 
@@ -37,7 +38,8 @@ impl Daemon {
             .await
             .map_err(|error| RequestError::failed("cannot read the attachments", error))?;
         let mut state = self.attachments.lock().await;
-        let mut waiting = self.attached();
+        let before = self.attached();
+        let mut waiting = before.clone();
         let mut next = Attachments::default();
         for (path, read) in files {
             self.take(&mut next, &mut waiting, &state, (path, read))
@@ -47,9 +49,15 @@ impl Daemon {
             // Who they were for is not known; what was in force may be theirs.
             self.keep(&mut next, &mut waiting, &state);
         }
-        if let Err(error) = self.hold(&next).await {
-            for live in new_in(&next, &state) {
-                self.end(&live, EndCause::NeverStarted).await;
+        let held = match self.must_not_forget(&next) {
+            Ok(()) => self.hold(&next).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = held {
+            for live in next.sessions() {
+                if !before.iter().any(|known| Arc::ptr_eq(known, live)) {
+                    self.end(live, EndCause::NeverStarted).await;
+                }
             }
             return Err(error);
         }
@@ -60,6 +68,7 @@ impl Daemon {
             }
         }
         let come = self.tag_those_there(&mut state).await?;
+        self.end_refusals(&state).await?;
         drop(state);
         for number in come {
             self.renew(number).await?;
@@ -105,7 +114,10 @@ impl Daemon {
                 let error = error.to_string();
                 tracing::error!("{error}");
                 // What it said before goes on, if this daemon read it.
-                match taken_from(before, waiting, |held| held.attachment.file() == path) {
+                match taken_from(before, waiting, |held| {
+                    path.file_stem()
+                        .is_some_and(|stem| stem == held.attachment.name.as_str())
+                }) {
                     Some(held) => next.held.push(Held {
                         error: Some(format!("what it said before holds on: {error}")),
                         ..held
@@ -115,6 +127,15 @@ impl Daemon {
                 return;
             }
         };
+        if let Some(who) = self.must_stay_free(&attachment) {
+            let error = format!(
+                "{who} itself is in {}: attach what holds the agent alone",
+                attachment.subject.text()
+            );
+            tracing::error!("{}: {error}", path.display());
+            next.unreadable.push(Unreadable { path, error });
+            return;
+        }
         let source = self.gather(&attachment).await;
         let same = waiting
             .iter()
@@ -134,6 +155,21 @@ impl Daemon {
             Err(error) => self.without(attachment, waiting, &error),
         };
         next.held.push(held);
+    }
+
+    /// Who is where the attachment is for, and must never be limited.
+    fn must_stay_free(&self, attachment: &Attachment) -> Option<&'static str> {
+        let places = attachment.subject.places().ok()?;
+        let is_in = |pid: u32| {
+            let path = self.hierarchy.of_process(pid).unwrap_or_default();
+            let path = self.hierarchy.path_of(&self.hierarchy.known(path, 0));
+            let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+            let mut ends = above.map(|(at, _)| at).chain([path.len()]);
+            ends.any(|end| end > 0 && places.contain(&path[..end]))
+        };
+        [(std::process::id(), "the daemon"), (1, "init")]
+            .into_iter()
+            .find_map(|(pid, who)| is_in(pid).then_some(who))
     }
 
     /// What holds for an attachment whose grant cannot be put in force.
@@ -213,6 +249,23 @@ impl Daemon {
             .await
     }
 
+    /// Refuses what would let go of a refusal that an earlier daemon put in force: for whom it is only the table
+    /// in the kernel knows, and of the files one cannot be read.
+    fn must_not_forget(&self, next: &Attachments) -> Result<(), RequestError> {
+        let refuses = |labels: Vec<Label>| labels.contains(&Label::REFUSING.armed());
+        if next.unreadable.is_empty()
+            || next.refuses()
+            || !refuses(self.kernel().attached_labels()?)
+        {
+            return Ok(());
+        }
+        let wrong = next.unreadable.iter().map(|file| file.error.as_str());
+        Err(RequestError::BadRequest(format!(
+            "all holds on as it was, because something is refused that a file may be for which cannot be read: {}",
+            wrong.collect::<Vec<_>>().join("; ")
+        )))
+    }
+
     /// Has the kernel side look new cgroups up in these.
     pub(super) async fn hold(self: &Arc<Self>, wanted: &Attachments) -> Result<(), RequestError> {
         let places = wanted.held.iter().map(|held| {
@@ -234,28 +287,13 @@ impl Daemon {
     async fn detach(self: &Arc<Self>, live: &Arc<Live>) {
         live.attached.store(false, Relaxed);
         live.stirred.notify_one();
-        let is_empty = self
-            .places_of(live.label())
-            .is_ok_and(|places| places.is_empty());
+        let label = live.label();
+        let is_empty = self.places_of(label).is_ok_and(|places| places.is_empty())
+            && self.processes_of(label).is_ok_and(|pids| pids.is_empty());
         if is_empty && !live.running.load(Relaxed) {
             self.end(live, EndCause::NeverStarted).await;
         }
     }
-}
-
-/// Sessions that are in `next` and were not in force before.
-fn new_in(next: &Attachments, before: &Attachments) -> Vec<Arc<Live>> {
-    let sessions = |of: &Attachments| {
-        let all = of.held.iter().filter_map(|held| match &held.by {
-            By::Session(live) => Some(Arc::clone(live)),
-            By::Refusal => None,
-        });
-        all.collect::<Vec<_>>()
-    };
-    let known = sessions(before);
-    let mut new = sessions(next);
-    new.retain(|live| !known.iter().any(|known| Arc::ptr_eq(known, live)));
-    new
 }
 
 /// One of those before, out of what else waits.

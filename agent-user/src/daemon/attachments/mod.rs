@@ -7,11 +7,12 @@
 
 mod load;
 mod place;
+mod refusals;
 mod renew;
 
 use std::{path::PathBuf, sync::Arc};
 
-use agent_abi::{Label, attachment::REFUSING};
+use agent_abi::Label;
 
 use super::sessions::Live;
 use crate::{
@@ -54,7 +55,7 @@ impl By {
     fn label(&self) -> Label {
         match self {
             Self::Session(live) => live.label().armed(),
-            Self::Refusal => REFUSING.armed(),
+            Self::Refusal => Label::REFUSING.armed(),
         }
     }
 }
@@ -101,10 +102,22 @@ impl Attachments {
         held.chain(unreadable).collect()
     }
 
+    /// The sessions into which what appears comes.
+    fn sessions(&self) -> impl Iterator<Item = &Arc<Live>> {
+        self.held.iter().filter_map(|held| match &held.by {
+            By::Session(live) => Some(live),
+            By::Refusal => None,
+        })
+    }
+
     /// Whether what appears may come into this session.
     fn has(&self, live: &Arc<Live>) -> bool {
-        let is_it = |by: &By| matches!(by, By::Session(own) if Arc::ptr_eq(own, live));
-        self.held.iter().any(|held| is_it(&held.by))
+        self.sessions().any(|own| Arc::ptr_eq(own, live))
+    }
+
+    /// Whether anything is refused for want of a grant.
+    fn refuses(&self) -> bool {
+        self.held.iter().any(|held| matches!(held.by, By::Refusal))
     }
 
     /// Whether trying again may help.

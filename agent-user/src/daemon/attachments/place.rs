@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use agent_abi::{Label, attachment::REFUSING};
+use agent_abi::Label;
 
 use super::Attachments;
 use crate::daemon::{error::RequestError, state::Daemon};
@@ -31,7 +31,7 @@ impl Daemon {
                     .kernel()
                     .tagged_cgroups()?
                     .into_iter()
-                    .filter(|(_, label)| label.in_force() != REFUSING)
+                    .filter(|(_, label)| label.in_force() != Label::REFUSING)
                     .collect::<BTreeMap<u64, Label>>();
                 let all = daemon
                     .hierarchy
@@ -53,9 +53,14 @@ impl Daemon {
                     }
                     tagged.insert(cgroup.id(), *label);
                     daemon.tag(cgroup.id(), *label)?;
+                    if !cgroup.exists() {
+                        // It went before it had a tag, which nobody takes from it.
+                        daemon.kernel().untag_cgroup(cgroup.id())?;
+                        continue;
+                    }
                     let processes = cgroup.processes().unwrap_or_default().len();
                     *early.entry(*number).or_default() += processes as u32;
-                    if label.in_force() != REFUSING {
+                    if label.in_force() != Label::REFUSING {
                         come.push(label.generation);
                     }
                 }

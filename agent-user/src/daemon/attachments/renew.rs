@@ -11,22 +11,6 @@ use crate::{
 };
 
 impl Daemon {
-    /// The kernel side has given this cgroup a label.
-    pub(in crate::daemon) async fn cgroup_came(
-        self: &Arc<Self>,
-        cgroup: u64,
-    ) -> Result<(), RequestError> {
-        let tagged = self
-            .blocking(|daemon| daemon.kernel().tagged_cgroups())
-            .await?;
-        // It may be gone again.
-        let label = tagged.iter().find(|(id, _)| *id == cgroup);
-        match label {
-            Some((_, label)) => self.renew(label.generation).await,
-            None => Ok(()),
-        }
-    }
-
     /// Something is in this session from now on.
     pub(super) fn came(&self, number: u32) {
         if let Some(live) = self.sessions().in_force_by_number(number) {
@@ -34,8 +18,11 @@ impl Daemon {
         }
     }
 
-    /// Lets another session wait where this one did. Where that cannot be, what comes next is in this one too.
-    pub(super) async fn renew(self: &Arc<Self>, number: u32) -> Result<(), RequestError> {
+    /// A cgroup came into this session: lets another wait where it did. Where that cannot be, what comes next is in this one too.
+    pub(in crate::daemon) async fn renew(
+        self: &Arc<Self>,
+        number: u32,
+    ) -> Result<(), RequestError> {
         let mut state = self.attachments.lock().await;
         self.came(number);
         let of_number = |by: &By| matches!(by, By::Session(live) if live.row.number == number);

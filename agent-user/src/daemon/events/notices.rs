@@ -48,10 +48,10 @@ impl Daemon {
         } else if event.kind == EventKind::Arrival as u8 {
             self.see_arrivals().await;
         } else if event.kind == EventKind::CgroupCame as u8 {
-            let (daemon, cgroup) = (Arc::clone(self), event.cgroup);
+            let (daemon, number) = (Arc::clone(self), event.generation);
             // A start takes its time, and other notices wait behind this one.
             tokio::spawn(async move {
-                if let Err(error) = daemon.cgroup_came(cgroup).await {
+                if let Err(error) = daemon.renew(number).await {
                     tracing::warn!(
                         "what comes next will be in the session of what came last: {error}"
                     );

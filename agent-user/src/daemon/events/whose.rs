@@ -7,7 +7,10 @@ use std::{
 
 use crate::{
     api::RuleRef,
-    daemon::{sessions::Live, state::Daemon},
+    daemon::{
+        sessions::{Live, members::unknown},
+        state::Daemon,
+    },
 };
 
 /// Sessions whose names are kept at hand. Events of more of those that ended before this daemon began are
@@ -27,7 +30,7 @@ impl Whose {
     /// Its events are told all the same, under its number.
     pub(in crate::daemon) fn stranger(number: u32) -> Self {
         Self::Past(Arc::new(Past {
-            name: format!("session-{number}"),
+            name: unknown(number),
             rules: Vec::new(),
         }))
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use agent_abi::{ImageHeader, Label, attachment::REFUSING, image::RELEASED_MAGIC};
+use agent_abi::{ImageHeader, Label, image::RELEASED_MAGIC};
 use jiff::Timestamp;
 
 use super::Live;
@@ -121,7 +121,7 @@ impl Daemon {
             let mut kernel = self.kernel();
             for (cgroup, label) in kernel.tagged_cgroups()? {
                 let label = label.in_force();
-                if !labels.contains(&label) && label != REFUSING {
+                if !labels.contains(&label) && label != Label::REFUSING {
                     kernel.untag_cgroup(cgroup)?;
                 }
             }

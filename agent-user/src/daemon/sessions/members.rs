@@ -75,7 +75,16 @@ impl Daemon {
 
     fn name_of(&self, number: u32) -> String {
         let live = self.sessions().by_number(number);
-        live.map_or_else(|| format!("session-{number}"), |live| live.row.name.clone())
+        live.map_or_else(|| unknown(number), |live| live.row.name.clone())
+    }
+}
+
+/// What a session is called that no daemon and no store knows, and what refuses without being one.
+pub(in crate::daemon) fn unknown(number: u32) -> String {
+    if number == Label::REFUSING.generation {
+        "refusing".into()
+    } else {
+        format!("session-{number}")
     }
 }
 

@@ -7,7 +7,7 @@ mod below;
 pub(super) mod ending;
 pub(super) mod labels;
 mod last_process;
-mod members;
+pub(super) mod members;
 mod surroundings;
 mod terminals;
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent_abi::{Right, Verdict};
+use agent_abi::{Right, Verdict, attachment::MAX_ATTACHMENTS};
 
 use super::world::{GRANT, PATIENCE, World, operator};
 use crate::api::{
@@ -244,4 +244,88 @@ fn what_was_there_before_is_limited_from_its_next_program_on() {
     world.kernel.exec(pid);
     assert!(is_limited(&world, pid));
     assert_eq!(waiting(&world).len(), 1);
+}
+
+#[test]
+fn a_load_that_fails_leaves_what_was_in_force() {
+    let world = world();
+    attach(&world, "agents", "/agents/*");
+    let own = waiting(&world);
+    let text = fs::read_to_string(world.host("attach.d/agents.toml")).unwrap();
+    for number in 0..MAX_ATTACHMENTS {
+        let other = format!("/more{number}/*");
+        write(
+            &world,
+            &format!("more{number}"),
+            &text.replace("/agents/*", &other),
+        );
+    }
+    let failed: Result<Page<Attached>, _> =
+        world.post(&operator(), &routes::LOAD_ATTACHMENTS.place(), &());
+    assert!(failed.unwrap_err().error.contains("more than"));
+    assert_eq!(waiting(&world), own);
+    let (_, pid) = appear(&world, "agents/one");
+    assert!(is_limited(&world, pid));
+    assert_eq!(
+        world.act(pid, Right::FileRead, &world.work("x")),
+        Verdict::Allow
+    );
+    // The next daemon fails likewise, and what it took over goes on.
+    let mut world = world;
+    world.kill_daemon();
+    world.start_daemon();
+    let failed: Result<Page<Attached>, _> =
+        world.post(&operator(), &routes::LOAD_ATTACHMENTS.place(), &());
+    assert!(failed.is_err());
+    let (_, two) = appear(&world, "agents/two");
+    assert!(is_limited(&world, two));
+    assert_eq!(
+        world.act(two, Right::FileRead, &world.work("x")),
+        Verdict::Allow
+    );
+}
+
+#[test]
+fn a_refusal_ends_when_it_is_mended_or_taken_back_and_never_by_another_mistake() {
+    let mut world = world();
+    let grant = world.host("work.toml");
+    let x = world.work("x");
+    fs::write(&grant, "version = 1\nname = ").unwrap();
+    attach(&world, "agents", "/agents/*");
+    let (_, early) = appear(&world, "agents/one");
+    assert_eq!(world.act(early, Right::FileRead, &x), Verdict::Deny);
+    // Nobody knows any more whom it is for, and it holds all the same, also for the next daemon.
+    let text = fs::read_to_string(world.host("attach.d/agents.toml")).unwrap();
+    write(&world, "agents", "cgroup = ");
+    load(&world);
+    world.kill_daemon();
+    world.start_daemon();
+    let place = routes::LOAD_ATTACHMENTS.place();
+    let failed: Result<Page<Attached>, _> = world.post(&operator(), &place, &());
+    assert!(failed.unwrap_err().error.contains("holds on as it was"));
+    let (_, two) = appear(&world, "agents/two");
+    assert_eq!(world.act(two, Right::FileRead, &x), Verdict::Deny);
+    // Mended: who was refused is under the grant.
+    write(&world, "agents", &text);
+    fs::write(&grant, GRANT).unwrap();
+    assert_eq!(load(&world)[0].state, AttachedState::InForce);
+    for pid in [early, two] {
+        world.kernel.exec(pid);
+        assert!(is_limited(&world, pid));
+        assert_eq!(world.act(pid, Right::FileRead, &x), Verdict::Allow);
+    }
+    // Refused again elsewhere, and taken back: nothing of it is left.
+    fs::write(&grant, "version = 1\nname = ").unwrap();
+    fs::remove_file(world.host("attach.d/agents.toml")).unwrap();
+    attach(&world, "others", "/others/*");
+    world.make_cgroup("others");
+    let (path, three) = appear(&world, "others/one");
+    assert_eq!(world.act(three, Right::FileRead, &x), Verdict::Deny);
+    fs::remove_file(world.host("attach.d/others.toml")).unwrap();
+    load(&world);
+    assert_eq!(world.act(three, Right::FileRead, &x), Verdict::Allow);
+    let fresh = world.cgroups.spawn();
+    world.cgroups.enter(fresh, &path).unwrap();
+    world.kernel.exec(fresh);
+    assert!(!is_limited(&world, fresh));
 }

@@ -175,6 +175,16 @@ impl MemoryKernel {
         self.state().room = bytes;
     }
 
+    /// Has the daemon see to something.
+    fn tell(&self, mut state: MutexGuard<'_, State>, event: Event) {
+        state.notices.push_back(OwnedEvent {
+            event,
+            path: Vec::new(),
+        });
+        drop(state);
+        self.notices.notify_one();
+    }
+
     /// A cgroup appears, as `cgroup_mkdir` sees it: it has its tag from now on, and the daemon is told.
     pub(crate) fn appear(&self, path: &str, cgroup: u64) {
         let mut state = self.state();
@@ -186,15 +196,11 @@ impl MemoryKernel {
             state.tags.insert(cgroup, label);
             let event = Event {
                 kind: EventKind::CgroupCame as u8,
+                generation: label.generation,
                 cgroup,
                 ..Event::default()
             };
-            state.notices.push_back(OwnedEvent {
-                event,
-                path: Vec::new(),
-            });
-            drop(state);
-            self.notices.notify_one();
+            self.tell(state, event);
         }
     }
 
@@ -207,12 +213,7 @@ impl MemoryKernel {
                 cgroup,
                 ..Event::default()
             };
-            state.notices.push_back(OwnedEvent {
-                event,
-                path: Vec::new(),
-            });
-            drop(state);
-            self.notices.notify_one();
+            self.tell(state, event);
         }
     }
 
@@ -284,12 +285,7 @@ impl MemoryKernel {
             ..Event::default()
         };
         event.detail.words[0] = entry.instance.into();
-        state.notices.push_back(OwnedEvent {
-            event,
-            path: Vec::new(),
-        });
-        drop(state);
-        self.notices.notify_one();
+        self.tell(state, event);
     }
 
     /// The same of all that hooks can place.

@@ -115,7 +115,7 @@ impl Port for MemoryKernel {
 
     fn attached_labels(&self) -> Result<Vec<Label>, KernelError> {
         let state = self.asked("attached_labels")?;
-        let labels = state.attachments.iter().flat_map(|table| table.head.labels);
+        let labels = state.attachments.iter().flat_map(|table| table.labels);
         Ok(labels.filter(|label| label.is_some()).collect())
     }
 

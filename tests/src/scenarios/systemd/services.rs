@@ -376,7 +376,8 @@ pub(super) fn attached(_: &mut Context) -> Check {
     };
     let said = attach("attached")?;
     ensure(
-        said.stdout.contains("ExecCondition=+") && said.stdout.contains("cwd=/srv"),
+        said.stdout.contains("Requires=bailiff-held@%n.service")
+            && said.stdout.contains("cwd=/srv"),
         || format!("expected what was written, saw {}", said.tail()),
     )?;
     let starts_limited = |times: usize| -> Check {
@@ -417,6 +418,27 @@ pub(super) fn attached(_: &mut Context) -> Check {
     }
     must(&["systemctl", "stop", "job@1", "job@2"])?;
     must(&[BAILIFF, "detach", "job@.service"])?;
+    // What holds the daemon is not attached, and what runs there goes on.
+    let refused = process::run(&[BAILIFF, "attach", "/system.slice/*", "--grant", "base"])?;
+    ensure(
+        refused.code != 0 && refused.stderr.contains("the daemon itself"),
+        || format!("the daemon was attached: {}", refused.tail()),
+    )?;
+    let refused = process::run(&[BAILIFF, "attach", "init.scope", "--grant", "base"])?;
+    ensure(
+        refused.code != 0 && refused.stderr.contains("init itself"),
+        || format!("process 1 was attached: {}", refused.tail()),
+    )?;
+    // By another name it is the same unit.
+    let alias = "/run/systemd/system/nick.service";
+    std::os::unix::fs::symlink("attached.service", alias).doing("make an alias")?;
+    must(&["systemctl", "daemon-reload"])?;
+    let said = attach("nick")?;
+    ensure(said.stdout.contains("attached.service comes under"), || {
+        said.tail()
+    })?;
+    fs::remove_file(alias).doing("remove an alias")?;
+    must(&["systemctl", "daemon-reload"])?;
     // Somebody removes the file alone: the unit does not start, and its journal says why.
     must(&["systemctl", "stop", "attached"])?;
     let file = "/etc/bailiff/attach.d/attached.service.toml";
@@ -437,11 +459,77 @@ pub(super) fn attached(_: &mut Context) -> Check {
     starts_limited(6)?;
     // Detached it is as free as any.
     must(&[BAILIFF, "detach", "attached"])?;
-    must(&["systemctl", "reset-failed", "attached"])?;
     must(&["systemctl", "start", "attached"])?;
     says("attached", "works", 7)?;
     says("attached", "Permission denied", 6)?;
     must(&["systemctl", "stop", "attached"]).map(drop)
+}
+
+/// A library that reads the secret and says so.
+const INTRUDER: &str = r#"
+#include <fcntl.h>
+#include <unistd.h>
+__attribute__((constructor)) static void intrude(void) {
+    char text[100];
+    int secret = open(SECRET, O_RDONLY);
+    if (secret >= 0 && read(secret, text, 100) > 0) write(2, "read it\n", 8);
+    else write(2, "kept out\n", 9);
+    _exit(0);
+}
+"#;
+
+/// The session chooses what its unit starts next, and with which environment.
+pub(super) fn linked_program(_: &mut Context) -> Check {
+    start_daemon()?;
+    let Scene {
+        launch,
+        secret,
+        world,
+    } = scene("linked")?;
+    let directory = format!("{}/linked", world.workspace);
+    let (program, settings) = (
+        format!("{directory}/start"),
+        format!("{directory}/settings"),
+    );
+    let source = "/run/scenarios/intruder.c";
+    fs::write(source, INTRUDER.replace("SECRET", &format!("\"{secret}\"")))
+        .doing("write a library")?;
+    let library = format!("{directory}/intruder.so");
+    must(&["gcc", "-shared", "-fPIC", "-o", &library, source])?;
+    let script = format!("{directory}/script");
+    fs::write(
+        &script,
+        format!(
+            "ln -sf /usr/lib/systemd/systemd-executor {program} && echo LD_PRELOAD={library} > {settings} && \
+             echo linked; exec sleep 1000\n"
+        ),
+    )
+    .doing("write a script")?;
+    fs::copy("/usr/bin/bash", &program).doing("copy a shell")?;
+    install(
+        "linked.service",
+        &format!("ExecStart={program} {script}\nEnvironmentFile=-{settings}"),
+    )?;
+    let words = [BAILIFF, "attach", "linked", "--grant", &launch.grant];
+    let mut words = words.map(str::to_owned).to_vec();
+    for (name, value) in &launch.sets {
+        words.extend(["--set".into(), format!("{name}={value}")]);
+    }
+    must(&words)?;
+    must(&["systemctl", "start", "linked"])?;
+    says("linked", "linked", 1)?;
+    // It may not be executed, or may and is limited: nothing of it reads the secret.
+    let _ = process::run(&["systemctl", "restart", "linked"])?;
+    eventually("it was started again", 30, || {
+        property("linked", "ActiveState").is_ok_and(|state| state != "active")
+    })
+    .map_err(|error| format!("{error}: {}", journal("linked")))?;
+    says("linked", "read it", 0)?;
+    // The library does what it says where nobody keeps it from it.
+    let free = process::run(&["env", &format!("LD_PRELOAD={library}"), "/usr/bin/true"])?;
+    ensure(free.stderr.contains("read it"), || free.tail())?;
+    must(&[BAILIFF, "detach", "linked"])?;
+    must(&["systemctl", "stop", "linked"]).map(drop)
 }
 
 /// What a service had systemd keep for it is no executor, whatever it is called.

@@ -105,6 +105,7 @@ const EBPF: Crate = Crate {
         ("kernel", &[]),
         ("address", &["kernel"]),
         ("name", &["kernel"]),
+        ("program", &["address", "kernel"]),
         ("automaton", &["name"]),
         ("place", &["kernel"]),
         ("counter", &[]),
@@ -117,7 +118,10 @@ const EBPF: Crate = Crate {
         ("membership", &["kernel", "maps", "notice"]),
         ("launcher", &["kernel", "maps"]),
         ("subject", &["kernel", "maps", "membership"]),
-        ("daemon", &["address", "kernel", "maps", "subject"]),
+        (
+            "daemon",
+            &["address", "kernel", "maps", "program", "subject"],
+        ),
         (
             "namespace",
             &["daemon", "kernel", "maps", "notice", "subject"],
