@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{Subject, UnitFacts};
+use crate::api::DEFAULT_SOCKET;
 
 /// Where an operator's units are.
 const UNITS: &str = "/etc/systemd/system";
@@ -31,7 +32,7 @@ pub enum DropInError {
     Write { path: PathBuf, source: io::Error },
     #[error("systemd does not accept the unit with it:\n{0}")]
     Refused(String),
-    #[error("cannot run `systemd-analyze verify`: {0}")]
+    #[error("cannot have systemd look at the unit (as root, while the daemon runs?): {0}")]
     NotVerified(io::Error),
 }
 
@@ -162,8 +163,11 @@ fn accepts(unit: &Path) -> Result<Result<(), String>, DropInError> {
 struct Place(PathBuf);
 
 impl Place {
+    /// Beside the daemon's socket, where no session may write: in a directory that it may write to it could have
+    /// root write through a link.
     fn make() -> io::Result<Self> {
-        nix::unistd::mkdtemp(&std::env::temp_dir().join("bailiff-verify-XXXXXX"))
+        let below = Path::new(DEFAULT_SOCKET).parent().unwrap_or(Path::new("/"));
+        nix::unistd::mkdtemp(&below.join("verify-XXXXXX"))
             .map(Self)
             .map_err(io::Error::from)
     }

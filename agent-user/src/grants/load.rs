@@ -66,38 +66,38 @@ impl From<Errors> for GrantError {
 /// Finds a grant and all that it includes: `name` is a path, or the name of a grant in
 /// `/etc/bailiff/grants` or of those that ship. Mistakes in it are found here already.
 pub fn load(name: &str, inputs: &Inputs) -> Result<(GrantSource, Grant), GrantError> {
-    let main = find_main(name)?;
-    let includes = RefCell::new(Vec::new());
-    let find = |name: &str| {
-        let file = find_include(name)?;
-        let source = source_of(&file);
-        includes.borrow_mut().push(file);
-        Ok(source)
-    };
-    let grant =
-        agent_grant::load(source_of(&main), &convert(inputs), &find).map_err(GrantError::from)?;
-    let mut includes = includes.into_inner();
-    includes.dedup();
-    Ok((GrantSource { main, includes }, grant))
+    let (source, grant) = finding(name, |main, find| {
+        agent_grant::load(main, &convert(inputs), find)
+    })?;
+    Ok((source, grant?))
 }
 
 /// Finds a grant and all that it includes; whoever reads it finds its mistakes. Only one that cannot be had
 /// whole is read here.
 pub fn gather(name: &str, inputs: &Inputs) -> Result<GrantSource, GrantError> {
+    let (source, is_whole) = finding(name, |main, find| agent_grant::gather(&main, find))?;
+    if is_whole {
+        return Ok(source);
+    }
+    load(name, inputs).map(|(source, _)| source)
+}
+
+/// Has the main file of a grant read, and with what comes out all the files that were looked for meanwhile.
+fn finding<T>(
+    name: &str,
+    read: impl FnOnce(Source, &dyn Fn(&str) -> Result<Source, IncludeError>) -> T,
+) -> Result<(GrantSource, T), GrantError> {
     let main = find_main(name)?;
     let includes = RefCell::new(Vec::new());
-    let find = |name: &str| {
+    let found = read(source_of(&main), &|name| {
         let file = find_include(name)?;
         let source = source_of(&file);
         includes.borrow_mut().push(file);
         Ok(source)
-    };
-    if !agent_grant::gather(&source_of(&main), &find) {
-        return load(name, inputs).map(|(source, _)| source);
-    }
+    });
     let mut includes = includes.into_inner();
     includes.dedup();
-    Ok(GrantSource { main, includes })
+    Ok((GrantSource { main, includes }, found))
 }
 
 /// Every mistake in a grant and its tests, and what can be made of it all the same.

@@ -1,5 +1,6 @@
 //! Where systemd is process 1, as on the machines that people have.
 
+mod attached;
 mod services;
 
 use std::fs;
@@ -46,11 +47,11 @@ pub(crate) fn scenarios() -> Vec<Single> {
         ),
         new(
             "an attached unit is limited at every start, with and without a daemon, or does not start",
-            services::attached,
+            attached::unit,
         ),
         new(
             "a unit's program that its session made a link to the executor is limited",
-            services::linked_program,
+            attached::linked_program,
         ),
         new(
             "what systemd keeps for a service is no executor, whatever it is called",
