@@ -37,6 +37,8 @@ pub enum AttachedState {
     InForce,
     /// Its grant cannot be put in force: nothing of what appears may execute anything.
     Refusing,
+    /// It is for what holds the daemon or the host's first process, and nothing of it is limited.
+    Rejected,
     /// Its file cannot be read: what it is for is not known, and nothing of it is limited.
     Unreadable,
 }
@@ -44,5 +46,6 @@ pub enum AttachedState {
 vocabulary! { AttachedState:
     InForce = "in-force",
     Refusing = "refusing",
+    Rejected = "rejected",
     Unreadable = "unreadable",
 }

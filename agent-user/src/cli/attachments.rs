@@ -66,7 +66,9 @@ fn table(all: &[Attached]) -> Table {
         let style = match one.state.known() {
             Some(AttachedState::InForce) if one.error.is_none() => GOOD,
             Some(AttachedState::InForce) | None => WARN,
-            Some(AttachedState::Refusing | AttachedState::Unreadable) => BAD,
+            Some(AttachedState::Refusing | AttachedState::Rejected | AttachedState::Unreadable) => {
+                BAD
+            }
         };
         table.row([
             Cell::styled(escape(&one.name), NAME),

@@ -10,7 +10,7 @@ use agent_abi::Label;
 use agent_grant::attachments::attachments as table_of;
 use tokio::time::sleep;
 
-use super::{Attachments, By, Held, Unreadable, place_of};
+use super::{Attachments, By, Faulty, Held, place_of};
 use crate::{
     api::{Attached as Told, EndCause, GrantSource, StartSession, Target},
     attachments::{self, Attachment, AttachmentError},
@@ -45,7 +45,7 @@ impl Daemon {
             self.take(&mut next, &mut waiting, &state, (path, read))
                 .await;
         }
-        if !next.unreadable.is_empty() {
+        if next.unreadable().next().is_some() {
             // Who they were for is not known; what was in force may be theirs.
             self.keep(&mut next, &mut waiting, &state);
         }
@@ -59,6 +59,7 @@ impl Daemon {
                     self.end(live, EndCause::NeverStarted).await;
                 }
             }
+            state.is_behind = true;
             return Err(error);
         }
         *state = next;
@@ -71,7 +72,9 @@ impl Daemon {
         self.end_refusals(&state).await?;
         drop(state);
         for number in come {
-            self.renew(number).await?;
+            if let Err(error) = self.renew(number).await {
+                tracing::warn!("what comes next will be in the session of what is there: {error}");
+            }
         }
         Ok(self.tell_attachments().await)
     }
@@ -122,7 +125,11 @@ impl Daemon {
                         error: Some(format!("what it said before holds on: {error}")),
                         ..held
                     }),
-                    None => next.unreadable.push(Unreadable { path, error }),
+                    None => next.faulty.push(Faulty {
+                        path,
+                        attachment: None,
+                        error,
+                    }),
                 }
                 return;
             }
@@ -133,7 +140,11 @@ impl Daemon {
                 attachment.subject.text()
             );
             tracing::error!("{}: {error}", path.display());
-            next.unreadable.push(Unreadable { path, error });
+            next.faulty.push(Faulty {
+                path,
+                attachment: Some(attachment),
+                error,
+            });
             return;
         }
         let source = self.gather(&attachment).await;
@@ -253,13 +264,13 @@ impl Daemon {
     /// in the kernel knows, and of the files one cannot be read.
     fn must_not_forget(&self, next: &Attachments) -> Result<(), RequestError> {
         let refuses = |labels: Vec<Label>| labels.contains(&Label::REFUSING.armed());
-        if next.unreadable.is_empty()
+        if next.unreadable().next().is_none()
             || next.refuses()
             || !refuses(self.kernel().attached_labels()?)
         {
             return Ok(());
         }
-        let wrong = next.unreadable.iter().map(|file| file.error.as_str());
+        let wrong = next.unreadable().map(|file| file.error.as_str());
         Err(RequestError::BadRequest(format!(
             "all holds on as it was, because something is refused that a file may be for which cannot be read: {}",
             wrong.collect::<Vec<_>>().join("; ")

@@ -24,7 +24,9 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Attachments {
     held: Vec<Held>,
-    unreadable: Vec<Unreadable>,
+    faulty: Vec<Faulty>,
+    /// The files say something else by now, which could not be put in force.
+    is_behind: bool,
 }
 
 /// One that the kernel side knows.
@@ -44,9 +46,11 @@ enum By {
     Refusal,
 }
 
-/// A file that says nothing.
-struct Unreadable {
+/// A file of which nothing is in force.
+struct Faulty {
     path: PathBuf,
+    /// `None`: it cannot be read, and who it is for is not known.
+    attachment: Option<Attachment>,
     error: String,
 }
 
@@ -79,15 +83,21 @@ impl Held {
     }
 }
 
-impl Unreadable {
+impl Faulty {
     fn tell(&self) -> Told {
         let name = self.path.file_stem().unwrap_or_default();
+        let state = match self.attachment {
+            Some(_) => AttachedState::Rejected,
+            None => AttachedState::Unreadable,
+        };
+        let attachment = self.attachment.as_ref();
+        let told = |of: fn(&Attachment) -> &str| attachment.map(of).unwrap_or_default().to_owned();
         Told {
             name: name.to_string_lossy().into_owned(),
-            subject: String::new(),
-            grant: String::new(),
-            variables: [].into(),
-            state: AttachedState::Unreadable.into(),
+            subject: told(|attachment| attachment.subject.text()),
+            grant: told(|attachment| &attachment.grant),
+            variables: attachment.map(|one| one.set.clone()).unwrap_or_default(),
+            state: state.into(),
             error: Some(self.error.clone()),
             session: None,
             early: 0,
@@ -98,8 +108,8 @@ impl Unreadable {
 impl Attachments {
     pub(super) fn tell(&self) -> Vec<Told> {
         let held = self.held.iter().map(Held::tell);
-        let unreadable = self.unreadable.iter().map(Unreadable::tell);
-        held.chain(unreadable).collect()
+        let faulty = self.faulty.iter().map(Faulty::tell);
+        held.chain(faulty).collect()
     }
 
     /// The sessions into which what appears comes.
@@ -122,7 +132,12 @@ impl Attachments {
 
     /// Whether trying again may help.
     fn is_lacking(&self) -> bool {
-        self.held.iter().any(|held| held.error.is_some())
+        self.is_behind || self.held.iter().any(|held| held.error.is_some())
+    }
+
+    /// The files that cannot be read: what was in force may be theirs.
+    fn unreadable(&self) -> impl Iterator<Item = &Faulty> {
+        self.faulty.iter().filter(|file| file.attachment.is_none())
     }
 }
 
