@@ -14,7 +14,8 @@ use agent_abi::{
     ledger::NO_RULE,
 };
 use aya_ebpf::{
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str}, macros::btf_tracepoint,
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str},
+    macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 

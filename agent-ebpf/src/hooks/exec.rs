@@ -19,9 +19,8 @@ use crate::{
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     kernel::{
         BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_INODE, File,
-        INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, Task,
-        VMA_ANON, VMA_FILE, Vma,
-        is_null_at, load, member, number_at, numbers_are_cheap,
+        INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, Task, VMA_ANON,
+        VMA_FILE, Vma, is_null_at, load, member, number_at, numbers_are_cheap,
     },
     launcher::is_launcher,
     maps::LABELS,
