@@ -8,6 +8,9 @@ pub const MAX_SESSIONS: usize = 256;
 /// Cgroups that have a tag at once: those of sessions, and those that attachments found.
 pub const MAX_TAGGED: usize = 1 << 14;
 
+/// Released sessions that the kernel side knows of: of so many in a row at least the last.
+pub const MAX_RELEASED: usize = 4096;
+
 /// Rules in one grant, of every kind together.
 pub const MAX_RULES: usize = 512;
 
@@ -52,5 +55,6 @@ pub const NOTED_NUMBERS: usize = 3;
 
 const _: () = assert!(IMAGE_WORDS.is_power_of_two());
 const _: () = assert!(MAX_SESSIONS.is_power_of_two());
+const _: () = assert!(MAX_RELEASED.is_power_of_two());
 const _: () = assert!(MAX_RULES.is_power_of_two());
 const _: () = assert!(MAX_SUPERBLOCKS.is_power_of_two());

@@ -26,6 +26,8 @@ pub const NUMBERS: &str = "NUMBERS";
 pub const JOBS: &str = "JOBS";
 /// Array of maps: slot to the one-element array that holds the session's [`Image`](crate::Image).
 pub const IMAGES: &str = "IMAGES";
+/// Array: number of a session, modulo its length, to that number if the session set its processes free.
+pub const RELEASED: &str = "RELEASED";
 /// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.
 pub const CGROUPS: &str = "CGROUPS";
 /// Array of maps: its one entry is the array of one that holds the

@@ -12,8 +12,8 @@ use agent_abi::{
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
     limits::{
-        MAX_IPC_OBJECTS, MAX_OWN, MAX_SESSIONS, MAX_SUPERBLOCKS, MAX_TAGGED, MAX_VIEWED,
-        MAX_WAITING, NOTED_NUMBERS,
+        MAX_IPC_OBJECTS, MAX_OWN, MAX_RELEASED, MAX_SESSIONS, MAX_SUPERBLOCKS, MAX_TAGGED,
+        MAX_VIEWED, MAX_WAITING, NOTED_NUMBERS,
     },
     net::{NetEntries, NetKey},
     share::{ACCOUNTS, EVENTS_BYTES, NOTICES_BYTES, Share},
@@ -86,6 +86,9 @@ pub(crate) static UNLOCKED: LruHashMap<u64, Unlocked, 8192> = LruHashMap::new();
 pub(crate) static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMaps::new();
 
 #[btf_map]
+pub(crate) static RELEASED: Array<u32, MAX_RELEASED> = Array::new();
+
+#[btf_map]
 pub(crate) static CGROUPS: HashMap<u64, Label, MAX_TAGGED> = HashMap::new();
 
 #[btf_map]
@@ -155,6 +158,7 @@ pub(crate) fn is_own(map: u64) -> bool {
         || is((&raw const TERMINALS).cast())
         || is((&raw const UNLOCKED).cast())
         || is((&raw const IMAGES).cast())
+        || is((&raw const RELEASED).cast())
         || is((&raw const CGROUPS).cast())
         || is((&raw const ATTACHMENTS).cast())
         || is((&raw const CGROUP_PATH).cast())

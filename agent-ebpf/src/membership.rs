@@ -16,7 +16,7 @@ use core::ffi::c_void;
 use agent_abi::{
     EventKind, Image, Label,
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
-    limits::MAX_SESSIONS,
+    limits::{MAX_RELEASED, MAX_SESSIONS},
 };
 use aya_ebpf::helpers::generated::bpf_loop;
 
@@ -25,7 +25,7 @@ use crate::{
         CGROUP_KERNFS, CGROUP_LEVEL, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup,
         Css, CssSet, KERNFS_ID, KernfsNode, TASK_CGROUPS, Task, load,
     },
-    maps::{CGROUPS, IMAGES, LABELS, SCRATCH, SETTLING},
+    maps::{CGROUPS, IMAGES, LABELS, RELEASED, SCRATCH, SETTLING},
     notice::tell,
 };
 
@@ -42,17 +42,38 @@ pub(crate) enum Standing {
 #[inline(always)]
 pub(crate) fn standing(label: Label) -> Standing {
     let Some(image) = IMAGES.get_value(label.slot & (MAX_SESSIONS as u32 - 1), &0) else {
-        return Standing::Ended;
+        return without_image(label);
     };
     let header = &image.header;
     if header.generation != label.generation {
-        return Standing::Ended;
+        return without_image(label);
     }
     match header.magic {
         IMAGE_MAGIC => Standing::InForce(image),
         RELEASED_MAGIC => Standing::Released,
         _ => Standing::Ended,
     }
+}
+
+#[inline(always)]
+fn without_image(label: Label) -> Standing {
+    if was_released(label.generation) == 0 {
+        Standing::Ended
+    } else {
+        Standing::Released
+    }
+}
+
+/// Whether the session of this number, whose slot is empty or another's, had set its processes free: a child
+/// that was being made then, and whose birth went unseen (`task_newtask` in [`crate::hooks`]), has its label
+/// still.
+#[inline(never)]
+fn was_released(generation: u32) -> u32 {
+    let Some(released) = RELEASED.get_ptr(generation & (MAX_RELEASED as u32 - 1)) else {
+        return 0;
+    };
+    // SAFETY: a live map value of this size, aligned to it.
+    u32::from(generation != 0 && unsafe { released.read_volatile() } == generation)
 }
 
 /// The label of a task, unless its session was released.

@@ -12,7 +12,7 @@ use agent_abi::{
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
     ledger::{Count, NO_RULE, ledger_index},
-    limits::{MAX_RULES, MAX_SESSIONS, MAX_SUPERBLOCKS},
+    limits::{MAX_RELEASED, MAX_RULES, MAX_SESSIONS, MAX_SUPERBLOCKS},
     names,
     net::NetEntries,
     share::{ACCOUNTS, Share},
@@ -48,6 +48,7 @@ pub struct Kernel {
     jobs: Map<u32, Jobs>,
     numbers: Map<u32, u32>,
     images: Map<u32, u32>,
+    released: Map<u32, u32>,
     cgroups: Map<u64, Label>,
     attachments: Map<u32, u32>,
     census: census::Iterator,
@@ -87,6 +88,7 @@ impl Kernel {
             numbers: Map::open(names::NUMBERS, &map_pin(names::NUMBERS))?,
             jobs: Map::open(names::JOBS, &map_pin(names::JOBS))?,
             images: Map::open(names::IMAGES, &map_pin(names::IMAGES))?,
+            released: Map::open(names::RELEASED, &map_pin(names::RELEASED))?,
             cgroups: Map::open(names::CGROUPS, &map_pin(names::CGROUPS))?,
             attachments: Map::open(names::ATTACHMENTS, &map_pin(names::ATTACHMENTS))?,
             census: census::Iterator::open(&census_pin())?,
@@ -122,6 +124,11 @@ impl Kernel {
         let image: Map<u32, Image> = Map::from_data(names::IMAGES, map);
         image.get_prefix(&0)
     }
+}
+
+/// Where in `RELEASED` a session is noted.
+fn released_place(label: Label) -> u32 {
+    label.generation & (MAX_RELEASED as u32 - 1)
 }
 
 impl Port for Kernel {
@@ -160,6 +167,16 @@ impl Port for Kernel {
             }
         }
         Ok(installed)
+    }
+
+    fn note_released(&mut self, label: Label) -> Result<(), KernelError> {
+        let place = released_place(label);
+        self.released.set(&place, &label.generation)
+    }
+
+    fn was_released(&self, label: Label) -> Result<bool, KernelError> {
+        let noted = self.released.get(&released_place(label))?;
+        Ok(label.is_some() && noted == Some(label.generation))
     }
 
     fn add_net(&mut self, entries: &[NetRow]) -> Result<(), KernelError> {

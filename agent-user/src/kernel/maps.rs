@@ -27,6 +27,7 @@ pub(super) const MAPS: &[MapRow] = &[
     pinned(names::TERMINALS),
     pinned(names::UNLOCKED),
     pinned(names::IMAGES),
+    pinned(names::RELEASED),
     pinned(names::CGROUPS),
     pinned(names::ATTACHMENTS),
     MapRow {

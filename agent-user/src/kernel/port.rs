@@ -74,15 +74,22 @@ pub trait Port: Send {
     fn remove_net(&mut self, policy: u32) -> Result<(), KernelError>;
 
     /// Sets every process of a session free at once, wherever it went and whatever it is forking: its
-    /// label counts for nothing from here on. The labels can be taken away at leisure
-    /// ([`Self::clear_labels`]), then the slot emptied.
+    /// label counts for nothing from here on, also after the slot is emptied: a child that is being made now
+    /// may keep it. The labels can be taken away at leisure ([`Self::clear_labels`]).
     fn release(&mut self, label: Label) -> Result<(), KernelError> {
         // SAFETY: an image is integers only; all zeroes refuse everything.
         let mut image = unsafe { Box::<Image>::new_zeroed().assume_init() };
         image.header.magic = RELEASED_MAGIC;
         image.header.generation = label.generation;
-        self.install(label.slot, &image)
+        self.install(label.slot, &image)?;
+        self.note_released(label)
     }
+
+    /// Says that a session set its processes free, for when its slot is empty.
+    fn note_released(&mut self, label: Label) -> Result<(), KernelError>;
+
+    /// Whether a session is known to have set its processes free.
+    fn was_released(&self, label: Label) -> Result<bool, KernelError>;
 
     // Filesystems.
 

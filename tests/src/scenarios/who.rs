@@ -5,6 +5,7 @@
 
 pub(crate) mod births;
 pub(crate) mod executions;
+mod unseen;
 
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -35,6 +36,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "a child born into a tagged cgroup from outside is refused, and below it",
             births::born_into,
+        ),
+        new(
+            "a child whose birth goes unseen has no label of a session that was untagged, and that of one that ended",
+            unseen::keeps_a_label,
         ),
         new(
             "a thread that executes keeps what its process was given, or lost, while it lived",

@@ -17,14 +17,22 @@ use crate::{
 impl Daemon {
     /// Every live thread that belongs to a session, or is where it should.
     pub(in crate::daemon) fn members(&self) -> Result<Vec<Member>, RequestError> {
-        let (records, installed) = {
+        let (records, magics) = {
             let mut kernel = self.kernel();
-            (kernel.members()?, kernel.installed()?)
+            let records = kernel.members()?;
+            let mut magics = kernel
+                .installed()?
+                .iter()
+                .map(|(slot, header)| ((*slot, header.generation), header.magic))
+                .collect::<BTreeMap<_, _>>();
+            for label in records.iter().map(|record| record.process.in_force()) {
+                let key = (label.slot, label.generation);
+                if !magics.contains_key(&key) && kernel.was_released(label)? {
+                    magics.insert(key, RELEASED_MAGIC);
+                }
+            }
+            (records, magics)
         };
-        let magics = installed
-            .iter()
-            .map(|(slot, header)| ((*slot, header.generation), header.magic))
-            .collect::<BTreeMap<_, _>>();
         let magic = |label: Label| magics.get(&(label.slot, label.generation)).copied();
         let name = |label: Label| label.is_some().then(|| self.name_of(label.generation));
         let is_process = |label: Label| {

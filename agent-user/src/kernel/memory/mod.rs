@@ -49,6 +49,7 @@ pub(crate) struct MemoryKernel {
 struct State {
     images: BTreeMap<u32, Box<Image>>,
     net: Vec<NetRow>,
+    released: BTreeSet<u32>,
     /// By number.
     superblocks: BTreeMap<u32, SuperblockEntry>,
     tags: BTreeMap<u64, Label>,
@@ -95,6 +96,7 @@ impl MemoryKernel {
         let state = State {
             images: BTreeMap::new(),
             net: Vec::new(),
+            released: BTreeSet::new(),
             superblocks: BTreeMap::new(),
             tags: BTreeMap::new(),
             attachments: None,

@@ -54,6 +54,17 @@ impl Port for MemoryKernel {
         Ok(images.map(|(slot, image)| (*slot, image.header)).collect())
     }
 
+    fn note_released(&mut self, label: Label) -> Result<(), KernelError> {
+        let mut state = self.asked("note_released")?;
+        state.released.insert(label.generation);
+        Ok(())
+    }
+
+    fn was_released(&self, label: Label) -> Result<bool, KernelError> {
+        let state = self.asked("was_released")?;
+        Ok(state.released.contains(&label.generation))
+    }
+
     fn add_net(&mut self, entries: &[NetRow]) -> Result<(), KernelError> {
         self.asked("add_net")?.net.extend_from_slice(entries);
         Ok(())
