@@ -53,6 +53,14 @@ impl Attachments {
             number => self.labels[(number as usize - 1) & (MAX_ATTACHMENTS - 1)],
         }
     }
+
+    /// Whether any path is of this attachment, counted from 0: it is of none where those before it have all.
+    #[must_use]
+    pub fn is_reached(&self, number: usize) -> bool {
+        self.found
+            .iter()
+            .any(|found| usize::from(*found) == number + 1)
+    }
 }
 
 const _: () = assert!(ATTACHMENT_WORDS.is_power_of_two());

@@ -1,6 +1,7 @@
 //! From the operator's files to what the kernel side holds.
 
 use std::{
+    fs,
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -53,14 +54,21 @@ impl Daemon {
             Ok(()) => self.hold(&next).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = held {
-            for live in next.sessions() {
-                if !before.iter().any(|known| Arc::ptr_eq(known, live)) {
-                    self.end(live, EndCause::NeverStarted).await;
+        match held {
+            Ok(reached) => {
+                for (held, is_reached) in next.held.iter_mut().zip(reached) {
+                    held.is_shadowed = !is_reached;
                 }
             }
-            state.is_behind = true;
-            return Err(error);
+            Err(error) => {
+                for live in next.sessions() {
+                    if !before.iter().any(|known| Arc::ptr_eq(known, live)) {
+                        self.end(live, EndCause::NeverStarted).await;
+                    }
+                }
+                state.is_behind = true;
+                return Err(error);
+            }
         }
         *state = next;
         for live in self.attached() {
@@ -161,6 +169,7 @@ impl Daemon {
                 attachment,
                 by: By::Session(live),
                 error: None,
+                is_shadowed: false,
                 early: 0,
             },
             Err(error) => self.without(attachment, waiting, &error),
@@ -205,6 +214,7 @@ impl Daemon {
             attachment,
             by,
             error: Some(error),
+            is_shadowed: false,
             early: 0,
         }
     }
@@ -228,6 +238,7 @@ impl Daemon {
                 attachment,
                 by: By::Session(live),
                 error: Some("it holds on until every file can be read".into()),
+                is_shadowed: false,
                 early: 0,
             });
         }
@@ -238,6 +249,13 @@ impl Daemon {
         attachment: &Attachment,
     ) -> Result<GrantSource, RequestError> {
         let (grant, inputs) = (attachment.grant.clone(), attachment.inputs());
+        if let Ok(found) = fs::metadata(&grant)
+            && grant.contains('/')
+            && !found.is_file()
+        {
+            // A pipe would be waited for, and all attachments with it.
+            return Err(RequestError::BadGrant(format!("{grant} is no file")));
+        }
         let gathered = self
             .blocking(move |_| grants::gather(&grant, &inputs))
             .await;
@@ -277,19 +295,23 @@ impl Daemon {
         )))
     }
 
-    /// Has the kernel side look new cgroups up in these.
-    pub(super) async fn hold(self: &Arc<Self>, wanted: &Attachments) -> Result<(), RequestError> {
+    /// Has the kernel side look new cgroups up in these. Answers, for each, whether any cgroup is of it.
+    pub(super) async fn hold(
+        self: &Arc<Self>,
+        wanted: &Attachments,
+    ) -> Result<Vec<bool>, RequestError> {
         let places = wanted.held.iter().map(|held| {
             let places = held.attachment.subject.places();
             Ok((places.map_err(RequestError::BadRequest)?, held.by.label()))
         });
         let places = places.collect::<Result<Vec<_>, RequestError>>()?;
+        let count = places.len();
         self.blocking(move |daemon| {
             let places = places.iter().map(|(places, label)| (places, *label));
             let table = table_of(&places.collect::<Vec<_>>())
                 .map_err(|error| RequestError::BadRequest(error.to_string()))?;
             daemon.kernel().set_attachments(&table)?;
-            Ok::<_, RequestError>(())
+            Ok::<_, RequestError>((0..count).map(|number| table.is_reached(number)).collect())
         })
         .await
     }

@@ -36,6 +36,8 @@ struct Held {
     by: By,
     /// Why it is not as its file says.
     error: Option<String>,
+    /// Those before it are for all that it is for.
+    is_shadowed: bool,
     early: u32,
 }
 
@@ -76,10 +78,19 @@ impl Held {
             grant: self.attachment.grant.clone(),
             variables: self.attachment.set.clone(),
             state: state.into(),
-            error: self.error.clone(),
+            error: self.error.clone().or_else(|| self.shadowed()),
             session,
             early: self.early,
         }
+    }
+}
+
+impl Held {
+    fn shadowed(&self) -> Option<String> {
+        self.is_shadowed.then(|| {
+            "nothing comes under it: files before it by their names are for all that it is for"
+                .into()
+        })
     }
 }
 

@@ -2,13 +2,19 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use agent_abi::Label;
+use agent_abi::{Label, limits::MAX_SESSIONS};
 
 use super::By;
 use crate::{
     api::{EndCause, Extent},
-    daemon::{error::RequestError, state::Daemon},
+    daemon::{error::RequestError, sessions::Live, state::Daemon},
 };
+
+/// Sessions of one attachment that are there at once, the one that waits included.
+const MAX_STARTS: usize = 64;
+
+/// Sessions of all attachments: what is left of [`MAX_SESSIONS`] is for those whom somebody starts.
+const MAX_ATTACHED: usize = MAX_SESSIONS / 4 * 3;
 
 impl Daemon {
     /// Something is in this session from now on.
@@ -34,6 +40,7 @@ impl Daemon {
             return Ok(());
         };
         let old = Arc::clone(old);
+        self.leave_room(&old)?;
         // The text that is in force, which its file may differ from by now.
         let new = self
             .start_waiting(&held.attachment, old.row.source.clone())
@@ -46,6 +53,27 @@ impl Daemon {
         }
         old.attached.store(false, Relaxed);
         old.stirred.notify_one();
+        Ok(())
+    }
+
+    /// Whether another session may wait where this one did. Whoever may make cgroups that are meant (those below
+    /// a user's service manager) would have all slots else.
+    fn leave_room(&self, old: &Live) -> Result<(), RequestError> {
+        let attached = self.live_sessions();
+        let attached = attached
+            .iter()
+            .filter(|live| live.row.extent() == Extent::Attached)
+            .collect::<Vec<_>>();
+        let same = attached
+            .iter()
+            .filter(|live| live.row.cgroup == old.row.cgroup);
+        let (same, all) = (same.count(), attached.len());
+        if same >= MAX_STARTS || all >= MAX_ATTACHED {
+            return Err(RequestError::Conflict(format!(
+                "{same} sessions of {} are there, and {all} of attachments",
+                old.row.cgroup.display()
+            )));
+        }
         Ok(())
     }
 

@@ -329,3 +329,45 @@ fn a_refusal_ends_when_it_is_mended_or_taken_back_and_never_by_another_mistake()
     world.kernel.exec(fresh);
     assert!(!is_limited(&world, fresh));
 }
+
+#[test]
+fn whoever_makes_cgroups_that_are_meant_does_not_take_every_session() {
+    let world = world();
+    attach(&world, "agents", "/agents/*");
+    let mut here = Vec::new();
+    for number in 0..70 {
+        let before = waiting(&world);
+        here.push(appear(&world, &format!("agents/{number}")).1);
+        if number < 62 {
+            until_renewed(&world, &before[0]);
+        }
+    }
+    assert!(here.iter().all(|pid| is_limited(&world, *pid)));
+    until("the last share one", || {
+        sessions(&world).iter().any(|one| one.processes == 7)
+    });
+    assert_eq!(sessions(&world).len(), 64);
+}
+
+#[test]
+fn an_attachment_of_which_nothing_is_left_says_so() {
+    let world = world();
+    attach(&world, "a", "/agents/*");
+    let told = attach(&world, "b", "/agents/one");
+    let error = told[1].error.as_deref().unwrap();
+    assert!(error.contains("nothing comes under it"), "{told:?}");
+    assert_eq!(told[0].error, None);
+    fs::remove_file(world.host("attach.d/a.toml")).unwrap();
+    assert_eq!(load(&world)[0].error, None);
+}
+
+#[test]
+fn a_grant_that_is_a_pipe_is_not_waited_for() {
+    let world = world();
+    let pipe = world.host("pipe.toml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let text = format!("cgroup = \"/agents/*\"\ngrant = \"{}\"\n", pipe.display());
+    write(&world, "agents", &text);
+    let told = load(&world);
+    assert_eq!(told[0].state, AttachedState::Refusing, "{told:?}");
+}
