@@ -99,6 +99,9 @@ macro_rules! for_each_kernel_field {
             MOUNT_NAMESPACE_NUMBER = "mnt_namespace", "ns", "inum";
             MOUNT_NAMESPACE_OWNER = "mnt_namespace", "user_ns";
             USER_NAMESPACE_NUMBER = "user_namespace", "ns", "inum";
+            USER_NAMESPACE_PARENT = "user_namespace", "parent";
+            USER_NAMESPACE_ID = "user_namespace", "ns.ns_id|parent";
+            CREDENTIALS_NAMESPACE = "cred", "user_ns";
             MAP_VALUE_SIZE = "bpf_map", "value_size";
             PROGRAM_KIND = "bpf_prog", "type";
             PROGRAM_DETAILS = "bpf_prog", "aux";

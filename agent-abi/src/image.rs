@@ -82,15 +82,11 @@ pub struct ImageHeader {
     pub surface: u32,
     /// Increases with every image of the host; part of every cache key.
     pub epoch: u32,
-    /// Number of the user namespace that owns the mount namespace in which the session began; 0 where
-    /// it is not known. Nothing is mounted in a mount namespace of that one.
-    pub mount_owner: u32,
-    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<ImageHeader>() == 72);
+const _: () = assert!(size_of::<ImageHeader>() == 64);
 const _: () = assert!(
-    size_of::<Image>() == 72 + 256 + 2 * (MAX_SUPERBLOCKS + KINDS + IMAGE_WORDS),
+    size_of::<Image>() == 64 + 256 + 2 * (MAX_SUPERBLOCKS + KINDS + IMAGE_WORDS),
     "the image has padding"
 );
 const _: () = assert!(align_of::<Image>() == 8);

@@ -18,6 +18,7 @@ pub mod label;
 pub mod ledger;
 pub mod limits;
 pub mod names;
+pub mod nested;
 pub mod net;
 pub mod relocation;
 pub mod right;

@@ -20,6 +20,9 @@ pub const MAX_SUPERBLOCKS: usize = 1024;
 /// Filesystems that sessions mounted for themselves, on this host at once.
 pub const MAX_OWN: usize = 4096;
 
+/// User namespaces of sessions that can be there at once on this host; in further ones a session has no capability.
+pub const MAX_MADE: usize = 1 << 14;
+
 /// Mount namespaces that the daemon is known to have looked at. Of more, the least recently used are looked
 /// at again.
 pub const MAX_VIEWED: usize = 8192;

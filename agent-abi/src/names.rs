@@ -60,6 +60,8 @@ pub const DAEMON: &str = "DAEMON";
 pub const SUPERBLOCKS: &str = "SUPERBLOCKS";
 /// Hash: kernel `s_dev` of a filesystem that a session mounted for itself to the session's generation.
 pub const OWN: &str = "OWN";
+/// Hash: address of a user namespace to [`Made`](crate::nested::Made), the session that made it.
+pub const MADE: &str = "MADE";
 /// Longest-prefix-match trie: [`NetKey`](crate::net::NetKey) to
 /// [`NetEntries`](crate::net::NetEntries).
 pub const NET: &str = "NET";

@@ -34,6 +34,8 @@ pub enum Surface {
     Core = 12,
     /// `process.ipc = "any"`: System V IPC objects and message queues of others.
     IpcAny = 13,
+    /// `kernel.containers`: user namespaces, and in those that the session made every capability and mounts.
+    Containers = 14,
 }
 
 impl Surface {

@@ -48,6 +48,7 @@ mod maps;
 mod membership;
 mod name;
 mod namespace;
+mod nested;
 mod notice;
 mod place;
 mod program;

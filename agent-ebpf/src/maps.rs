@@ -12,9 +12,10 @@ use agent_abi::{
     event::EventRecord,
     ledger::{Count, LEDGER_ENTRIES},
     limits::{
-        MAX_IPC_OBJECTS, MAX_OWN, MAX_RELEASED, MAX_SESSIONS, MAX_SUPERBLOCKS, MAX_TAGGED,
-        MAX_VIEWED, MAX_WAITING, NOTED_NUMBERS,
+        MAX_IPC_OBJECTS, MAX_MADE, MAX_OWN, MAX_RELEASED, MAX_SESSIONS, MAX_SUPERBLOCKS,
+        MAX_TAGGED, MAX_VIEWED, MAX_WAITING, NOTED_NUMBERS,
     },
+    nested::Made,
     net::{NetEntries, NetKey},
     share::{ACCOUNTS, EVENTS_BYTES, NOTICES_BYTES, Share},
     superblock::Superblock,
@@ -114,6 +115,10 @@ pub(crate) static SUPERBLOCKS: Array<Superblock, MAX_SUPERBLOCKS> = Array::new()
 pub(crate) static OWN: HashMap<u32, u32, MAX_OWN> = HashMap::new();
 
 #[btf_map]
+pub(crate) static MADE: HashMap<u64, Made, MAX_MADE, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+#[btf_map]
 pub(crate) static NET: LpmTrie<NetKey, NetEntries, 16384, { BPF_F_NO_PREALLOC as usize }> =
     LpmTrie::new();
 
@@ -155,6 +160,7 @@ pub(crate) fn is_own(map: u64) -> bool {
         || is((&raw const CENSUS).cast())
         || is((&raw const DAEMON).cast())
         || is((&raw const OWN).cast())
+        || is((&raw const MADE).cast())
         || is((&raw const TERMINALS).cast())
         || is((&raw const UNLOCKED).cast())
         || is((&raw const IMAGES).cast())

@@ -175,7 +175,9 @@ pub fn lint(grant: &Compiled) -> Vec<Lint> {
 /// What `mount = true` opens, and whether it can be used at all.
 fn private_mounts(grant: &Compiled) -> Option<Lint> {
     const SYS_ADMIN: u64 = 1 << 21;
-    if grant.surface & Surface::Mount.bit() == 0 {
+    // What mounts in namespaces of its own besides, `containers` says itself.
+    let opened = grant.surface & (Surface::Mount.bit() | Surface::Containers.bit());
+    if opened != Surface::Mount.bit() {
         return None;
     }
     let has_namespaces = grant.surface & Surface::Namespaces.bit() != 0;

@@ -67,6 +67,10 @@ fn of_switch(setting: Setting) -> Opens {
             true,
             "It reads, changes and removes shared memory, semaphores and queues of others that its user may; as root, all.",
         ),
+        Surface::Containers => (
+            true,
+            "It makes user namespaces, and in these has every capability (but `setfcap`, `mac_admin` and `mac_override`), namespaces of every kind, mounts of its own, and a network of its own that leads nowhere. It reaches more of the kernel's code by that, and no object that it did not reach before; modes hold it up no more at files whose owner and group its namespaces know, within the grant's rules.",
+        ),
         Surface::Mount => (
             true,
             "With `namespaces` and `sys_admin` it mounts in namespaces of its own, which nobody else sees; what it mounts gives it no right that it did not have.",

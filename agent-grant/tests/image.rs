@@ -45,7 +45,6 @@ fn image(grant: &Compiled, superblocks: &[VisibleFilesystem]) -> Box<Image> {
             generation: 7,
             policy: 8,
             epoch: 9,
-            mount_owner: 0,
             superblocks,
         })
         .expect("fits")
@@ -218,7 +217,6 @@ fn nonsense_mounts_are_errors() {
             generation: 1,
             policy: 1,
             epoch: 1,
-            mount_owner: 0,
             superblocks: &[view],
         })
     };

@@ -79,7 +79,6 @@ fn check(grant: &Grant, compiled: &Compiled) {
             generation: 1,
             policy: 1,
             epoch: 1,
-            mount_owner: 0,
             superblocks: &[superblock],
         })
         .expect("what compiles fits");

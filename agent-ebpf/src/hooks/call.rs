@@ -102,6 +102,12 @@ pub(super) fn may_set_deadline(subject: &Subject) -> bool {
     call == SCHED_SETATTR || call > LAST
 }
 
+/// Whether the call under way writes to a descriptor: `write`, `pwrite64`, `writev`.
+#[inline(always)]
+pub(super) fn is_write(subject: &Subject) -> bool {
+    matches!(number(subject), 1 | 18 | 20)
+}
+
 /// `PROC_USER_INIT_INO` (include/linux/proc_ns.h)
 const INITIAL: u32 = 0xefff_fffd;
 

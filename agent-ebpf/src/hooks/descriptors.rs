@@ -12,8 +12,9 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 use super::{
     files::{at_path, wanted_by_open},
     ipc::is_usable_queue,
-    proc::refuse_other_process,
+    proc::{refuse_other_process, sets_up_own_namespace},
     surface::{self, IO_URING, USERFAULTFD},
+    user_namespaces::is_namespace,
 };
 use crate::{
     decide::{EPERM, opened, permits_opened, refuse_terminal, refuse_whatever_rules},
@@ -54,7 +55,7 @@ fn receive(subject: &Subject, file: *const File) -> i32 {
     if terminal::is_received_from_others(subject, file, dentry) {
         return refuse_terminal(subject, dentry, wanted);
     }
-    let refused = refuse_other_process(subject, file, dentry, mode);
+    let refused = refuse_other_process(subject, dentry, mode);
     if refused != 0 {
         return refused;
     }
@@ -64,6 +65,8 @@ fn receive(subject: &Subject, file: *const File) -> i32 {
     match place_of(file, dentry) {
         Place::Anonymous => receive_anonymous(subject, dentry),
         Place::Named if is_usable_queue(subject, file, dentry) => 0,
+        Place::Named if is_namespace(subject, dentry) => 0,
+        Place::Named if sets_up_own_namespace(subject, dentry) => 0,
         // No process has a layer's file open.
         Place::Named | Place::Layer => opened(subject, dentry, wanted),
     }

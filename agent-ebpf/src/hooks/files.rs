@@ -21,8 +21,9 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 
 use super::{
     ipc::is_usable_queue,
-    proc::refuse_other_process,
+    proc::{names_set_up, refuse_other_process, sets_up_own_namespace},
     set_id::{self, refuse_set_id},
+    user_namespaces::is_namespace,
 };
 use crate::{
     decide::{file, opened, permits, permits_opened, refuse_terminal},
@@ -63,7 +64,7 @@ fn file_open(ctx: LsmContext) -> i32 {
         if terminal::is_opened_by_others(subject, file, dentry) {
             return refuse_terminal(subject, dentry, wanted);
         }
-        let refused = refuse_other_process(subject, file, dentry, mode);
+        let refused = refuse_other_process(subject, dentry, mode);
         if refused != 0 {
             return refused;
         }
@@ -72,6 +73,8 @@ fn file_open(ctx: LsmContext) -> i32 {
         }
         match place_of(file, dentry) {
             Place::Named if is_usable_queue(subject, file, dentry) => 0,
+            Place::Named if is_namespace(subject, dentry) => 0,
+            Place::Named if sets_up_own_namespace(subject, dentry) => 0,
             Place::Named => opened(subject, dentry, wanted),
             Place::Anonymous if wanted.contains(FileRights::EXEC) => {
                 opened(subject, dentry, wanted)
@@ -111,6 +114,9 @@ fn path_mknod(ctx: LsmContext) -> i32 {
         let refused = refuse_set_id(subject, dentry, mode, FileRights::CREATE);
         if refused != 0 {
             return refused;
+        }
+        if names_set_up(subject, dentry) {
+            return 0;
         }
         at_dentry(subject, dentry, FileRights::CREATE)
     })
@@ -190,7 +196,12 @@ fn rename(subject: &Subject, old: *const Dentry, new: *const Dentry, flags: u32)
 #[lsm(hook = "path_truncate")]
 fn path_truncate(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
-        at_path(subject, ctx.arg(0), FileRights::WRITE)
+        let path: *const Path = ctx.arg(0);
+        // SAFETY: the hook's path.
+        if sets_up_own_namespace(subject, unsafe { load(path, &PATH_DENTRY) }) {
+            return 0;
+        }
+        at_path(subject, path, FileRights::WRITE)
     })
 }
 
@@ -198,7 +209,12 @@ fn path_truncate(ctx: LsmContext) -> i32 {
 #[lsm(hook = "file_truncate")]
 fn file_truncate(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
-        at_file(subject, ctx.arg(0), FileRights::WRITE)
+        let file: *const File = ctx.arg(0);
+        // SAFETY: the hook's file.
+        if sets_up_own_namespace(subject, unsafe { load(file, &FILE_DENTRY) }) {
+            return 0;
+        }
+        at_file(subject, file, FileRights::WRITE)
     })
 }
 

@@ -21,3 +21,4 @@ mod socket_options;
 mod sockets;
 mod surface;
 mod unix;
+mod user_namespaces;

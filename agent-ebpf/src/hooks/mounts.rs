@@ -21,14 +21,12 @@ use crate::{
     kernel::{
         CONTEXT_TYPE, FILESYSTEM_NAME, FilesystemType, FsContext, MOUNT_NAMESPACE_OWNER,
         MountNamespace, NAMESPACES_MOUNT, Namespaces, SB_DEV, SB_TYPE, SB_USER_NAMESPACE,
-        SuperBlock, TASK_NAMESPACES, USER_NAMESPACE_NUMBER, UserNamespace, load, number_at,
+        SuperBlock, TASK_NAMESPACES, UserNamespace, load, number_at,
     },
     maps::OWN,
+    nested::is_made_by,
     subject::{Subject, guard, guard_alone},
 };
-
-/// Number of the first user namespace (`PROC_USER_INIT_INO`).
-const INITIAL: u32 = 0xefff_fffd;
 
 const MS_REMOUNT: u64 = 1 << 5;
 const MS_BIND: u64 = 1 << 12;
@@ -41,12 +39,20 @@ const MS_OTHER: u64 = MS_REMOUNT | MS_BIND | MS_MOVE | MS_PROPAGATION;
 /// Ends what others do with the filesystem.
 const MNT_FORCE: u32 = 1;
 
+/// Whether the grant opens mounts, in namespaces of the session's own.
+#[inline(always)]
+fn may_mount(subject: &Subject) -> bool {
+    subject.may(Surface::Mount) || subject.may(Surface::Containers)
+}
+
 /// Why nothing may be mounted, if so; 0 for what may go on.
 #[inline(always)]
 fn private(subject: &Subject) -> i32 {
-    let result = opened(subject, Surface::Mount, Right::KernelMount, 0);
-    if result != 0 || !subject.may(Surface::Mount) || is_own_namespace(subject) {
-        return result;
+    if !may_mount(subject) {
+        return opened(subject, Surface::Mount, Right::KernelMount, 0);
+    }
+    if is_own_namespace(subject) {
+        return 0;
     }
     refuse_mount(subject)
 }
@@ -70,15 +76,7 @@ fn is_own_namespace(subject: &Subject) -> bool {
         let mounts: *const MountNamespace = load(all, &NAMESPACES_MOUNT);
         load(mounts, &MOUNT_NAMESPACE_OWNER)
     };
-    is_own_user_namespace(subject, owner)
-}
-
-#[inline(always)]
-fn is_own_user_namespace(subject: &Subject, namespace: *const UserNamespace) -> bool {
-    // SAFETY: loaded from a live object; NULL loads as zero.
-    let number: u32 = unsafe { load(namespace, &USER_NAMESPACE_NUMBER) };
-    let first = subject.image.map_or(0, |image| image.header.mount_owner);
-    first != 0 && number != 0 && number != INITIAL && number != first
+    is_made_by(subject, owner)
 }
 
 #[inline(always)]
@@ -126,7 +124,7 @@ fn sb_mount(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let result = private(subject);
         let flags: u64 = ctx.arg(3);
-        if result != 0 || flags & MS_OTHER != 0 || !subject.may(Surface::Mount) {
+        if result != 0 || flags & MS_OTHER != 0 || !may_mount(subject) {
             return result;
         }
         judge_name(subject, number_at(ctx.arg(2)))
@@ -165,7 +163,7 @@ fn move_mount(_ctx: LsmContext) -> i32 {
 fn sb_remount(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let result = private(subject);
-        if result != 0 || !subject.may(Surface::Mount) || is_own(subject, ctx.arg(0)) {
+        if result != 0 || !may_mount(subject) || is_own(subject, ctx.arg(0)) {
             return result;
         }
         refuse_mount(subject)
@@ -176,7 +174,7 @@ fn sb_remount(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn is_own(subject: &Subject, superblock: *const SuperBlock) -> bool {
     // SAFETY: the hook's argument.
-    is_own_user_namespace(subject, unsafe { load(superblock, &SB_USER_NAMESPACE) })
+    is_made_by(subject, unsafe { load(superblock, &SB_USER_NAMESPACE) })
 }
 
 /// `int fs_context_parse_param(struct fs_context *, struct fs_parameter *)`: before a filesystem looks
@@ -187,7 +185,7 @@ fn is_own(subject: &Subject, superblock: *const SuperBlock) -> bool {
 fn fs_context_parse_param(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let result = private(subject);
-        if result != 0 || !subject.may(Surface::Mount) {
+        if result != 0 || !may_mount(subject) {
             return result;
         }
         let context: *const FsContext = ctx.arg(0);
@@ -203,7 +201,7 @@ fn sb_kern_mount(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
         let superblock: *const SuperBlock = ctx.arg(0);
         let result = private(subject);
-        if result != 0 || !subject.may(Surface::Mount) {
+        if result != 0 || !may_mount(subject) {
             return result;
         }
         // SAFETY: the hook's argument, and what is loaded from it.

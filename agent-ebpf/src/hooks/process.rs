@@ -15,14 +15,15 @@
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
-use super::call::{may_set_deadline, used_for};
+use super::call::{is_write, may_set_deadline, used_for};
 use super::locks::{self, F_SETDELEG, F_SETLEASE};
 use crate::{
     address::Address,
     daemon,
     decide::{EPERM, refuse, refuse_silently},
     groups::{self, Whose},
-    kernel::{Credentials, File, TASK_GROUP_LEADER, TASK_TGID, Task, load},
+    kernel::{Credentials, File, TASK_GROUP_LEADER, TASK_TGID, Task, UserNamespace, load},
+    nested::is_made_by,
     place::is_character_device,
     subject::{Subject, guard},
 };
@@ -277,8 +278,9 @@ fn signal_of(resource: u32) -> u32 {
     }
 }
 
-/// `int capable(const struct cred *, struct user_namespace *, int cap, unsigned int opts)`: in
-/// every user namespace, so root in a session is a user without privileges.
+/// `int capable(const struct cred *, struct user_namespace *, int cap, unsigned int opts)`: in every user
+/// namespace, so root in a session is a user without privileges; but for those that it made, where the grant
+/// opens containers.
 #[lsm(hook = "capable")]
 fn capable(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
@@ -289,6 +291,9 @@ fn capable(ctx: LsmContext) -> i32 {
         if subject.borrowed_credentials() == Some(asked) {
             return 0;
         }
+        if is_of_own_namespace(subject, capability, ctx.arg(1)) {
+            return 0;
+        }
         if has_capability(subject, capability) {
             return used_for(subject, capability, ctx.arg(1));
         }
@@ -297,6 +302,30 @@ fn capable(ctx: LsmContext) -> i32 {
         }
         refuse_capability(subject, capability)
     })
+}
+
+const CAP_SETFCAP: u32 = 31;
+const CAP_MAC_OVERRIDE: u32 = 32;
+const CAP_MAC_ADMIN: u32 = 33;
+
+/// Whether it is a capability over what belongs to a user namespace that the session made, where the grant opens
+/// these. Not those whose effect is the host's: other security modules are, and file capabilities that root of such a
+/// namespace gives are good outside too where it is the host's root (`cap_convert_nscap()`). Whoever writes a map
+/// with root in it needs `setfcap` of the namespace above (`verify_root_map()`), and a map gives none.
+#[inline(always)]
+fn is_of_own_namespace(
+    subject: &Subject,
+    capability: u32,
+    namespace: *const UserNamespace,
+) -> bool {
+    if !subject.may(Surface::Containers) {
+        return false;
+    }
+    match capability {
+        CAP_MAC_OVERRIDE | CAP_MAC_ADMIN => false,
+        CAP_SETFCAP => is_write(subject),
+        _ => is_made_by(subject, namespace),
+    }
 }
 
 pub(super) const CAP_FSETID: u32 = 4;

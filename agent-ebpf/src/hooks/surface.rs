@@ -2,7 +2,6 @@
 //!
 //! | hook | right |
 //! |---|---|
-//! | `userns_create` | `kernel.namespace` (other namespaces need a capability) |
 //! | `bpf`, in [`super::bpf`] | `kernel.bpf` |
 //! | `perf_event_open` | `kernel.perf`; to watch whole processors, the kernel and tracepoints never |
 //! | `inode_init_security_anon` | `kernel.io_uring`, `kernel.userfaultfd`; for faults of the kernel never |
@@ -55,7 +54,6 @@ macro_rules! surface_hooks {
 }
 
 surface_hooks! {
-    userns_create => Namespaces, KernelNamespace;
     key_alloc => Keyrings, KernelKeyring;
     key_permission => Keyrings, KernelKeyring;
     kernel_module_request => Load, KernelLoad;

@@ -112,7 +112,6 @@ impl Asked {
                 generation: 0,
                 policy: 0,
                 epoch: 0,
-                mount_owner: 0,
                 superblocks: &[whole],
             };
             grant.image(&params).ok()

@@ -37,8 +37,6 @@ pub struct ImageParams<'v> {
     pub generation: u32,
     pub policy: u32,
     pub epoch: u32,
-    /// See [`ImageHeader::mount_owner`].
-    pub mount_owner: u32,
     pub superblocks: &'v [VisibleFilesystem],
 }
 
@@ -152,8 +150,6 @@ impl Compiled {
             capabilities: self.capabilities,
             surface: self.surface,
             epoch: params.epoch,
-            mount_owner: params.mount_owner,
-            reserved: 0,
         };
         Ok(image)
     }

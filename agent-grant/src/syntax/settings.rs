@@ -19,7 +19,8 @@ pub struct RawSettings {
     pub capabilities: Option<Vec<(u8, Text)>>,
 }
 
-pub(crate) const KERNEL_SWITCHES: [(&str, Surface); 8] = [
+pub(crate) const KERNEL_SWITCHES: [(&str, Surface); 9] = [
+    ("containers", Surface::Containers),
     ("mount", Surface::Mount),
     ("namespaces", Surface::Namespaces),
     ("bpf", Surface::Bpf),

@@ -45,7 +45,6 @@ pub fn plain_image(compiled: &Compiled) -> Box<Image> {
             generation: 1,
             policy: 1,
             epoch: 1,
-            mount_owner: 0,
             superblocks: &[whole(0)],
         })
         .expect("fits")

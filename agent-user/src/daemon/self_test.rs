@@ -69,10 +69,7 @@ impl Daemon {
                 Prepared::new(&source, &inputs, resolver, &self.own, names, &self.compiled)?;
             let number = |dev| table.number(dev, sight.instance(dev)?);
             let epoch = self.epochs.next(&self.store)?;
-            let image =
-                prepared
-                    .compiled
-                    .image(generation, epoch, sight.mount_owner, names, number);
+            let image = prepared.compiled.image(generation, epoch, names, number);
             (prepared, image.map_err(anyhow::Error::msg)?)
         };
         let entries = prepared.compiled.net_entries(generation);

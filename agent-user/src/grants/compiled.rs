@@ -183,12 +183,11 @@ impl Compiled {
     }
 
     /// The image for a session that knows filesystems by these names; `number` gives the index of a
-    /// superblock. `mount_owner` is the user namespace that owns the mount namespace it began in.
+    /// superblock.
     pub fn image(
         &self,
         generation: u32,
         epoch: u32,
-        mount_owner: u32,
         names: &Names,
         number: impl Fn(u32) -> Option<u32>,
     ) -> Result<Box<Image>, String> {
@@ -212,7 +211,6 @@ impl Compiled {
             generation,
             policy: generation,
             epoch,
-            mount_owner,
             superblocks: &superblocks,
         };
         self.inner.image(&params).map_err(|error| error.to_string())

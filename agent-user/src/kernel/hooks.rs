@@ -54,6 +54,16 @@ const fn lsm(family: &'static str, name: &'static str, arguments: &'static [&'st
     }
 }
 
+const fn exit(name: &'static str, arguments: &'static [&'static str]) -> Hook {
+    Hook {
+        name,
+        attach: Attach::Exit,
+        family: SURFACE,
+        arguments,
+        optional: None,
+    }
+}
+
 const fn since(mut hook: Hook, reason: &'static str) -> Hook {
     hook.optional = Some(reason);
     hook
@@ -208,6 +218,14 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(SURFACE, "sb_pivotroot", &[]),
     lsm(SURFACE, "move_mount", &[]),
     lsm(SURFACE, "userns_create", &[]),
+    since(
+        exit("create_user_ns", &["new"]),
+        "where it is missing, `containers` opens no capability in the user namespaces that a session makes",
+    ),
+    since(
+        exit("retire_userns_sysctls", &["ns"]),
+        "where it is missing, user namespaces of sessions are remembered when they have ended",
+    ),
     lsm(SURFACE, "bpf", &["cmd", "attr"]),
     lsm(SURFACE, "bpf_map", &["map"]),
     lsm(SURFACE, "bpf_prog", &["prog"]),

@@ -47,6 +47,7 @@ pub(super) const MAPS: &[MapRow] = &[
     pinned(names::DAEMON),
     pinned(names::SUPERBLOCKS),
     pinned(names::OWN),
+    pinned(names::MADE),
     pinned(names::NET),
     pinned(names::LEDGER),
     pinned(names::EVENTS),

@@ -1,6 +1,6 @@
 //! What a grant would have to say, written so that it opens that one thing and nothing else.
 
-use agent_abi::{Reason, Right, right::FILE_RIGHTS};
+use agent_abi::{Reason, Right, Surface, right::FILE_RIGHTS};
 use agent_grant::{
     glob::MAX_PATTERN,
     syntax::{
@@ -96,7 +96,11 @@ pub(super) fn setting(event: &Event, right: Right, reason: Reason) -> Option<Str
             quoted(&event.object)
         )),
         right => {
-            let switch = right.switch()?;
+            let switch = match right {
+                // What makes one makes a sandbox, for which `namespaces` alone is too little.
+                Right::KernelNamespace => Surface::Containers,
+                right => right.switch()?,
+            };
             let setting = settings().find(|setting| setting.switch == switch)?;
             Some(format!("[{}]\n{}", setting.table, setting.turned_on()))
         }
@@ -266,8 +270,8 @@ mod tests {
             assert!(read.is_ok(), "{name}: {text}");
             proposals += 1;
         }
-        // Each switch, and capabilities.
-        assert_eq!(proposals, settings().count() + 1);
+        // Each switch, and capabilities; `containers` instead of `namespaces`.
+        assert_eq!(proposals, settings().count());
     }
 
     #[test]

@@ -82,10 +82,11 @@ pub(super) fn because(event: &Event, reason: Option<Reason>) -> String {
             "The session that this process belongs to has ended; nothing is granted to it.".into()
         }
         Some(Reason::OutsideSession) if event.right == Right::KernelMount => {
-            "`mount` is for mount namespaces of user namespaces that the session makes \
+            "Mounts are for mount namespaces of user namespaces that the session makes \
              (`unshare --user --mount`), not for those that it shares with others; and there for \
              binds and moves, and for new filesystems that hold nothing from elsewhere (tmpfs, \
-             proc, sysfs, devpts, mqueue, cgroup2)."
+             proc, sysfs, devpts, mqueue, cgroup2). Overlays, FUSE and disks show what has another \
+             name, and are refused whatever is granted: copy (podman: `--storage-driver vfs`)."
                 .into()
         }
         Some(Reason::OutsideSession) if event.right == Right::KernelPerf => {

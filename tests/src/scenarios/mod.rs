@@ -32,6 +32,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod locks;
 pub(crate) mod mounts;
 pub(crate) mod moves;
+pub(crate) mod nested;
 pub(crate) mod network;
 pub(crate) mod notified;
 pub(crate) mod patterns;
@@ -137,6 +138,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(folding::scenarios());
     singles.extend(lifecycle::scenarios());
     singles.extend(crash::scenarios());
+    singles.extend(nested::scenarios());
     singles.extend(ipc::scenarios());
     singles.extend(jobs::scenarios());
     singles.extend(locks::scenarios());
