@@ -24,6 +24,13 @@ const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 /// How long a machine may take to power off once its command has ended.
 const POWER_OFF: Duration = Duration::from_secs(20);
 
+/// How long process 1 may take to say that it is there. An emulated machine takes 10 s, a busy one a minute; seldom
+/// one stops for good while its kernel is coming up.
+const BOOT: Duration = Duration::from_secs(240);
+
+/// How often a machine is started that stops before anything of the run has begun.
+const STARTS: u32 = 2;
+
 /// How soon the VM hears that the caller's terminal changed its size.
 const RESIZE_SEEN: Duration = Duration::from_millis(300);
 
@@ -31,6 +38,21 @@ const RESIZE_SEEN: Duration = Duration::from_millis(300);
 const ESCAPE: u8 = 0x1d;
 
 pub(super) fn run(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
+    for _ in 1..STARTS {
+        let outcome = run_once(vm, argv.clone())?;
+        if outcome.end != End::TimedOut(BOOT) {
+            return Ok(outcome);
+        }
+        eprintln!(
+            "{} did not start within {} s, before anything of Bailiff was in it: started again",
+            vm.kernel.release,
+            BOOT.as_secs()
+        );
+    }
+    run_once(vm, argv)
+}
+
+fn run_once(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
     let folder = Scratch::new()?;
     let (image, log) = (folder.path.join("initramfs"), folder.path.join("console"));
     fs::write(&image, initramfs::make(vm)?)?;
@@ -88,6 +110,8 @@ struct Progress<'a> {
     vm: &'a Vm,
     started: Instant,
     boot: Option<Duration>,
+    /// Whether process 1 said that it is there.
+    is_up: bool,
     stdout: Vec<u8>,
     /// Of standard error and standard output.
     lines: [Lines; 2],
@@ -102,6 +126,7 @@ impl<'a> Progress<'a> {
             vm,
             started,
             boot: None,
+            is_up: false,
             stdout: Vec::new(),
             lines: Default::default(),
             failure: None,
@@ -117,6 +142,7 @@ impl<'a> Progress<'a> {
                 Ok(None) => break End::Died,
                 Err(end) => break end,
             };
+            self.is_up = true;
             match frame.kind {
                 Kind::Ready => frame::send(&mut port, Kind::Job, &job.encode())?,
                 Kind::Started => self.started(&port)?,
@@ -143,7 +169,8 @@ impl<'a> Progress<'a> {
     }
 
     fn next_frame(&self, frames: &Receiver<Frame>) -> Result<Option<Frame>, End> {
-        let Some(timeout) = self.vm.timeout else {
+        let up = (!self.is_up).then_some(BOOT);
+        let Some(timeout) = self.vm.timeout.into_iter().chain(up).min() else {
             return Ok(frames.recv().ok());
         };
         let left = timeout.saturating_sub(self.started.elapsed());
