@@ -95,6 +95,12 @@ macro_rules! for_each_kernel_field {
             CONTEXT_TYPE = "fs_context", "fs_type";
             TASK_NAMESPACES = "task_struct", "nsproxy";
             NAMESPACES_MOUNT = "nsproxy", "mnt_ns";
+            NAMESPACES_CGROUP = "nsproxy", "cgroup_ns";
+            CGROUP_NAMESPACE_OWNER = "cgroup_namespace", "user_ns";
+            TASK_FILES = "task_struct", "files";
+            FILES_USERS = "files_struct", "count";
+            FILES_TABLE = "files_struct", "fdt";
+            FILE_TABLE_FILES = "fdtable", "fd";
             MOUNT_NAMESPACE_SEQUENCE = "mnt_namespace", "seq|ns.ns_id";
             MOUNT_NAMESPACE_NUMBER = "mnt_namespace", "ns", "inum";
             MOUNT_NAMESPACE_OWNER = "mnt_namespace", "user_ns";

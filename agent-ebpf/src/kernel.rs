@@ -58,6 +58,8 @@ opaque! {
     Namespaces;
     /// `struct mnt_namespace`
     MountNamespace;
+    /// `struct cgroup_namespace`
+    CgroupNamespace;
     /// `struct user_namespace`
     UserNamespace;
     /// `struct signal_struct`

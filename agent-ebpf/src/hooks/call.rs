@@ -12,17 +12,19 @@ use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use crate::{
     decide::{EPERM, refuse, refuse_silently},
     kernel::{REGISTERS_CALL, Registers, TASK_STATUS, USER_NAMESPACE_NUMBER, UserNamespace, load},
+    nested::is_made_by,
     subject::Subject,
 };
 
 const CAP_SYS_MODULE: u32 = 16;
-const CAP_SYS_ADMIN: u32 = 21;
+pub(super) const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 
 /// `TS_COMPAT` in `thread_info::status`: a call by a number of the 32-bit table.
 const COMPAT: u32 = 2;
 
 const IO_URING_ENTER: u64 = 426;
+const FSCONFIG: u64 = 431;
 const PERF_EVENT_OPEN: u64 = 298;
 const SCHED_SETATTR: u64 = 314;
 
@@ -45,10 +47,14 @@ pub(super) fn used_for(subject: &Subject, capability: u32, namespace: *const Use
                 // clone, unshare, setns, clone3
                 56 | 272 | 308 | 435 => (!namespaces, Right::KernelNamespace),
                 // pivot_root, mount, umount2; open_tree to fspick; mount_setattr, open_tree_attr
-                155 | 165 | 166 | 428..=433 | 442 | 467 => (!mount, Right::KernelMount),
+                // The hooks for mounts come after the filesystem was made, or found.
+                155 | 165 | 166 | 428..=433 | 442 | 467 => {
+                    let shut = !mount || !is_made_by(subject, namespace);
+                    (shut, Right::KernelMount)
+                }
                 // Any of those above, and a look-up too.
                 call if call > LAST => {
-                    let shut = !mount || !namespaces || is_initial(namespace);
+                    let shut = !mount || !namespaces || !is_made_by(subject, namespace);
                     (shut, Right::KernelMount)
                 }
                 _ => return 0,
@@ -100,6 +106,23 @@ fn refuse_to_watch(subject: &Subject, capability: u32) -> i32 {
 pub(super) fn may_set_deadline(subject: &Subject) -> bool {
     let call = number(subject);
     call == SCHED_SETATTR || call > LAST
+}
+
+/// Whether the call under way is `fsconfig`, which makes a filesystem of a context.
+pub(super) enum Configures {
+    No,
+    Yes,
+    /// It is one of another ABI, whose registers are others.
+    Perhaps,
+}
+
+#[inline(always)]
+pub(super) fn configures(subject: &Subject) -> Configures {
+    match number(subject) {
+        FSCONFIG => Configures::Yes,
+        call if call > LAST => Configures::Perhaps,
+        _ => Configures::No,
+    }
 }
 
 /// Whether the call under way writes to a descriptor: `write`, `pwrite64`, `writev`.

@@ -13,19 +13,25 @@
 use core::ffi::c_void;
 
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
-use aya_ebpf::{macros::lsm, programs::LsmContext};
+use aya_ebpf::{helpers::generated::bpf_task_pt_regs, macros::lsm, programs::LsmContext};
 
-use super::surface::opened;
+use super::{
+    call::{Configures, configures},
+    surface::opened,
+};
 use crate::{
+    address::Address,
     decide::{ENOMEM, EPERM, refuse},
     kernel::{
-        CONTEXT_TYPE, FILESYSTEM_NAME, FilesystemType, FsContext, MOUNT_NAMESPACE_OWNER,
-        MountNamespace, NAMESPACES_MOUNT, Namespaces, SB_DEV, SB_TYPE, SB_USER_NAMESPACE,
-        SuperBlock, TASK_NAMESPACES, UserNamespace, load, number_at,
+        CGROUP_NAMESPACE_OWNER, CONTEXT_TYPE, CgroupNamespace, FILE_PRIVATE, FILE_TABLE_FILES,
+        FILES_TABLE, FILES_USERS, FILESYSTEM_NAME, FilesystemType, FsContext,
+        MOUNT_NAMESPACE_OWNER, MountNamespace, NAMESPACES_CGROUP, NAMESPACES_MOUNT, Namespaces,
+        REGISTERS_FIRST, Registers, SB_DEV, SB_TYPE, SB_USER_NAMESPACE, SuperBlock, TASK_FILES,
+        TASK_NAMESPACES, UserNamespace, load, number_at,
     },
     maps::OWN,
     nested::is_made_by,
-    subject::{Subject, guard, guard_alone},
+    subject::{Subject, current_task, guard, guard_alone},
 };
 
 const MS_REMOUNT: u64 = 1 << 5;
@@ -65,6 +71,57 @@ fn refuse_mount(subject: &Subject) -> i32 {
     };
     let reason = Reason::OutsideSession;
     refuse(subject, Right::KernelMount, reason, NO_RULE, detail, EPERM)
+}
+
+/// Refuses to mount the host's cgroups by a context from another cgroup namespace, which who asks for `sys_admin`
+/// over a user namespace of its own may be about to do.
+///
+/// The kernel asks for that over the owner of the namespace in which the context was opened, and sets the options of
+/// the hierarchy, which is one for all, if the *caller* is in the host's (`apply_cgroup_root_flags()`,
+/// kernel/cgroup/cgroup.c), before any hook for mounts.
+#[inline(always)]
+pub(super) fn refuse_hosts_cgroups(subject: &Subject) -> i32 {
+    let call = configures(subject);
+    if matches!(call, Configures::No) {
+        return 0;
+    }
+    // SAFETY: `current` is a valid task; what is not there loads as zero.
+    let owner: *const UserNamespace = unsafe {
+        let all: *const Namespaces = load(subject.task, &TASK_NAMESPACES);
+        let cgroups: *const CgroupNamespace = load(all, &NAMESPACES_CGROUP);
+        load(cgroups, &CGROUP_NAMESPACE_OWNER)
+    };
+    if is_made_by(subject, owner) {
+        return 0;
+    }
+    if matches!(call, Configures::Yes) && !may_be_of_cgroups() {
+        return 0;
+    }
+    refuse_mount(subject)
+}
+
+/// Whether the context that `fsconfig` is called with may be one of cgroups: it is, or who
+/// shares the descriptors could put another in its place.
+#[inline(never)]
+fn may_be_of_cgroups() -> bool {
+    const CGROUP: u64 = name(*b"cgroup\0\0");
+    let task = current_task();
+    // SAFETY: `current` is a valid task; the helper returns its registers, never NULL.
+    let descriptor: u64 = unsafe {
+        let registers = bpf_task_pt_regs(task.cast_mut().cast());
+        load(registers as *const Registers, &REGISTERS_FIRST)
+    };
+    let files = Address::of(task).member(&TASK_FILES).follow();
+    if files.member(&FILES_USERS).read() as u32 != 1 {
+        return true;
+    }
+    let all = files.member(&FILES_TABLE).follow();
+    let all = all.member(&FILE_TABLE_FILES).follow();
+    let file = all.plus((descriptor as u32 as u64) << 3).follow();
+    let context = file.member(&FILE_PRIVATE).follow();
+    let kind = context.member(&CONTEXT_TYPE).follow();
+    let name = kind.member(&FILESYSTEM_NAME).follow().read();
+    name == 0 || name & SIX == CGROUP
 }
 
 /// Whether the task's mount namespace belongs to a user namespace that the session made.

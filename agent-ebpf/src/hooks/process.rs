@@ -15,8 +15,9 @@
 use agent_abi::{Reason, Right, Surface, event::Detail, ledger::NO_RULE};
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 
-use super::call::{is_write, may_set_deadline, used_for};
+use super::call::{CAP_SYS_ADMIN, is_write, may_set_deadline, used_for};
 use super::locks::{self, F_SETDELEG, F_SETLEASE};
+use super::mounts::refuse_hosts_cgroups;
 use crate::{
     address::Address,
     daemon,
@@ -292,7 +293,10 @@ fn capable(ctx: LsmContext) -> i32 {
             return 0;
         }
         if is_of_own_namespace(subject, capability, ctx.arg(1)) {
-            return 0;
+            return match capability {
+                CAP_SYS_ADMIN => refuse_hosts_cgroups(subject),
+                _ => 0,
+            };
         }
         if has_capability(subject, capability) {
             return used_for(subject, capability, ctx.arg(1));

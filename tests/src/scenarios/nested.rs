@@ -161,6 +161,8 @@ fn hold(_: &mut Context) -> Check {
             "umount /w/foreign /w/network 2>/dev/null || true
              mount --bind /proc/{foreign_pid}/ns/user /w/foreign; mount --bind /proc/1/ns/net /w/network"
         ))?;
+        // What systemd mounts them with.
+        shell("mount -o remount,nsdelegate,memory_recursiveprot /sys/fs/cgroup")?;
         let before_it = state()?;
         let mut inside = sandboxes.shell(before)?;
         for (sandbox, what, capabilities) in [

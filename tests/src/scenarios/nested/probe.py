@@ -67,6 +67,24 @@ def reconfigure():
     fd = call(433, -100, b'/', 0)
     call(431, fd, 0, b'ro', None, 0)
     call(431, fd, 7, None, None, 0)
+def parts(kind):
+    call(431, call(430, kind, 0), 6, None, None, 0)
+def hosts_cgroups(shared):
+    # A context that is opened in a cgroup namespace of its own, and used in the host's.
+    here, there = socket.socketpair()
+    pid = call(56, 0x400 | 17, 0, 0, 0, 0) if shared else os.fork()
+    if pid == 0:
+        try:
+            call(272, 0x2000000); fd = call(430, b'cgroup2', 0)
+            socket.send_fds(there, [b'x'], [fd]) if not shared else there.send(bytes([fd]))
+            if shared: time.sleep(3)
+            os._exit(0)
+        except BaseException: there.send(b''); os._exit(1)
+    word, fds, _, _ = socket.recv_fds(here, 1, 1)
+    if not shared: os.waitpid(pid, 0)
+    try: call(431, fds[0] if fds else word[0], 6, None, None, 0)
+    finally:
+        if shared: os.waitpid(pid, 0)
 def pidfd(pid): return call(434, pid, 0)
 def enter(pid, kinds): call(308, pidfd(pid), kinds)
 def enter_by_file(path): call(308, os.open(path, os.O_RDONLY), 0)
@@ -155,6 +173,7 @@ mounts = [
     ('- reconfigure the host\'s filesystem', '', reconfigure),
     ('- give the host\'s tree other owners', '', mapped_mount),
     ('- a cgroup by a mount of its own', '', lambda: fresh('cgroup2', lambda at: os.mkdir(f'{at}/nested'))),
+    ('+ a tmpfs by parts', 'free', lambda: parts(b'tmpfs')),
     ('- a setting by a sysfs of its own', '', lambda: own_sysfs(lambda at: write(f'{at}/kernel/mm/ksm/run', '0'))),
     ('+ a tmpfs of its own', 'free', lambda: fresh('tmpfs', own_tmpfs)),
     ('+ terminals of its own', 'free', lambda: fresh('devpts', terminal, 'newinstance,ptmxmode=0666')),
@@ -187,6 +206,8 @@ host = [
     ('- a time of the host', '', lambda: call(227, 0, ctypes.create_string_buffer(struct.pack('qq', 1000000000, 0)))),
     ('- restart the host', '', lambda: call(169, 0xfee1dead, 672274793, 0, None)),
     ('- a performance counter', '', lambda: call(298, ctypes.create_string_buffer(struct.pack('IIQ', 1, 128, 0), 128), -1, 0, -1, 0)),
+    ('- the host\'s cgroups by a context of another namespace', '', lambda: hosts_cgroups(False)),
+    ('- the same by descriptors that are shared', '', lambda: hosts_cgroups(True)),
     ('- a BPF map', '', lambda: call(321, 0, ctypes.create_string_buffer(struct.pack('4I', 2, 4, 4, 1), 72), 72)),
 ]
 acts = files + (mounts if root else []) + (host if what == 'host' else [])
