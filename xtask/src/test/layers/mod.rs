@@ -118,6 +118,7 @@ const EBPF: Crate = Crate {
         ("membership", &["kernel", "maps", "notice"]),
         ("launcher", &["kernel", "maps"]),
         ("subject", &["kernel", "maps", "membership"]),
+        ("nested", &["address", "kernel", "maps", "subject"]),
         (
             "daemon",
             &["address", "kernel", "maps", "program", "subject"],
