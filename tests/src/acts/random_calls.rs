@@ -145,7 +145,8 @@ pub(crate) fn run(seconds: &str, seed: &str, outsiders: &[&str]) -> io::Result<(
     Ok(())
 }
 
-/// Waits for a child for three seconds at most: a call may block, and its alarm may be off.
+/// Waits for a child for three seconds at most: a call may block, and its alarm may be off. One that is free
+/// stops itself, to be looked at.
 fn reap(pid: i32) {
     let until = Instant::now() + Duration::from_secs(3);
     loop {
@@ -154,7 +155,7 @@ fn reap(pid: i32) {
         if ended != 0 {
             return;
         }
-        if Instant::now() > until {
+        if Instant::now() > until && !is_anybody_free() {
             // SAFETY: a child of this process that was not waited for.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
@@ -195,6 +196,11 @@ pub(crate) const FREED: &CStr = c"/storm/freed";
 /// What the session of a storm may not read, and root outside may.
 pub(crate) const SECRET: &CStr = c"/etc/shadow";
 
+fn is_anybody_free() -> bool {
+    // SAFETY: a plain system call with a text that lives on.
+    unsafe { libc::access(FREED.as_ptr(), libc::F_OK) == 0 }
+}
+
 fn tell_if_free(parent: i32, number: i64, arguments: [u64; 6]) {
     // SAFETY: plain system calls with texts that live on.
     unsafe {
@@ -211,6 +217,7 @@ fn tell_if_free(parent: i32, number: i64, arguments: [u64; 6]) {
         let file = libc::open(FREED.as_ptr(), flags, 0o600);
         libc::write(file, said.as_ptr().cast(), said.len());
         libc::close(file);
+        libc::kill(libc::getpid(), libc::SIGSTOP);
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod fuse;
 pub(crate) mod giver;
 pub(crate) mod ground;
 pub(crate) mod inventory;
+pub(crate) mod label;
 pub(crate) mod matrix;
 pub(crate) mod members;
 pub(crate) mod process;

@@ -20,7 +20,7 @@ use crate::{
         daemon::BAILIFF,
         ensure,
         inventory::{Inventory, Scope},
-        members,
+        label, members,
         process::{self, Background},
         session::Launch,
     },
@@ -235,7 +235,9 @@ fn finish(
             spoke = Instant::now();
         }
         let freed = fs::read_to_string(path(FREED)).unwrap_or_default();
-        ensure(freed.is_empty(), || format!("somebody is free:\n{freed}"))?;
+        ensure(freed.is_empty(), || {
+            format!("somebody is free:\n{freed}{}", look_at_freed(&freed))
+        })?;
         if looked.elapsed() > BETWEEN_LOOKS {
             members::agree_within("in a storm", Duration::from_secs(1))?;
             looked = Instant::now();
@@ -249,6 +251,21 @@ fn finish(
         .read_to_end(&mut bytes)
         .doing("read the log")?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What the kernel holds of whoever said that he is free, and has stopped since.
+fn look_at_freed(said: &str) -> String {
+    let Some(pid) = said.split_whitespace().next() else {
+        return String::new();
+    };
+    let script = format!(
+        "cd /proc/{pid} && grep -E '^(Name|State|Tgid|PPid|Uid|Threads|CapEff)' status; cat cgroup; \
+         cat maps | head -n 1; ls -l root cwd exe; {BAILIFF} ps --tasks; {BAILIFF} ps"
+    );
+    let told = process::run(&["bash", "-c", &script]);
+    let told = told.map_or_else(|error| error, |ended| ended.stdout + &ended.stderr);
+    let label = pid.parse().map(label::of);
+    format!("{told}label: {label:x?}")
 }
 
 /// Ends the session whose processes are stopped.

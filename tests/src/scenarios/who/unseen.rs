@@ -3,42 +3,17 @@
 
 use super::{enter, make_cgroup, remove_cgroup, tag, untag};
 use crate::{
-    harness::{Check, daemon::BAILIFF, ensure, events, members, process, session::Shell},
+    harness::{Check, daemon::BAILIFF, ensure, events, label, members, process, session::Shell},
     scenarios::{Context, lifecycle::scene},
 };
-
-/// Reads or writes the label of a process as the kernel side keeps it.
-const LABEL: &str = "
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-def bpf(command, *words):
-    attributes = (ctypes.c_uint64 * 4)(*words)
-    result = libc.syscall(321, command, attributes, 32)
-    assert result >= 0, os.strerror(ctypes.get_errno())
-    return result
-path = ctypes.create_string_buffer(b'/sys/fs/bpf/bailiff/maps/LABELS')
-labels = bpf(7, ctypes.addressof(path))
-key = ctypes.c_int(os.pidfd_open(int(sys.argv[1])))
-value = ctypes.c_uint64(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
-command = 2 if len(sys.argv) > 2 else 1
-bpf(command, labels, ctypes.addressof(key), ctypes.addressof(value), 0)
-print(value.value)
-";
 
 /// Beside the label of a child whose own is not settled.
 const NEWBORN: u64 = 1 << 31;
 
-fn label_of(pid: i32) -> Check<u64> {
-    let said = process::must(&["python3", "-c", LABEL, &pid.to_string()])?;
-    let number = said.stdout.trim();
-    number.parse().map_err(|_| format!("no label: {number}"))
-}
-
 /// A process as a child of `label` whose birth went unseen.
 fn unseen_child(label: u64) -> Check<Shell> {
     let shell = Shell::unconfined(&[])?;
-    let bits = (label | NEWBORN).to_string();
-    process::must(&["python3", "-c", LABEL, &shell.pid.to_string(), &bits])?;
+    label::give(shell.pid, label | NEWBORN)?;
     Ok(shell)
 }
 
@@ -49,7 +24,7 @@ pub(super) fn keeps_a_label(_: &mut Context) -> Check {
     let first = Shell::unconfined(&[])?;
     enter(&top, first.pid)?;
     tag(&scene, &top)?;
-    let untagged = label_of(first.pid)?;
+    let untagged = label::of(first.pid)?;
     unseen_child(untagged)?.may_not(&read)?;
     untag(&top)?;
     unseen_child(untagged)?.may(&read)?;
@@ -58,11 +33,11 @@ pub(super) fn keeps_a_label(_: &mut Context) -> Check {
     tag(&scene, &top)?;
     let other = Shell::unconfined(&[])?;
     enter(&top, other.pid)?;
-    let ended = label_of(other.pid)?;
+    let ended = label::of(other.pid)?;
     ensure(ended != untagged, || "two sessions with one label".into())?;
     let mut child = unseen_child(untagged)?;
     child.may(&read)?;
-    ensure(label_of(child.pid).is_err(), || {
+    ensure(label::of(child.pid).is_err(), || {
         "a label that is none is kept".into()
     })?;
     let name = members::all()?
