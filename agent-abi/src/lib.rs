@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod event;
 pub mod fields;
 pub mod filesystem;
+pub mod forking;
 pub mod image;
 pub mod label;
 pub mod ledger;

@@ -28,6 +28,10 @@ pub const JOBS: &str = "JOBS";
 pub const IMAGES: &str = "IMAGES";
 /// Array: number of a session, modulo its length, to that number if the session set its processes free.
 pub const RELEASED: &str = "RELEASED";
+/// Hash: address of a process's leader to what is kept of it while it forks ([`Kept`](crate::forking::Kept)).
+pub const FORKING: &str = "FORKING";
+/// Array of one [`Forks`](crate::forking::Forks).
+pub const FORKS: &str = "FORKS";
 /// Hash: cgroup id to the [`Label`](crate::Label) that tasks entering it get.
 pub const CGROUPS: &str = "CGROUPS";
 /// Array of maps: its one entry is the array of one that holds the

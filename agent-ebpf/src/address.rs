@@ -26,6 +26,11 @@ impl Address {
         self.0 == 0
     }
 
+    #[inline(always)]
+    pub(crate) fn number(self) -> u64 {
+        opaque(self.0)
+    }
+
     /// Compared as numbers: LLVM may put equal pointers in each other's place, the verifier not.
     #[inline(always)]
     pub(crate) fn is(self, other: Self) -> bool {

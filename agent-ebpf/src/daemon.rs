@@ -9,10 +9,11 @@ use agent_abi::{Label, arrival::ATTENDED_BY, daemon::DaemonProcess};
 
 use crate::{
     address::Address,
+    forking,
     kernel::{
         TASK_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, TASK_STARTED, TASK_TGID, Task, load,
     },
-    maps::{ATTENDED, DAEMON, LABELS},
+    maps::{ATTENDED, DAEMON},
     program,
     subject::current_task,
 };
@@ -53,7 +54,7 @@ fn is(task: Address) -> bool {
 #[inline(always)]
 fn is_its_test_or_its_next(task: Address) -> bool {
     let leader = task.member(&TASK_GROUP_LEADER).follow();
-    let label = Label::from_bits(LABELS.find(leader));
+    let label = Label::from_bits(forking::find(leader));
     if label.is_some() {
         label == Label::SELF_TEST
     } else {

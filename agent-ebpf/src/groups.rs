@@ -10,12 +10,12 @@ use aya_ebpf::helpers::generated::bpf_loop;
 
 use crate::{
     address::Address,
-    daemon,
+    daemon, forking,
     kernel::{
         PID_LEVEL, PID_NUMBERS, PID_TASKS, SIGNAL_PIDS, TASK_PID_LINKS, TASK_SIGNAL,
         TASK_THREAD_PID, TTY_GROUP, TTY_SESSION, Task, opaque,
     },
-    maps::{JOBS, LABELS},
+    maps::JOBS,
     subject::Subject,
 };
 
@@ -157,7 +157,7 @@ unsafe extern "C" fn visit(_step: u32, search: *mut Search) -> i64 {
         }
         let task = node.minus(LINK_OF_SESSION).container(&TASK_PID_LINKS);
         let group = (*search).numbers.of(pid_of(task, GROUP));
-        if u64::from(group) == (*search).group && LABELS.find(task) != (*search).label {
+        if u64::from(group) == (*search).group && forking::find(task) != (*search).label {
             (*search).others = 1;
             if daemon::owns(task) {
                 (*search).daemons = 1;
@@ -203,5 +203,5 @@ fn is_led(subject: &Subject, session: Address) -> bool {
     if first.is_null() {
         return false;
     }
-    LABELS.find(first.container(&TASK_PID_LINKS)) == subject.label.bits()
+    forking::find(first.container(&TASK_PID_LINKS)) == subject.label.bits()
 }

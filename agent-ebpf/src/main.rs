@@ -39,6 +39,7 @@ mod daemon;
 mod decide;
 mod directory;
 mod event;
+mod forking;
 mod groups;
 mod hooks;
 mod kernel;

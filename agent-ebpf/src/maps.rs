@@ -10,10 +10,11 @@ use agent_abi::{
     census::{Census, Settling},
     daemon::DaemonProcess,
     event::EventRecord,
+    forking::{Forks, Kept},
     ledger::{Count, LEDGER_ENTRIES},
     limits::{
-        MAX_IPC_OBJECTS, MAX_MADE, MAX_OWN, MAX_RELEASED, MAX_SESSIONS, MAX_SUPERBLOCKS,
-        MAX_TAGGED, MAX_VIEWED, MAX_WAITING, NOTED_NUMBERS,
+        MAX_FORKING, MAX_IPC_OBJECTS, MAX_MADE, MAX_OWN, MAX_RELEASED, MAX_SESSIONS,
+        MAX_SUPERBLOCKS, MAX_TAGGED, MAX_VIEWED, MAX_WAITING, NOTED_NUMBERS,
     },
     nested::Made,
     net::{NetEntries, NetKey},
@@ -88,6 +89,14 @@ pub(crate) static IMAGES: ArrayOfMaps<Array<Image, 1>, MAX_SESSIONS> = ArrayOfMa
 
 #[btf_map]
 pub(crate) static RELEASED: Array<u32, MAX_RELEASED> = Array::new();
+
+#[btf_map]
+pub(crate) static FORKING: HashMap<u64, Kept, MAX_FORKING, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// Read as [`forking`](crate::forking) does, to which the loader gives this map too.
+#[btf_map]
+pub(crate) static FORKS: Array<Forks, 1> = Array::new();
 
 #[btf_map]
 pub(crate) static CGROUPS: HashMap<u64, Label, MAX_TAGGED> = HashMap::new();
@@ -165,6 +174,8 @@ pub(crate) fn is_own(map: u64) -> bool {
         || is((&raw const UNLOCKED).cast())
         || is((&raw const IMAGES).cast())
         || is((&raw const RELEASED).cast())
+        || is((&raw const FORKING).cast())
+        || is((&raw const FORKS).cast())
         || is((&raw const CGROUPS).cast())
         || is((&raw const ATTACHMENTS).cast())
         || is((&raw const CGROUP_PATH).cast())

@@ -21,6 +21,7 @@ use agent_abi::{
 use aya_ebpf::helpers::generated::bpf_loop;
 
 use crate::{
+    forking,
     kernel::{
         CGROUP_KERNFS, CGROUP_LEVEL, CGROUP_PARENT_CSS, CSS_CGROUP, CSS_SET_DEFAULT_CGROUP, Cgroup,
         Css, CssSet, KERNFS_ID, KernfsNode, TASK_CGROUPS, Task, load,
@@ -79,7 +80,7 @@ fn was_released(generation: u32) -> u32 {
 /// The label of a task, unless its session was released.
 #[inline(always)]
 pub(crate) fn held_by(task: *const Task) -> Label {
-    holding(LABELS.bits(task))
+    holding(forking::label_of(task).bits())
 }
 
 /// The same of a label as it is kept.
@@ -187,7 +188,7 @@ pub(crate) fn unsettle() -> i32 {
 }
 
 /// The label of a process that acts and has storage but no label that holds: another program's
-/// storage, a label of a released session, a thread that became the leader in an `execve` during which
+/// storage, a label of a released session,  a thread that became the leader in an `execve` during which
 /// its process was labelled, or (before 6.2, on preemptible kernels) the helper found its per-CPU lock
 /// taken (`bpf_task_storage_trylock()`). Its cgroup tells; where that is tagged and no label can be
 /// given, the answer names no session in force, so everything is refused.
@@ -199,7 +200,7 @@ pub(crate) fn settle_acting(task: *const Task, leader: *const Task) -> u64 {
     if tag.is_some() {
         return give_acting(leader, tag);
     }
-    let label = LABELS.label(leader);
+    let label = forking::label_of(leader);
     let holds = label.is_some() && !matches!(standing(label), Standing::Released);
     if holds {
         return label.bits();
@@ -207,6 +208,7 @@ pub(crate) fn settle_acting(task: *const Task, leader: *const Task) -> u64 {
     // Back to the price of a process that no session ever had.
     LABELS.delete(leader);
     SCRATCH.delete(leader);
+    forking::forget(leader);
     // Unless it was moved meanwhile, and lost the label of the move.
     let tag = tag_of(cgroup_of(task));
     if tag.is_some() {
@@ -218,13 +220,13 @@ pub(crate) fn settle_acting(task: *const Task, leader: *const Task) -> u64 {
 #[inline(always)]
 fn give_acting(leader: *const Task, tag: Label) -> u64 {
     let seen = LABELS.bits(leader);
-    let held = holding(seen);
+    let held = held_by(leader);
     if held.is_some() {
         return held.bits();
     }
     if LABELS.give_over(leader, seen, tag) {
         // Whoever got another meanwhile keeps that, also one that has force.
-        let kept = LABELS.label(leader);
+        let kept = forking::label_of(leader);
         return if kept.is_some() {
             kept.bits()
         } else {

@@ -10,6 +10,7 @@ use agent_abi::{Image, Label, Surface, share::NOBODYS_ACCOUNT};
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_get_current_task_btf, programs::LsmContext};
 
 use crate::{
+    forking,
     kernel::{
         Credentials, LocalStorage, TASK_BPF_STORAGE, TASK_CREDENTIALS, TASK_FLAGS,
         TASK_GROUP_LEADER, TASK_REAL_CREDENTIALS, Task, load, load_to_return, zero_from_null,
@@ -92,7 +93,7 @@ impl Subject {
     pub(crate) fn shares_session_with(&self, task: *const Task) -> bool {
         // SAFETY: `task` is a hook's argument.
         let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
-        LABELS.label(leader) == self.label
+        forking::label_of(leader) == self.label
     }
 }
 
@@ -116,7 +117,7 @@ impl Armed for NeverArmed {
 pub(crate) fn is_armed(subject: &Subject) -> bool {
     // SAFETY: `current` is a valid task.
     let leader: *const Task = unsafe { load(subject.task, &TASK_GROUP_LEADER) };
-    LABELS.label(leader).is_armed()
+    forking::label_of(leader).is_armed()
 }
 
 #[inline(always)]
@@ -206,6 +207,11 @@ fn pass_unlabelled(
             return go_on(leader, storage);
         }, options(nomem, nostack, preserves_flags));
     }
+    if forking::is_possible() && forking::is_forking(leader) != 0 {
+        // SAFETY: a live task.
+        let storage: *const LocalStorage = unsafe { load(leader, &TASK_BPF_STORAGE) };
+        return go_on(leader, storage);
+    }
     zero_from_null(storage)
 }
 
@@ -237,7 +243,7 @@ fn subject(
 ) -> Option<Subject> {
     let mut label = match LABELS.peek(storage) {
         Some(label) => label,
-        None => LABELS.label(leader),
+        None => forking::label_of(leader),
     };
     let mut standing = match label.is_some() {
         true => standing_of(label),

@@ -69,6 +69,12 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
         ["who-executes", flags, command @ ..] if !command.is_empty() => {
             who::executions::execute_on(flags, command).map_err(Into::into)
         }
+        ["who-fails-to-fork", way, secret] => {
+            who::failed_forks::fail_to_fork(way, secret).map_err(Into::into)
+        }
+        ["who-fails-to-fork-and-executes", flags, secret] => {
+            who::failed_forks::fail_and_execute(flags, secret).map_err(Into::into)
+        }
         ["truncate-input"] => {
             lifecycle::truncate_standard_input();
             Ok(())

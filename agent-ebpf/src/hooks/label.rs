@@ -5,6 +5,8 @@
 //! | `lsm/task_alloc` | refuses birth into another cgroup (`cgroup.enter`); makes room for the label of a session's child |
 //! | `tp_btf/task_newtask` | settles the label of every new task, before it runs |
 //! | `iter/task` | labels, frees or lists every task, for the daemon |
+//! | `fentry`, `fexit/copy_process` | where failed forks free storage: keep the label elsewhere meanwhile |
+//! | `lsm/task_free` | forgets what was kept |
 //! | `lsm/sb_delete` | forgets a filesystem that goes away, and tells the daemon |
 
 use core::{arch::asm, ffi::c_void};
@@ -17,13 +19,14 @@ use agent_abi::{
 };
 use aya_ebpf::{
     helpers::generated::{bpf_ktime_get_boot_ns, bpf_seq_write},
-    macros::{btf_tracepoint, lsm},
-    programs::{BtfTracePointContext, LsmContext},
+    macros::{btf_tracepoint, fentry, fexit, lsm},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext, LsmContext},
 };
 
 use crate::{
     daemon,
     decide::{ENOMEM, EPERM, refuse},
+    forking,
     kernel::{
         ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SIGNAL_LIVE, SeqFile, Signals, SuperBlock,
         TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_SIGNAL, TASK_TGID, Task,
@@ -220,10 +223,25 @@ fn census(ctx: *mut c_void) -> i32 {
     }
 }
 
+/// The same for one task that the daemon asks for while others are counted, to be listed.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+fn whose(ctx: *mut c_void) -> i32 {
+    let ctx = ctx.cast::<TaskIteration>();
+    // SAFETY: the context of this kind of program, and a live task unless NULL.
+    unsafe {
+        let (meta, task) = ((*ctx).meta, (*ctx).task);
+        if task.is_null() {
+            return 0;
+        }
+        list(meta, task, load(task, &TASK_GROUP_LEADER))
+    }
+}
+
 #[inline(never)]
 fn settle(census: *mut Census, task: *const Task, leader: *const Task) -> i32 {
     let seen = LABELS.bits(leader);
-    let mut label = holding(seen);
+    let mut label = held_by(leader);
     let is_new = !label.is_some();
     if is_new {
         label = tag_of(cgroup_of(task));
@@ -260,7 +278,7 @@ fn settle(census: *mut Census, task: *const Task, leader: *const Task) -> i32 {
 
 #[inline(never)]
 fn clear(census: *mut Census, task: *const Task) -> i32 {
-    let own = LABELS.label(task).in_force();
+    let own = forking::label_of(task).in_force();
     // SAFETY: the census's map value.
     unsafe {
         if !own.is_some() || own != (*census).label {
@@ -270,6 +288,7 @@ fn clear(census: *mut Census, task: *const Task) -> i32 {
     }
     LABELS.delete(task);
     SCRATCH.delete(task);
+    forking::forget(task);
     0
 }
 
@@ -282,8 +301,8 @@ fn list(meta: *const IterMeta, task: *const Task, leader: *const Task) -> i32 {
     // SAFETY: a live task.
     let member = unsafe {
         Member {
-            own: LABELS.label(task),
-            process: LABELS.label(leader),
+            own: forking::label_of(task),
+            process: forking::label_of(leader),
             place: tag_of(cgroup),
             cgroup: id_of(cgroup),
             pid: load(task, &TASK_TGID),
@@ -320,6 +339,34 @@ fn has_ended(task: *const Task, leader: *const Task) -> bool {
         let live: u32 = load(signals, &SIGNAL_LIVE);
         task != leader || live == 0
     }
+}
+
+/// `struct task_struct *copy_process(struct pid *, int, int, struct kernel_clone_args *)` (kernel/fork.c), before
+/// it: see [`forking`].
+#[fentry(function = "copy_process")]
+fn copy_process(_ctx: FEntryContext) -> i32 {
+    forking::hide(current_task())
+}
+
+/// The same again: the kernel leaves a program out where another task was preempted in it
+/// (`__bpf_prog_enter_recur()`). Of two one is not running.
+#[fentry(function = "copy_process")]
+fn copy_process_again(_ctx: FEntryContext) -> i32 {
+    forking::hide(current_task())
+}
+
+/// After it. Who is left out here is found where its label is kept, until it forks again.
+#[fexit(function = "copy_process")]
+fn copy_process_done(_ctx: FExitContext) -> i32 {
+    forking::show(current_task());
+    0
+}
+
+/// `void task_free(struct task_struct *)`: of each that [`task_alloc`] saw.
+#[lsm(hook = "task_free")]
+fn task_free(ctx: LsmContext) -> i32 {
+    forking::forget(ctx.arg(0));
+    0
 }
 
 /// `void sb_delete(struct super_block *)`: before its device number can be used again.

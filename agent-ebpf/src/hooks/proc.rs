@@ -9,12 +9,11 @@ use agent_decide::needs::FMODE_WRITE;
 use super::process::refuse_control;
 use crate::{
     address::Address,
-    daemon,
+    daemon, forking,
     kernel::{
         DENTRY_INODE, DENTRY_SB, Dentry, PID_TASKS, PROC_INODE, PROC_PID, SB_MAGIC, SuperBlock,
         TASK_GROUP_LEADER, TASK_PID_LINKS, TASK_TGID, load,
     },
-    maps::LABELS,
     name::Name,
     subject::Subject,
 };
@@ -36,7 +35,7 @@ pub(super) fn refuse_other_process(subject: &Subject, dentry: *const Dentry, mod
     // An autogroup is not one process's: whoever is in the same POSIX session shares it.
     // SAFETY: the hook's dentry.
     let is_shared = unsafe { Name::of(dentry) }.begins_with(*b"autogrou");
-    if LABELS.find(leader) == subject.label.bits() && !is_shared {
+    if forking::find(leader) == subject.label.bits() && !is_shared {
         return 0;
     }
     // The daemon's too, where it was started by hand.
@@ -96,7 +95,7 @@ pub(super) fn sets_up_own_namespace(subject: &Subject, dentry: *const Dentry) ->
     }
     let task = process_of(dentry);
     let leader = task.member(&TASK_GROUP_LEADER).follow();
-    !task.is_null() && LABELS.find(leader) == subject.label.bits()
+    !task.is_null() && forking::find(leader) == subject.label.bits()
 }
 
 /// Whether a name in procfs is that of such a file. Under it none is made: the kernel asks before it looks whether

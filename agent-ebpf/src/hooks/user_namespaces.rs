@@ -14,11 +14,11 @@ use aya_ebpf::{
 
 use super::surface::opened;
 use crate::{
+    forking,
     kernel::{
         CREDENTIALS_NAMESPACE, Credentials, DENTRY_SB, Dentry, SB_MAGIC, SuperBlock,
         TASK_GROUP_LEADER, Task, UserNamespace, load,
     },
-    maps::LABELS,
     nested::{forget, note},
     subject::{Subject, current_task, guard_alone},
 };
@@ -49,7 +49,7 @@ fn create_user_ns(ctx: FExitContext) -> i32 {
             load(ctx.arg::<*const Credentials>(0), &CREDENTIALS_NAMESPACE),
         )
     };
-    let label = LABELS.label(leader);
+    let label = forking::label_of(leader);
     let generation = match label.is_armed() {
         // Who sets something up for the session acts as itself.
         true => 0,

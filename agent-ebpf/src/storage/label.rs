@@ -79,13 +79,7 @@ impl TaskStorage<Label> {
         0
     }
 
-    /// The label of `task`; that of no session where it has none.
-    #[inline(always)]
-    pub(crate) fn label(&self, task: *const Task) -> Label {
-        Label::from_bits(self.bits(task))
-    }
-
-    /// The same as it is kept, which tells whether it is a newborn's.
+    /// What is in the storage of `task`, which tells whether it is a newborn's.
     #[inline(always)]
     pub(crate) fn bits(&self, task: *const Task) -> u64 {
         let Some(value) = self.get(task) else {
@@ -124,6 +118,18 @@ impl TaskStorage<Label> {
         for _ in 0..TRIES {
             if let Some(value) = self.get_or_create(task) {
                 exchange(value.cast(), seen, label.bits());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Puts a label back that was kept elsewhere: who has another keeps that.
+    #[inline(always)]
+    pub(crate) fn give_hidden(&self, task: *const Task, bits: u64) -> bool {
+        for _ in 0..TRIES {
+            if let Some(value) = self.get_or_create(task) {
+                exchange(value.cast(), Label::NONE.bits(), bits);
                 return true;
             }
         }

@@ -25,6 +25,7 @@ use super::{
     Enforcement, EventStream, KernelError, NetRow, Outcome, OwnedEvent, Port, SuperblockEntry,
     attachment::Attachment,
     attachments, census,
+    forking::Processes,
     load::{self, census_pin, map_pin},
     self_check,
     sys::{Map, PrefixKey, array_of_one},
@@ -37,7 +38,7 @@ pub struct Kernel {
     attachment: Attachment,
     interrupted: bool,
     /// Keyed by pidfd. A thread group has the label of its leader.
-    labels: Map<i32, Label>,
+    processes: Processes,
     /// Keyed by a descriptor of the slave.
     terminals: Map<i32, Owners>,
     launchers: Map<i32, u64>,
@@ -78,7 +79,7 @@ impl Kernel {
             attachment: Attachment::open(directory, &programs)?,
             coverage,
             interrupted,
-            labels: Map::open(names::LABELS, &map_pin(names::LABELS))?,
+            processes: Processes::open()?,
             terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
             launchers: Map::open(names::LAUNCHERS, &map_pin(names::LAUNCHERS))?,
             viewed: Map::open(names::VIEWED, &map_pin(names::VIEWED))?,
@@ -254,12 +255,12 @@ impl Port for Kernel {
     }
 
     fn label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
-        let label = self.labels.get(&pidfd.as_raw_fd())?.map(Label::settled);
+        let label = self.processes.label(pidfd)?.map(Label::settled);
         Ok(label.filter(|label| label.generation != 0))
     }
 
     fn set_label(&mut self, pidfd: &OwnedFd, label: Label) -> Result<(), KernelError> {
-        self.labels.set(&pidfd.as_raw_fd(), &label)
+        self.processes.set(pidfd, label)
     }
 
     fn settling(&self) -> Result<Settling, KernelError> {
@@ -291,7 +292,7 @@ impl Port for Kernel {
     }
 
     fn armed_label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
-        let label = self.labels.get(&pidfd.as_raw_fd())?;
+        let label = self.processes.label(pidfd)?;
         let armed = label.filter(|label| label.is_armed());
         Ok(armed.map(Label::settled))
     }

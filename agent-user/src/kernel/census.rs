@@ -85,11 +85,7 @@ impl Iterator {
     /// Every thread that has a label, or is where it should have one, and is not about to end.
     pub(super) fn members(&self) -> Result<Vec<Member>, KernelError> {
         let (_, bytes) = self.take(Act::List, Label::NONE)?;
-        let records = bytes.chunks_exact(size_of::<Member>());
-        Ok(records
-            // SAFETY: as many bytes as a `Member` has, which is integers only.
-            .map(|record| unsafe { record.as_ptr().cast::<Member>().read_unaligned() })
-            .collect())
+        Ok(records(&bytes))
     }
 
     fn take(&self, act: Act, label: Label) -> Result<(Outcome, Vec<u8>), KernelError> {
@@ -147,8 +143,17 @@ fn open(pin: &Path) -> Result<OwnedFd, KernelError> {
     })
 }
 
+/// What an iterator that lists has written.
+pub(super) fn records(bytes: &[u8]) -> Vec<Member> {
+    let records = bytes.chunks_exact(size_of::<Member>());
+    records
+        // SAFETY: as many bytes as a `Member` has, which is integers only.
+        .map(|record| unsafe { record.as_ptr().cast::<Member>().read_unaligned() })
+        .collect()
+}
+
 /// Runs the iterator with this link to its end.
-fn read_all(link: &OwnedFd) -> io::Result<Vec<u8>> {
+pub(super) fn read_all(link: &OwnedFd) -> io::Result<Vec<u8>> {
     let mut file = File::from(sys::iterate(link)?);
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 << 10];

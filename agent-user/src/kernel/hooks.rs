@@ -9,7 +9,9 @@ pub(super) enum Attach {
     Lsm,
     /// `tp_btf/NAME`: observes.
     Tracepoint,
-    /// `fexit/NAME`, of a function of the kernel: observes.
+    /// `fentry/FUNCTION`, of a function of the kernel: observes what it is called with.
+    Entry,
+    /// `fexit/FUNCTION`: observes what it returns.
     Exit,
     /// `iter/task`: looks at every task when the daemon asks.
     TaskIterator,
@@ -21,6 +23,7 @@ impl Attach {
         match self {
             Self::Lsm => "lsm",
             Self::Tracepoint => "tp_btf",
+            Self::Entry => "fentry",
             Self::Exit => "fexit",
             Self::TaskIterator => "iter",
         }
@@ -30,8 +33,10 @@ impl Attach {
 /// One program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hook {
-    /// Name of the program, of the hook, and of the pins.
+    /// Name of the program and of the pins.
     pub(super) name: &'static str,
+    /// What it attaches to. The program is called like it, with a suffix where there are several.
+    pub(super) hook: &'static str,
     pub(super) attach: Attach,
     pub(super) family: &'static str,
     /// Arguments that the program reads, at their positions, by the kernel's names for them; `_`
@@ -47,6 +52,7 @@ pub(super) struct Hook {
 const fn lsm(family: &'static str, name: &'static str, arguments: &'static [&'static str]) -> Hook {
     Hook {
         name,
+        hook: name,
         attach: Attach::Lsm,
         family,
         arguments,
@@ -57,12 +63,28 @@ const fn lsm(family: &'static str, name: &'static str, arguments: &'static [&'st
 const fn exit(name: &'static str, arguments: &'static [&'static str]) -> Hook {
     Hook {
         name,
+        hook: name,
         attach: Attach::Exit,
         family: SURFACE,
         arguments,
         optional: None,
     }
 }
+
+/// A program that only kernels need which free the storage of whoever fails to fork (`forked_storage`).
+const fn fork(name: &'static str, hook: &'static str, attach: Attach) -> Hook {
+    Hook {
+        name,
+        hook,
+        attach,
+        family: LABELS,
+        arguments: &[],
+        optional: Some(UNNEEDED),
+    }
+}
+
+/// Why a program is missing that this kernel does not need.
+pub(super) const UNNEEDED: &str = "this kernel leaves a process its label when it fails to fork";
 
 const fn since(mut hook: Hook, reason: &'static str) -> Hook {
     hook.optional = Some(reason);
@@ -85,6 +107,7 @@ pub(super) const HOOKS: &[Hook] = &[
     lsm(LABELS, "task_alloc", &["task", "clone_flags"]),
     Hook {
         name: "cgroup_attach_task",
+        hook: "cgroup_attach_task",
         attach: Attach::Tracepoint,
         family: LABELS,
         arguments: &["_", "_", "task"],
@@ -92,6 +115,7 @@ pub(super) const HOOKS: &[Hook] = &[
     },
     Hook {
         name: "task_newtask",
+        hook: "task_newtask",
         attach: Attach::Tracepoint,
         family: LABELS,
         arguments: &["task", "clone_flags"],
@@ -99,6 +123,7 @@ pub(super) const HOOKS: &[Hook] = &[
     },
     Hook {
         name: "cgroup_mkdir",
+        hook: "cgroup_mkdir",
         attach: Attach::Tracepoint,
         family: LABELS,
         arguments: &["cgrp", "path"],
@@ -106,6 +131,7 @@ pub(super) const HOOKS: &[Hook] = &[
     },
     Hook {
         name: "cgroup_rmdir",
+        hook: "cgroup_rmdir",
         attach: Attach::Tracepoint,
         family: LABELS,
         arguments: &["cgrp"],
@@ -113,6 +139,19 @@ pub(super) const HOOKS: &[Hook] = &[
     },
     Hook {
         name: "census",
+        hook: "census",
+        attach: Attach::TaskIterator,
+        family: LABELS,
+        arguments: &["meta", "task"],
+        optional: None,
+    },
+    fork("copy_process", "copy_process", Attach::Entry),
+    fork("copy_process_again", "copy_process", Attach::Entry),
+    fork("copy_process_done", "copy_process", Attach::Exit),
+    fork("task_free", "task_free", Attach::Lsm),
+    Hook {
+        name: "whose",
+        hook: "whose",
         attach: Attach::TaskIterator,
         family: LABELS,
         arguments: &["meta", "task"],
@@ -203,6 +242,7 @@ pub(super) const HOOKS: &[Hook] = &[
     since(
         Hook {
             name: "mqueue_create_attr",
+            hook: "mqueue_create_attr",
             attach: Attach::Exit,
             family: IPC,
             arguments: &["dentry", "mode", "arg"],

@@ -5,12 +5,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use agent_abi::{Label, names};
 
-use super::{KernelError, LabelSource, load::map_pin, sys::Map};
+use super::{KernelError, LabelSource, forking::Processes, load::map_pin, sys::Map};
 
 /// Who is in which session.
 pub struct Labels {
-    /// Keyed by pidfd.
-    tasks: Map<i32, Label>,
+    processes: Processes,
     /// Keyed by an accepted socket.
     connections: Map<i32, Label>,
 }
@@ -20,7 +19,7 @@ impl Labels {
     /// The kernel side is not loaded.
     pub fn open() -> Result<Self, KernelError> {
         Ok(Self {
-            tasks: Map::open(names::LABELS, &map_pin(names::LABELS))?,
+            processes: Processes::open()?,
             connections: Map::open(names::CONNECTIONS, &map_pin(names::CONNECTIONS))?,
         })
     }
@@ -28,7 +27,7 @@ impl Labels {
 
 impl LabelSource for Labels {
     fn of_process(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {
-        let label = self.tasks.get(&pidfd.as_raw_fd())?.map(Label::settled);
+        let label = self.processes.label(pidfd)?.map(Label::settled);
         Ok(label.filter(|label| label.generation != 0))
     }
 

@@ -15,14 +15,15 @@ use agent_abi::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::MapData,
-    programs::{BtfTracePoint, FExit, Iter, Lsm, ProgramInfo, links::FdLink},
+    programs::{BtfTracePoint, FEntry, FExit, Iter, Lsm, ProgramInfo, links::FdLink},
 };
 
 use super::{
     btf::{Btf, LSM_HOOK},
     detach::detach_all,
     error::KernelError,
-    hooks::{Attach, HOOKS, Hook},
+    forking,
+    hooks::{Attach, HOOKS, Hook, UNNEEDED},
     maps::pinned_maps,
     pinned,
     relocate::{Values, relocate},
@@ -35,6 +36,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ba
 
 /// What a program's pin is called after its link's.
 pub(super) const PROGRAM: &str = "_program";
+
+/// The section by which programs have the map of forks at hand, as a variable of theirs.
+const FORKS_SECTION: &str = ".bss.forks";
 
 /// Where a map is pinned.
 pub(super) fn map_pin(name: &str) -> PathBuf {
@@ -84,8 +88,9 @@ pub(super) struct Attached {
 pub(super) fn ensure_attached() -> Result<Attached, KernelError> {
     has_object()?;
     let btf = Btf::of_running_kernel()?;
-    let wanted = wanted_hooks(&btf)?;
     let directory = build_directory();
+    let mut wanted = wanted_hooks(&btf)?;
+    leave_out_unneeded(&mut wanted, directory);
     make_directory(Path::new(names::PIN_ROOT))?;
     let mut interrupted = false;
     if !is_complete(directory, &wanted) {
@@ -130,22 +135,33 @@ fn wanted_hooks(btf: &Btf) -> Result<Vec<&'static Hook>, KernelError> {
     Ok(wanted)
 }
 
+/// Leaves out what this kernel does not need. What an earlier daemon of this build found stays so.
+fn leave_out_unneeded(wanted: &mut Vec<&Hook>, directory: &Path) {
+    let (always, maybe): (Vec<&Hook>, Vec<&Hook>) = wanted
+        .iter()
+        .partition(|hook| hook.optional != Some(UNNEEDED));
+    let was_needed = maybe.iter().any(|hook| directory.join(hook.name).exists());
+    if !was_needed && (is_complete(directory, &always) || forking::is_storage_kept()) {
+        *wanted = always;
+    }
+}
+
 /// Compares a hook's arguments in BTF with those that the program reads.
 fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
     let missing = || KernelError::NoSuchHook(hook.name.into());
     let names = match hook.attach {
         Attach::Lsm => Some(
-            btf.parameters_of(&function_of(hook.name))
+            btf.parameters_of(&function_of(hook.hook))
                 .ok_or_else(missing)?,
         ),
-        Attach::Exit => Some(btf.parameters_of(hook.name).ok_or_else(missing)?),
+        Attach::Entry | Attach::Exit => Some(btf.parameters_of(hook.hook).ok_or_else(missing)?),
         Attach::TaskIterator => Some(btf.parameters_of("bpf_iter_task").ok_or_else(missing)?),
         // BTF has no names for a probe's arguments.
         Attach::Tracepoint => None,
     };
     let found = match &names {
         Some(names) => names.len(),
-        None => btf.tracepoint_arguments(hook.name).ok_or_else(missing)?,
+        None => btf.tracepoint_arguments(hook.hook).ok_or_else(missing)?,
     };
     if found < hook.arguments.len() {
         let expected = hook.arguments.len();
@@ -270,6 +286,9 @@ fn load_maps(
     loader.allow_unsupported_maps();
     for (name, pin) in &pins {
         loader.map_pin_path(name, pin.as_path());
+        if *name == names::FORKS {
+            loader.map_pin_path(FORKS_SECTION, pin.as_path());
+        }
     }
     loader
         .load(object.bytes())
@@ -328,15 +347,19 @@ fn load_program(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf) -> Result<(), Stri
     match hook.attach {
         Attach::Lsm => {
             let program: &mut Lsm = program.try_into().map_err(|error| chain(&error))?;
-            program.load(hook.name, btf)
+            program.load(hook.hook, btf)
         }
         Attach::Tracepoint => {
             let program: &mut BtfTracePoint = program.try_into().map_err(|error| chain(&error))?;
-            program.load(hook.name, btf)
+            program.load(hook.hook, btf)
+        }
+        Attach::Entry => {
+            let program: &mut FEntry = program.try_into().map_err(|error| chain(&error))?;
+            program.load(hook.hook, btf)
         }
         Attach::Exit => {
             let program: &mut FExit = program.try_into().map_err(|error| chain(&error))?;
-            program.load(hook.name, btf)
+            program.load(hook.hook, btf)
         }
         Attach::TaskIterator => {
             let program: &mut Iter = program.try_into().map_err(|error| chain(&error))?;
@@ -364,6 +387,14 @@ fn attach_program(ebpf: &mut Ebpf, hook: &Hook, directory: &Path) -> Result<(), 
         }
         Attach::Tracepoint => {
             let program: &mut BtfTracePoint = program.try_into().map_err(|error| chain(&error))?;
+            let link = program.attach().map_err(|error| chain(&error))?;
+            program
+                .take_link(link)
+                .map_err(|error| chain(&error))?
+                .into()
+        }
+        Attach::Entry => {
+            let program: &mut FEntry = program.try_into().map_err(|error| chain(&error))?;
             let link = program.attach().map_err(|error| chain(&error))?;
             program
                 .take_link(link)

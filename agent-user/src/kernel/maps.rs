@@ -28,6 +28,8 @@ pub(super) const MAPS: &[MapRow] = &[
     pinned(names::UNLOCKED),
     pinned(names::IMAGES),
     pinned(names::RELEASED),
+    pinned(names::FORKING),
+    pinned(names::FORKS),
     pinned(names::CGROUPS),
     pinned(names::ATTACHMENTS),
     MapRow {

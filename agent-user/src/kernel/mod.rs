@@ -12,6 +12,7 @@ mod detach;
 mod diagnose;
 mod error;
 mod events;
+mod forking;
 mod hooks;
 mod labels;
 mod load;

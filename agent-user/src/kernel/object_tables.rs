@@ -75,7 +75,10 @@ impl Contents {
         // A section without a hook's name is of programs that are called like their hooks.
         let (kind, hook) = section.split_once('/').unwrap_or((section, name));
         // An iterator's section names what it walks over.
-        if kind != Attach::TaskIterator.kind() && hook != name {
+        let is_called_so = name
+            .strip_prefix(hook)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+        if kind != Attach::TaskIterator.kind() && !is_called_so {
             self.misnamed.push(format!(
                 "the program `{name}` is in the section `{section}`: call it `{hook}`, like its hook"
             ));

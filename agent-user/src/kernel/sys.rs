@@ -27,7 +27,9 @@ const BPF_OBJ_GET: i64 = 7;
 const BPF_PROG_GET_FD_BY_ID: i64 = 13;
 const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
 const BPF_BTF_LOAD: i64 = 18;
+const BPF_LINK_CREATE: i64 = 28;
 const BPF_ITER_CREATE: i64 = 33;
+const BPF_TRACE_ITER: u32 = 28;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_TASK_STORAGE: u32 = 29;
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -59,6 +61,7 @@ plain!(
     agent_abi::ledger::Count,
     agent_abi::census::Census,
     agent_abi::census::Settling,
+    agent_abi::forking::Forks,
     agent_abi::superblock::Superblock,
     agent_abi::share::Share
 );
@@ -150,6 +153,27 @@ struct IdAttr {
 struct IterAttr {
     link: u32,
     flags: u32,
+}
+
+#[repr(C)]
+struct LinkAttr {
+    program: u32,
+    target: u32,
+    kind: u32,
+    flags: u32,
+    info: u64,
+    info_length: u32,
+    padding: u32,
+}
+
+/// `bpf_iter_link_info` of an iterator over tasks: a union with one of 16 bytes.
+#[repr(C)]
+#[derive(Default)]
+struct TaskIterInfo {
+    thread: u32,
+    process: u32,
+    pidfd: u32,
+    unused: u32,
 }
 
 impl<K: Plain, V: Plain> Map<K, V> {
@@ -406,6 +430,31 @@ pub(super) fn iterate(link: &OwnedFd) -> io::Result<OwnedFd> {
         flags: 0,
     };
     bpf(BPF_ITER_CREATE, &pass).and_then(owned)
+}
+
+/// A link of an iterator over tasks that sees the one of this number alone. Minimum kernel: 6.1.
+pub(super) fn link_task_iterator(program: &OwnedFd, thread: u32) -> io::Result<OwnedFd> {
+    let info = TaskIterInfo {
+        thread,
+        ..TaskIterInfo::default()
+    };
+    let link = LinkAttr {
+        program: program.as_raw_fd().unsigned_abs(),
+        target: 0,
+        kind: BPF_TRACE_ITER,
+        flags: 0,
+        info: address(&info),
+        info_length: size_of::<TaskIterInfo>() as u32,
+        padding: 0,
+    };
+    bpf(BPF_LINK_CREATE, &link).and_then(owned)
+}
+
+/// Whose handle this is; `None`: it has ended.
+pub(super) fn pid_of(pidfd: &OwnedFd) -> io::Result<Option<u32>> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    Ok(pid.and_then(|pid| pid.trim().parse().ok()))
 }
 
 /// Opens the map, program or link that is pinned at `path`.

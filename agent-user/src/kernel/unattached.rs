@@ -242,7 +242,6 @@ pub(super) const UNATTACHED: &[(&str, Because)] = &[
     ("task_fix_setgid", Capability("setgid")),
     ("task_fix_setgroups", Capability("setgid")),
     ("task_fix_setuid", Capability("setuid")),
-    ("task_free", Keeps),
     ("task_getioprio", Asks),
     ("task_getlsmprop_obj", Labels),
     ("task_getpgid", Asks),

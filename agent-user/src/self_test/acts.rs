@@ -14,6 +14,8 @@ use std::{
     },
     path::Path,
     process::ExitCode,
+    thread,
+    time::{Duration, Instant},
 };
 
 use agent_abi::Right;
@@ -79,6 +81,14 @@ pub const ACTS: &[Act] = &[
         needs_root: false,
         refused: |ground| in_child(|| read(ground.outside)),
         twin: |ground| in_child(|| read(ground.inside)),
+    },
+    Act {
+        family: "labels",
+        what: "reads a file after a fork that failed",
+        right: Some(Right::FileRead),
+        needs_root: false,
+        refused: |ground| in_child(|| read_after_failed_fork(ground.outside)),
+        twin: |ground| in_child(|| read_after_failed_fork(ground.inside)),
     },
     Act {
         family: "files",
@@ -251,6 +261,27 @@ pub(super) fn main(place: &Path, program: &Path, others: &Others) -> io::Result<
 
 fn read(place: &Path) -> io::Result<()> {
     fs::File::open(place.join("file")).map(drop)
+}
+
+/// A grace period of RCU, on a host that is not idle: then a child is freed that never lived.
+const GRACE: Duration = Duration::from_millis(60);
+
+/// Kernels until 6.18 free the storage of whoever fails to fork so early. Reads as soon as it can be read.
+fn read_after_failed_fork(place: &Path) -> io::Result<()> {
+    let flags = libc::CLONE_NEWUSER | libc::SIGCHLD;
+    // SAFETY: one thread; a child, should there be one, ends at once.
+    if unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } == 0 {
+        // SAFETY: as above.
+        unsafe { libc::_exit(0) };
+    }
+    let until = Instant::now() + GRACE;
+    loop {
+        let result = read(place);
+        if result.is_ok() || Instant::now() > until {
+            return result;
+        }
+        thread::sleep(GRACE / 20);
+    }
 }
 
 fn write(place: &Path) -> io::Result<()> {

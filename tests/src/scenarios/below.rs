@@ -206,7 +206,7 @@ fn next_daemon(context: &mut Context) -> Check {
     remove_cgroup(&top)
 }
 
-const GROUP: &str = "bailiff:x:900:";
+pub(super) const GROUP: &str = "bailiff:x:900:";
 
 fn moved_by_owner(context: &mut Context) -> Check {
     context.daemon()?;

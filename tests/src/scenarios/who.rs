@@ -5,6 +5,7 @@
 
 pub(crate) mod births;
 pub(crate) mod executions;
+pub(crate) mod failed_forks;
 mod unseen;
 
 use std::{fs, path::Path, thread, time::Duration};
@@ -44,6 +45,14 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "a thread that executes keeps what its process was given, or lost, while it lived",
             executions::thread_executes,
+        ),
+        new(
+            "a process whose fork fails keeps its label, and what it becomes",
+            failed_forks::keeps_its_label,
+        ),
+        new(
+            "an armed process whose fork fails is limited once it executes",
+            failed_forks::keeps_an_armed_label,
         ),
         new(
             "a process keeps its session in another session's cgroup",

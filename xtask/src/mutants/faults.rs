@@ -31,7 +31,12 @@ enum Outcome {
 /// Tries the faults; whether every one is noticed.
 pub(crate) fn try_all(name: &str, places: &[PathBuf]) -> Result<bool> {
     tools::need(tools::FAULTS)?;
-    let faults = chosen(places)?;
+    let (faults, others) = chosen(places)?
+        .into_iter()
+        .partition::<Vec<_>, _>(|fault| fault.is_shown_by(name));
+    for fault in others {
+        println!("not tried: {}, which another kernel shows", fault.name);
+    }
     let copy = Copy::new()?;
     // Before the first machine starts: nobody waits for an hour to hear of it.
     for fault in &faults {

@@ -8,11 +8,15 @@ use std::process::Command;
 
 /// Before the patch, in the header: what follows names the scenario that notices it.
 const SCENARIO: &str = "Scenario: ";
+/// The same: what follows is the one kernel of the matrix that shows the fault.
+const KERNEL: &str = "Kernel: ";
 
 pub(super) struct Fault {
     /// The file's, without its ending.
     pub(super) name: String,
     pub(super) scenario: String,
+    /// `None`: every one shows it.
+    kernel: Option<String>,
     patch: PathBuf,
     /// What it changes, from the root of the checkout.
     files: Vec<PathBuf>,
@@ -39,8 +43,9 @@ impl Fault {
     }
 
     fn parse(patch: PathBuf, text: &str) -> Result<Self> {
-        let mut header = text.lines().take_while(|line| !line.starts_with("--- "));
-        let scenario = header.find_map(|line| line.strip_prefix(SCENARIO));
+        let header = text.lines().take_while(|line| !line.starts_with("--- "));
+        let kernel = header.clone().find_map(|line| line.strip_prefix(KERNEL));
+        let scenario = header.clone().find_map(|line| line.strip_prefix(SCENARIO));
         let scenario = scenario
             .context("no line `Scenario: NAME` before the patch")?
             .trim();
@@ -56,9 +61,15 @@ impl Fault {
         Ok(Self {
             name: name.to_string_lossy().into_owned(),
             scenario: scenario.to_owned(),
+            kernel: kernel.map(|name| name.trim().to_owned()),
             files,
             patch,
         })
+    }
+
+    /// Whether this kernel shows it.
+    pub(super) fn is_shown_by(&self, kernel: &str) -> bool {
+        self.kernel.as_deref().is_none_or(|only| only == kernel)
     }
 
     /// Whether it changes this file, or one in this directory.

@@ -115,13 +115,14 @@ const EBPF: Crate = Crate {
         ("storage", &["address", "kernel"]),
         ("maps", &["kernel", "scratch", "storage", "values"]),
         ("notice", &["counter", "maps"]),
-        ("membership", &["kernel", "maps", "notice"]),
+        ("forking", &["address", "counter", "kernel", "maps"]),
+        ("membership", &["forking", "kernel", "maps", "notice"]),
         ("launcher", &["kernel", "maps"]),
-        ("subject", &["kernel", "maps", "membership"]),
+        ("subject", &["forking", "kernel", "maps", "membership"]),
         ("nested", &["address", "kernel", "maps", "subject"]),
         (
             "daemon",
-            &["address", "kernel", "maps", "program", "subject"],
+            &["address", "forking", "kernel", "maps", "program", "subject"],
         ),
         (
             "namespace",
@@ -131,7 +132,7 @@ const EBPF: Crate = Crate {
         ("listeners", &["kernel", "sockets", "subject"]),
         (
             "groups",
-            &["address", "daemon", "kernel", "maps", "subject"],
+            &["address", "daemon", "forking", "kernel", "maps", "subject"],
         ),
         ("terminal", &["kernel", "maps", "place", "subject"]),
         (
