@@ -39,7 +39,9 @@ pub enum Value {
     FilePathTrusted,
     /// BTF number of a structure that begins with 64 bits; 0 where addresses cannot be cast.
     NumberType,
+    /// 1 where the kernel frees the storage of a process whose fork fails.
+    ForksFreeStorage,
 }
 
 /// How many values there are.
-pub const VALUES: usize = 3;
+pub const VALUES: usize = 4;

@@ -21,7 +21,7 @@ use agent_abi::{
 use crate::{
     address::Address,
     counter::add,
-    kernel::{LocalStorage, TASK_BPF_STORAGE, TASK_GROUP_LEADER, Task, load},
+    kernel::{LocalStorage, TASK_BPF_STORAGE, TASK_GROUP_LEADER, Task, forks_free_storage, load},
     maps::{FORKING, LABELS, SCRATCH},
 };
 
@@ -34,14 +34,17 @@ static mut COUNTS: Forks = Forks {
     shown: 0,
 };
 
+/// How often labels were taken out of their storage. A storage that was found without, and was looked at between
+/// [`shown`] and this, is not one of those where the two are equal.
 #[inline(always)]
-fn hidden() -> u64 {
+pub(crate) fn hidden() -> u64 {
     // SAFETY: a live map value; only added to, atomically.
     unsafe { (&raw const COUNTS.hidden).read_volatile() }
 }
 
+/// How often they were put back.
 #[inline(always)]
-fn shown() -> u64 {
+pub(crate) fn shown() -> u64 {
     // SAFETY: as above.
     unsafe { (&raw const COUNTS.shown).read_volatile() }
 }
@@ -55,7 +58,7 @@ fn count_shown() {
 /// Whether a label was ever hidden: else who has no storage has no label.
 #[inline(always)]
 pub(crate) fn is_possible() -> bool {
-    hidden() != 0
+    forks_free_storage() && hidden() != 0
 }
 
 #[inline(always)]
@@ -160,15 +163,10 @@ fn kept_of(task: Address) -> Option<*mut Kept> {
     FORKING.get_ptr_mut(&task.number())
 }
 
-/// Whether a process without storage has a label all the same.
+/// Whether a process whose storage was found missing has a label all the same.
 #[inline(never)]
-pub(crate) fn is_forking(leader: *const Task) -> u32 {
-    let before = shown();
-    if !Address::of(storage_of(leader)).is_null() {
-        return 1;
-    }
-    // A label that was hidden when the storage was looked at is counted here, and not there yet.
-    u32::from(hidden() != before && label_kept(Address::of(leader)) != 0)
+pub(crate) fn is_kept(leader: *const Task) -> u32 {
+    u32::from(label_kept(Address::of(leader)) != 0)
 }
 
 /// The label of a task, also while it forks; that of no session where it has none.

@@ -247,6 +247,12 @@ pub(crate) fn numbers_are_cheap() -> bool {
     value!(NumberType) != 0
 }
 
+/// Whether the kernel frees the storage of a process whose fork fails; see [`crate::forking`]. A constant, as above.
+#[inline(always)]
+pub(crate) fn forks_free_storage() -> bool {
+    value!(ForksFreeStorage) != 0
+}
+
 /// [`number_at`], by way of `room` where it has to be copied.
 ///
 /// # Safety

@@ -13,7 +13,8 @@ use crate::{
     forking,
     kernel::{
         Credentials, LocalStorage, TASK_BPF_STORAGE, TASK_CREDENTIALS, TASK_FLAGS,
-        TASK_GROUP_LEADER, TASK_REAL_CREDENTIALS, Task, load, load_to_return, zero_from_null,
+        TASK_GROUP_LEADER, TASK_REAL_CREDENTIALS, Task, forks_free_storage, load, load_to_return,
+        zero_from_null,
     },
     maps::LABELS,
     membership::{Standing, settle_acting, standing as standing_of},
@@ -197,6 +198,12 @@ fn pass_unlabelled(
     if result != 0 {
         return result;
     }
+    // First: what was taken out of a storage and is counted here is in it again when that is looked at.
+    let before = if forks_free_storage() {
+        forking::shown()
+    } else {
+        0
+    };
     // SAFETY: a live task. NULL for every task that no program ever gave storage: the price of an
     // unlabelled task ends here.
     let storage: *const LocalStorage = unsafe { load_to_return(leader, &TASK_BPF_STORAGE) };
@@ -207,7 +214,7 @@ fn pass_unlabelled(
             return go_on(leader, storage);
         }, options(nomem, nostack, preserves_flags));
     }
-    if forking::is_possible() && forking::is_forking(leader) != 0 {
+    if forks_free_storage() && forking::hidden() != before && forking::is_kept(leader) != 0 {
         // SAFETY: a live task.
         let storage: *const LocalStorage = unsafe { load(leader, &TASK_BPF_STORAGE) };
         return go_on(leader, storage);

@@ -187,7 +187,7 @@ fn check(btf: &Btf, hook: &Hook) -> Result<(), KernelError> {
 fn attach_all(btf: &Btf, wanted: &[&Hook], directory: &Path) -> Result<(), KernelError> {
     make_directory(&Path::new(names::PIN_ROOT).join("maps"))?;
     make_directory(directory)?;
-    let mut ebpf = load_object(btf)?;
+    let mut ebpf = load_object(btf, wanted)?;
     let aya_btf = aya::Btf::from_sys_fs().map_err(|error| KernelError::Btf(error.to_string()))?;
     // All are verified before the first is attached: a kernel gets all or nothing.
     for hook in wanted {
@@ -260,7 +260,7 @@ pub fn rehearse() -> Result<usize, KernelError> {
     has_object()?;
     let btf = Btf::of_running_kernel()?;
     let wanted = wanted_hooks(&btf)?;
-    let mut ebpf = load_maps(&btf, [])?;
+    let mut ebpf = load_maps(&btf, true, [])?;
     let aya_btf = aya::Btf::from_sys_fs().map_err(|error| KernelError::Btf(error.to_string()))?;
     for hook in &wanted {
         load_program(&mut ebpf, hook, &aya_btf).map_err(|reason| failed(hook, reason))?;
@@ -268,17 +268,19 @@ pub fn rehearse() -> Result<usize, KernelError> {
     Ok(wanted.len())
 }
 
-fn load_object(btf: &Btf) -> Result<Ebpf, KernelError> {
+fn load_object(btf: &Btf, wanted: &[&Hook]) -> Result<Ebpf, KernelError> {
     make_labels()?;
-    load_maps(btf, pinned_maps())
+    let forks_free_storage = wanted.iter().any(|hook| hook.optional == Some(UNNEEDED));
+    load_maps(btf, forks_free_storage, pinned_maps())
 }
 
 /// With these maps pinned, or taken over.
 fn load_maps(
     btf: &Btf,
+    forks_free_storage: bool,
     pinned: impl IntoIterator<Item = &'static str>,
 ) -> Result<Ebpf, KernelError> {
-    let object = relocate(OBJECT, &values(btf)?)?;
+    let object = relocate(OBJECT, &values(btf, forks_free_storage)?)?;
     pinned::check(object.bytes())?;
     let pins = pinned.into_iter().map(|name| (name, map_pin(name)));
     let pins = pins.collect::<Vec<_>>();
@@ -315,8 +317,9 @@ fn make_labels() -> Result<(), KernelError> {
     }
 }
 
-fn values(btf: &Btf) -> Result<Values, KernelError> {
+fn values(btf: &Btf, forks_free_storage: bool) -> Result<Values, KernelError> {
     let mut values = [0; VALUES];
+    values[Value::ForksFreeStorage as usize] = u64::from(forks_free_storage);
     values[Value::RenameLock as usize] = symbols::rename_lock()?;
     // From 6.18 on `f_path` is in a union.
     values[Value::FilePathTrusted as usize] = u64::from(!btf.is_shared("file", "f_path"));

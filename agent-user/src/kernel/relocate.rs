@@ -199,7 +199,7 @@ mod tests {
         Values {
             members: vec![8, 1234],
             arguments: vec![0, 16],
-            values: [0xffff_ffff_8123_4567, 1, 0],
+            values: [0xffff_ffff_8123_4567, 1, 0, 0],
             read_only_cast: Some(4711),
         }
     }
