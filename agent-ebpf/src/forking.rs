@@ -18,12 +18,18 @@ use agent_abi::{
     forking::{Forks, Kept},
 };
 
+use aya_ebpf::helpers::generated::bpf_send_signal;
+
 use crate::{
     address::Address,
     counter::add,
     kernel::{LocalStorage, TASK_BPF_STORAGE, TASK_GROUP_LEADER, Task, forks_free_storage, load},
     maps::{FORKING, LABELS, SCRATCH},
 };
+
+/// How often a label is kept in vain; see `TRIES` of the labels' storage.
+const TRIES: u32 = 4;
+const SIGKILL: u32 = 9;
 
 /// The map [`FORKS`](crate::maps::FORKS), as a variable: a lookup would be ten instructions, and whoever has no
 /// label comes past it. The loader makes them one.
@@ -84,56 +90,92 @@ fn hide_storage(task: *const Task) -> i32 {
     if Address::of(leader).is(Address::of(task)) {
         let label = LABELS.bits(task);
         if Label::from_bits(label).is_some() && !keep(task, label) {
-            return 0;
+            return end();
         }
     }
     LABELS.delete(task);
     SCRATCH.delete(task);
-    if !Address::of(storage_of(task)).is_null()
-        && let Some(kept) = kept_of(Address::of(task))
-    {
-        // SAFETY: a live map value, which this task alone writes.
-        unsafe { (&raw mut (*kept).shared).write_volatile(1) };
-    }
+    look_after(task);
+    0
+}
+
+/// Ends the current process, which is not copied before: `copy_process()` asks for signals first.
+fn end() -> i32 {
+    // SAFETY: a helper without preconditions.
+    unsafe { bpf_send_signal(SIGKILL) };
     0
 }
 
 /// Notes a label that is taken out of its storage next. False: there is no room.
 #[inline(always)]
 fn keep(leader: *const Task, label: u64) -> bool {
+    let is_hidden = kept_of(Address::of(leader)).is_some_and(is_hidden);
     let kept = Kept {
         label,
         hidden: 1,
         shared: 0,
     };
-    if FORKING
+    let mut tries = 0;
+    while FORKING
         .insert(&Address::of(leader).number(), &kept, 0)
         .is_err()
     {
-        return false;
+        tries += 1;
+        if tries == TRIES {
+            return false;
+        }
     }
-    // SAFETY: a live map value.
-    unsafe { add(&raw mut COUNTS.hidden, 1) };
+    if !is_hidden {
+        // SAFETY: a live map value.
+        unsafe { add(&raw mut COUNTS.hidden, 1) };
+    }
     true
 }
 
-/// After the current task was copied, or was not: its label is in its storage again. Where there is no memory, or
-/// its storage is other programs' too and may be freed yet, the label stays here alone.
+/// What was not taken out, since the kernel had a task preempted in such a helper on this processor, or since it is
+/// another program's.
 #[inline(always)]
-pub(crate) fn show(task: *const Task) {
-    if !is_possible() {
+fn look_after(task: *const Task) {
+    if Address::of(storage_of(task)).is_null() {
         return;
     }
     let Some(kept) = kept_of(Address::of(task)) else {
         return;
     };
     // SAFETY: a live map value, which this task alone writes.
-    let Kept {
-        label,
-        hidden,
-        shared,
-    } = unsafe { kept.read_volatile() };
-    if hidden == 0 || shared != 0 || !LABELS.give_hidden(task, label) {
+    unsafe {
+        if Label::from_bits(LABELS.bits(task)).is_some() {
+            if is_hidden(kept) {
+                (&raw mut (*kept).hidden).write_volatile(0);
+                count_shown();
+            }
+        } else {
+            (&raw mut (*kept).shared).write_volatile(1);
+        }
+    }
+}
+
+/// After the current task was copied, or was not: its label is in its storage again. Where there is no memory, or
+/// the storage that it has is freed with the copy, the label stays here alone.
+#[inline(always)]
+pub(crate) fn show(task: *const Task, is_copied: bool) {
+    if !is_possible() {
+        return;
+    }
+    let Some(kept) = kept_of(Address::of(task)) else {
+        return;
+    };
+    // SAFETY: a live map value, whose other words this task alone writes.
+    let (label, shared) = unsafe {
+        (
+            (&raw const (*kept).label).read_volatile(),
+            (&raw const (*kept).shared).read_volatile(),
+        )
+    };
+    if !is_hidden(kept) || (shared != 0 && !is_copied) {
+        return;
+    }
+    if label != 0 && !LABELS.give_hidden(task, label) {
         return;
     }
     // SAFETY: as above.
@@ -141,7 +183,19 @@ pub(crate) fn show(task: *const Task) {
     count_shown();
 }
 
-/// Keeps nothing of a task that dies, or that nobody's session has any more.
+/// Keeps no label of a process that nobody's session has any more.
+#[inline(always)]
+pub(crate) fn set_free(task: *const Task) {
+    if !is_possible() {
+        return;
+    }
+    if let Some(kept) = kept_of(Address::of(task)) {
+        // SAFETY: a live map value.
+        unsafe { (&raw mut (*kept).label).write_volatile(0) };
+    }
+}
+
+/// Keeps nothing of a task that has ended.
 #[inline(always)]
 pub(crate) fn forget(task: *const Task) {
     if !is_possible() {
@@ -151,11 +205,16 @@ pub(crate) fn forget(task: *const Task) {
     let Some(kept) = kept_of(task) else {
         return;
     };
-    // SAFETY: a live map value.
-    let is_hidden = unsafe { (&raw const (*kept).hidden).read_volatile() } != 0;
-    if FORKING.remove(&task.number()).is_ok() && is_hidden {
+    let was_hidden = is_hidden(kept);
+    if FORKING.remove(&task.number()).is_ok() && was_hidden {
         count_shown();
     }
+}
+
+#[inline(always)]
+fn is_hidden(kept: *mut Kept) -> bool {
+    // SAFETY: a live map value.
+    unsafe { (&raw const (*kept).hidden).read_volatile() != 0 }
 }
 
 #[inline(always)]

@@ -208,7 +208,7 @@ pub(crate) fn settle_acting(task: *const Task, leader: *const Task) -> u64 {
     // Back to the price of a process that no session ever had.
     LABELS.delete(leader);
     SCRATCH.delete(leader);
-    forking::forget(leader);
+    forking::set_free(leader);
     // Unless it was moved meanwhile, and lost the label of the move.
     let tag = tag_of(cgroup_of(task));
     if tag.is_some() {

@@ -24,6 +24,7 @@ use aya_ebpf::{
 };
 
 use crate::{
+    address::Address,
     daemon,
     decide::{ENOMEM, EPERM, refuse},
     forking,
@@ -288,7 +289,7 @@ fn clear(census: *mut Census, task: *const Task) -> i32 {
     }
     LABELS.delete(task);
     SCRATCH.delete(task);
-    forking::forget(task);
+    forking::set_free(task);
     0
 }
 
@@ -357,8 +358,11 @@ fn copy_process_again(_ctx: FEntryContext) -> i32 {
 
 /// After it. Who is left out here is found where its label is kept, until it forks again.
 #[fexit(function = "copy_process")]
-fn copy_process_done(_ctx: FExitContext) -> i32 {
-    forking::show(current_task());
+fn copy_process_done(ctx: FExitContext) -> i32 {
+    let copy: *const Task = ctx.arg(4);
+    // `IS_ERR()`
+    let is_error = Address::of(copy).number() > u64::MAX - 4095;
+    forking::show(current_task(), !is_error);
     0
 }
 

@@ -25,7 +25,7 @@ use super::{
     Enforcement, EventStream, KernelError, NetRow, Outcome, OwnedEvent, Port, SuperblockEntry,
     attachment::Attachment,
     attachments, census,
-    forking::Processes,
+    forking::{self, Processes},
     load::{self, census_pin, map_pin},
     self_check,
     sys::{Map, PrefixKey, array_of_one},
@@ -125,6 +125,10 @@ impl Kernel {
         let image: Map<u32, Image> = Map::from_data(names::IMAGES, map);
         image.get_prefix(&0)
     }
+}
+
+fn is_of_forks(hook: &HookCoverage) -> bool {
+    hook.attached && hook.hook == forking::HOOK
 }
 
 /// Where in `RELEASED` a session is noted.
@@ -269,6 +273,10 @@ impl Port for Kernel {
 
     fn set_settling(&mut self, settling: Settling) -> Result<(), KernelError> {
         self.census.set_settling(settling)
+    }
+
+    fn loses_labels(&self) -> bool {
+        self.coverage.iter().any(is_of_forks)
     }
 
     fn unseen_births(&self) -> Result<u64, KernelError> {

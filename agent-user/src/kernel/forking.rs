@@ -29,6 +29,9 @@ use crate::process::ProcessHandle;
 const PATIENCE: Duration = Duration::from_millis(400);
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// What is attached where the storage is freed, as it is listed.
+pub(super) const HOOK: &str = "fentry/copy_process";
+
 /// The iterator that lists one task, for a process that may be forking.
 pub(super) const WHOSE: &str = "whose";
 

@@ -137,6 +137,9 @@ pub trait Port: Send {
     /// How many births the kernel side did not see, since it was loaded.
     fn unseen_births(&self) -> Result<u64, KernelError>;
 
+    /// Whether a process that fails to fork just when it is given a label may lose that.
+    fn loses_labels(&self) -> bool;
+
     /// Gives the label of its cgroup to every process that has none and is in a tagged one, and the
     /// label of its process to every thread. Counts the processes.
     fn settle_labels(&mut self) -> Result<Outcome, KernelError>;

@@ -1,6 +1,6 @@
 //! Labels of running processes, given and taken until nothing is left to do.
 
-use std::sync::PoisonError;
+use std::{sync::PoisonError, thread, time::Duration};
 
 use agent_abi::{Label, census::Settling};
 
@@ -16,6 +16,9 @@ const MAX_PASSES: usize = 100;
 
 /// Passes in a row that must find nothing.
 const QUIET: usize = 2;
+
+/// After what a copy that failed is freed: a grace period of RCU on a host that is not idle.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// How many births had gone unseen when everybody was last looked at.
 #[derive(Default)]
@@ -35,7 +38,16 @@ impl Daemon {
             })?;
             kernel.tag_cgroup(cgroup, label)?;
         }
-        self.settle_all(&mut unseen)
+        let mut settled = self.settle_all(&mut unseen)?;
+        // Who was failing to fork just then may have lost it since.
+        while self.kernel().loses_labels() {
+            thread::sleep(GRACE);
+            match self.settle_all(&mut unseen)? {
+                0 => break,
+                more => settled += more,
+            }
+        }
+        Ok(settled)
     }
 
     /// Labels every process that is in a tagged cgroup and has no label, if there may be any.
@@ -44,10 +56,14 @@ impl Daemon {
         self.settle_all(&mut unseen)
     }
 
-    /// The same where births went unseen since everybody was last looked at.
+    /// The same where births went unseen since everybody was last looked at, or labels may be lost.
     pub(in crate::daemon) fn settle_unseen(&self) -> Result<(), RequestError> {
         let mut unseen = self.tagging.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.kernel().unseen_births()? != unseen.0 {
+        let is_due = {
+            let kernel = self.kernel();
+            kernel.loses_labels() || kernel.unseen_births()? != unseen.0
+        };
+        if is_due {
             self.settle_all(&mut unseen)?;
         }
         Ok(())

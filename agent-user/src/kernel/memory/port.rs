@@ -151,6 +151,10 @@ impl Port for MemoryKernel {
         Ok(())
     }
 
+    fn loses_labels(&self) -> bool {
+        false
+    }
+
     fn unseen_births(&self) -> Result<u64, KernelError> {
         self.asked("unseen_births").map(|_| 0)
     }
