@@ -11,8 +11,8 @@ pub const MAX_TAGGED: usize = 1 << 14;
 /// Released sessions that the kernel side knows of: of so many in a row at least the last.
 pub const MAX_RELEASED: usize = 4096;
 
-/// Processes of sessions that forked and live, on kernels that free the storage of who fails to fork. Further ones
-/// keep theirs, and what the kernel does to it.
+/// Processes of sessions that forked and live, on kernels that free the storage of who fails to fork. A further one
+/// is killed when it forks.
 pub const MAX_FORKING: usize = 1 << 16;
 
 /// Rules in one grant, of every kind together.

@@ -15,15 +15,17 @@
 
 use agent_abi::{
     Label,
-    forking::{Forks, Kept},
+    forking::{Forks, Kept, Shared},
 };
-
 use aya_ebpf::helpers::generated::bpf_send_signal;
 
 use crate::{
     address::Address,
     counter::add,
-    kernel::{LocalStorage, TASK_BPF_STORAGE, TASK_GROUP_LEADER, Task, forks_free_storage, load},
+    kernel::{
+        LocalStorage, TASK_BPF_STORAGE, TASK_GROUP_LEADER, TASK_STARTED, Task, forks_free_storage,
+        load,
+    },
     maps::{FORKING, LABELS, SCRATCH},
 };
 
@@ -76,10 +78,13 @@ fn storage_of(task: *const Task) -> *const LocalStorage {
 /// Before the current task is copied: it has no storage of ours any more. Twice is as good as once.
 #[inline(always)]
 pub(crate) fn hide(task: *const Task) -> i32 {
-    if Address::of(storage_of(task)).is_null() {
-        return 0;
+    if !Address::of(storage_of(task)).is_null() {
+        return hide_storage(task);
     }
-    hide_storage(task)
+    if is_possible() {
+        look_after(task);
+    }
+    0
 }
 
 #[inline(never)]
@@ -109,89 +114,114 @@ fn end() -> i32 {
 /// Notes a label that is taken out of its storage next. False: there is no room.
 #[inline(always)]
 fn keep(leader: *const Task, label: u64) -> bool {
-    let is_hidden = kept_of(Address::of(leader)).is_some_and(is_hidden);
+    let leader = Address::of(leader);
+    let (was_hidden, shared) = kept_of(leader).map_or((false, Shared::No as u32), |kept| {
+        (is_hidden(kept), shared_of(kept))
+    });
     let kept = Kept {
         label,
+        started: leader.member(&TASK_STARTED).read(),
         hidden: 1,
-        shared: 0,
+        shared,
     };
     let mut tries = 0;
-    while FORKING
-        .insert(&Address::of(leader).number(), &kept, 0)
-        .is_err()
-    {
+    while FORKING.insert(&leader.number(), &kept, 0).is_err() {
         tries += 1;
         if tries == TRIES {
             return false;
         }
     }
-    if !is_hidden {
+    if !was_hidden {
         // SAFETY: a live map value.
         unsafe { add(&raw mut COUNTS.hidden, 1) };
     }
     true
 }
 
-/// What was not taken out, since the kernel had a task preempted in such a helper on this processor, or since it is
-/// another program's.
+/// Notes whether something was not taken out, since the kernel had a task preempted in such a helper on this
+/// processor, or since it is another program's.
 #[inline(always)]
 fn look_after(task: *const Task) {
-    if Address::of(storage_of(task)).is_null() {
-        return;
-    }
     let Some(kept) = kept_of(Address::of(task)) else {
         return;
     };
-    // SAFETY: a live map value, which this task alone writes.
-    unsafe {
-        if Label::from_bits(LABELS.bits(task)).is_some() {
-            if is_hidden(kept) {
-                (&raw mut (*kept).hidden).write_volatile(0);
-                count_shown();
-            }
-        } else {
-            (&raw mut (*kept).shared).write_volatile(1);
-        }
+    if shared_of(kept) != Shared::Lost as u32 {
+        let has_storage = !Address::of(storage_of(task)).is_null();
+        set_shared(kept, if has_storage { Shared::Now } else { Shared::No });
     }
 }
 
 /// After the current task was copied, or was not: its label is in its storage again. Where there is no memory, or
-/// the storage that it has is freed with the copy, the label stays here alone.
+/// its storage is freed with the copy, the label stays here alone.
 #[inline(always)]
 pub(crate) fn show(task: *const Task, is_copied: bool) {
-    if !is_possible() {
-        return;
-    }
     let Some(kept) = kept_of(Address::of(task)) else {
+        if !is_copied {
+            rescue(task);
+        }
         return;
     };
-    // SAFETY: a live map value, whose other words this task alone writes.
-    let (label, shared) = unsafe {
-        (
-            (&raw const (*kept).label).read_volatile(),
-            (&raw const (*kept).shared).read_volatile(),
-        )
-    };
-    if !is_hidden(kept) || (shared != 0 && !is_copied) {
+    if !is_hidden(kept) && !is_copied {
+        rescue(task);
         return;
     }
+    let shared = shared_of(kept);
+    if !is_hidden(kept) || shared == Shared::Lost as u32 {
+        return;
+    }
+    if shared == Shared::Now as u32 && !is_copied {
+        set_shared(kept, Shared::Lost);
+        return;
+    }
+    // SAFETY: a live map value.
+    let label = unsafe { (&raw const (*kept).label).read_volatile() };
     if label != 0 && !LABELS.give_hidden(task, label) {
         return;
     }
-    // SAFETY: as above.
+    // SAFETY: as above; this task alone writes this word.
     unsafe { (&raw mut (*kept).hidden).write_volatile(0) };
     count_shown();
+}
+
+/// Keeps the label of a process that was copied in vain, and that [`hide`] has missed.
+#[inline(never)]
+fn rescue(task: *const Task) -> i32 {
+    // SAFETY: a live task.
+    let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
+    let label = LABELS.bits(task);
+    if !Label::from_bits(label).is_some() || !Address::of(leader).is(Address::of(task)) {
+        return 0;
+    }
+    if !keep(task, label) {
+        return end();
+    }
+    if let Some(kept) = kept_of(Address::of(task)) {
+        set_shared(kept, Shared::Lost);
+    }
+    0
+}
+
+/// Keeps this label of a process that is given it, if one is kept.
+#[inline(always)]
+pub(crate) fn renew(leader: *const Task, label: Label) {
+    if is_possible() {
+        set_label(leader, label.bits());
+    }
 }
 
 /// Keeps no label of a process that nobody's session has any more.
 #[inline(always)]
 pub(crate) fn set_free(task: *const Task) {
-    if !is_possible() {
-        return;
+    if is_possible() {
+        set_label(task, Label::NONE.bits());
     }
-    if let Some(kept) = kept_of(Address::of(task)) {
+}
+
+#[inline(always)]
+fn set_label(leader: *const Task, label: u64) {
+    if let Some(kept) = kept_of(Address::of(leader)) {
         // SAFETY: a live map value.
-        unsafe { (&raw mut (*kept).label).write_volatile(0) };
+        unsafe { (&raw mut (*kept).label).write_volatile(label) };
     }
 }
 
@@ -212,14 +242,31 @@ pub(crate) fn forget(task: *const Task) {
 }
 
 #[inline(always)]
+fn shared_of(kept: *mut Kept) -> u32 {
+    // SAFETY: a live map value.
+    unsafe { (&raw const (*kept).shared).read_volatile() }
+}
+
+#[inline(always)]
+fn set_shared(kept: *mut Kept, shared: Shared) {
+    // SAFETY: a live map value, of which the task itself alone writes this word.
+    unsafe { (&raw mut (*kept).shared).write_volatile(shared as u32) };
+}
+
+#[inline(always)]
 fn is_hidden(kept: *mut Kept) -> bool {
     // SAFETY: a live map value.
     unsafe { (&raw const (*kept).hidden).read_volatile() != 0 }
 }
 
+/// What is kept of this task. What another left that had its address counts for nothing: it may stay where its end
+/// was missed, as while no programs were attached.
 #[inline(always)]
 fn kept_of(task: Address) -> Option<*mut Kept> {
-    FORKING.get_ptr_mut(&task.number())
+    let kept = FORKING.get_ptr_mut(&task.number())?;
+    // SAFETY: a live map value.
+    let started = unsafe { (&raw const (*kept).started).read_volatile() };
+    (started == task.member(&TASK_STARTED).read()).then_some(kept)
 }
 
 /// Whether a process whose storage was found missing has a label all the same.
@@ -263,6 +310,8 @@ pub(crate) fn find(task: Address) -> u64 {
 /// What is kept of a process, as bits; 0 for nothing.
 #[inline(always)]
 fn label_kept(leader: Address) -> u64 {
-    // SAFETY: a value whose label is replaced whole, by the process itself.
-    unsafe { FORKING.get(&leader.number()) }.map_or(0, |kept| kept.label)
+    // SAFETY: a live map value, whose label is replaced whole.
+    kept_of(leader).map_or(0, |kept| unsafe {
+        (&raw const (*kept).label).read_volatile()
+    })
 }

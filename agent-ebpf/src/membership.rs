@@ -188,7 +188,7 @@ pub(crate) fn unsettle() -> i32 {
 }
 
 /// The label of a process that acts and has storage but no label that holds: another program's
-/// storage, a label of a released session,  a thread that became the leader in an `execve` during which
+/// storage, a label of a released session, a thread that became the leader in an `execve` during which
 /// its process was labelled, or (before 6.2, on preemptible kernels) the helper found its per-CPU lock
 /// taken (`bpf_task_storage_trylock()`). Its cgroup tells; where that is tagged and no label can be
 /// given, the answer names no session in force, so everything is refused.

@@ -17,6 +17,7 @@ use super::set_id::{self, refuse_mapped};
 use crate::{
     address::Address,
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
+    forking,
     kernel::{
         BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_INODE, File,
         INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, Task, VMA_ANON,
@@ -120,6 +121,7 @@ fn take_force(subject: &Subject, ctx: &LsmContext) -> i32 {
     }
     // SAFETY: `current` is a valid task.
     let leader: *const Task = unsafe { load(subject.task, &TASK_GROUP_LEADER) };
+    forking::renew(leader, subject.label);
     if LABELS.give(leader, subject.label) && LABELS.give(subject.task, subject.label) {
         0
     } else {

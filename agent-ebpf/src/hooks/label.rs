@@ -31,7 +31,7 @@ use crate::{
     kernel::{
         ITER_META_SEQ, IterMeta, LocalStorage, SB_DEV, SIGNAL_LIVE, SeqFile, Signals, SuperBlock,
         TASK_BPF_STORAGE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_PID, TASK_SIGNAL, TASK_TGID, Task,
-        load,
+        forks_free_storage, load,
     },
     maps::{CENSUS, LABELS, OWN, SCRATCH, SUPERBLOCKS},
     membership::{cgroup_of, held_by, holding, id_of, is_tagging, is_unsettled, tag_of, unsettle},
@@ -258,7 +258,8 @@ fn settle(census: *mut Census, task: *const Task, leader: *const Task) -> i32 {
     if is_new {
         given = LABELS.give_over(leader, seen, label);
     }
-    if task != leader {
+    // Where forks free storage, a thread has none before it executes.
+    if task != leader && !forks_free_storage() {
         // Of a thread it counts for nothing before an `execve`, which copies the leader's first. One that
         // executes just now must not be armed again.
         let own = LABELS.bits(task);

@@ -18,6 +18,7 @@ use agent_abi::{
 
 use super::{
     error::KernelError,
+    iterator,
     load::{census_pins, map_pin, program_pin},
     sys::{self, Map},
 };
@@ -154,7 +155,7 @@ pub(super) fn records(bytes: &[u8]) -> Vec<Member> {
 
 /// Runs the iterator with this link to its end.
 pub(super) fn read_all(link: &OwnedFd) -> io::Result<Vec<u8>> {
-    let mut file = File::from(sys::iterate(link)?);
+    let mut file = File::from(iterator::pass(link)?);
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 << 10];
     loop {

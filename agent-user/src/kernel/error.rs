@@ -60,6 +60,13 @@ pub enum KernelError {
         map: &'static str,
         source: io::Error,
     },
+    /// A process would be in no session once it failed to fork.
+    #[error(
+        "this kernel frees the label of a process that fails to fork, and has not what Bailiff needs to keep it: \
+         use a kernel with the fix \"bpf,fork: wipe ->bpf_storage before bailouts that access it\" (6.1 and 6.12 \
+         have it in their newest versions)"
+    )]
+    FreesLabels,
     /// The check of what hooks read found a difference.
     #[error(
         "the self-check failed: {0}. Enforcement would be unsafe on this kernel, so the daemon \

@@ -3,7 +3,7 @@
 //! Why, and what is done about it: `agent-ebpf/src/forking.rs`.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{AsRawFd, OwnedFd},
     thread,
     time::{Duration, Instant},
@@ -11,15 +11,16 @@ use std::{
 
 use agent_abi::{Label, census::Member, forking::Forks, names};
 use aya::maps::MapData;
-use nix::{
-    sys::wait::{WaitPidFlag, WaitStatus, waitpid},
-    unistd::Pid,
+use nix::sys::{
+    signal::{Signal, kill},
+    wait::{WaitPidFlag, WaitStatus, waitpid},
 };
 
 use super::{
     census,
-    child::fork_waiting,
+    child::{Waiting, fork_waiting},
     error::KernelError,
+    iterator,
     load::{map_pin, program_pin},
     sys::{self, Map},
 };
@@ -79,16 +80,23 @@ impl Processes {
     }
 
     fn look_up(&self, pidfd: &OwnedFd) -> io::Result<Option<Label>> {
-        let Some(pid) = sys::pid_of(pidfd)? else {
+        let Some(pid) = pid_of(pidfd)? else {
             return Ok(None);
         };
-        let link = sys::link_task_iterator(&self.whose, pid)?;
+        let link = iterator::link_to_task(&self.whose, pid)?;
         let members = census::records(&census::read_all(&link)?);
         let own = members.iter().find(|member: &&Member| member.tid == pid);
         Ok(own
             .map(|member| member.process)
             .filter(|label| label.is_some()))
     }
+}
+
+/// Whose handle this is; `None`: it has ended.
+fn pid_of(pidfd: &OwnedFd) -> io::Result<Option<u32>> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    Ok(pid.and_then(|pid| pid.trim().parse().ok()))
 }
 
 /// Whether this kernel leaves a process its storage when it fails to fork, as far as one try shows. Where the try
@@ -104,41 +112,49 @@ pub(super) fn is_storage_kept() -> bool {
 
 fn try_storage() -> io::Result<bool> {
     let storage = sys::task_storage::<Label>("TRIED").map_err(io::Error::other)?;
-    // One failure, since a second frees again what the first has freed.
+    let storage = MapData::from_fd(storage).map_err(io::Error::other)?;
+    let storage: Map<i32, Label> = Map::from_data("TRIED", storage);
     // SAFETY: what the child does is system calls alone.
     let child = unsafe { fork_waiting(fail_to_fork) }?;
     let pid = child.pid;
+    let kept = try_on(child, &storage);
+    let _ = kill(pid, Signal::SIGKILL);
+    let _ = waitpid(pid, None);
+    kept
+}
+
+/// Once, since a second failure frees again what the first has freed.
+fn try_on(child: Waiting, storage: &Map<i32, Label>) -> io::Result<bool> {
+    let pid = child.pid;
     let process = ProcessHandle::open(pid.as_raw().unsigned_abs())?;
-    let storage: Map<i32, Label> = Map::from_data(
-        "TRIED",
-        MapData::from_fd(storage).map_err(io::Error::other)?,
-    );
     let key = process.fd().as_raw_fd();
     storage
         .set(&key, &Label::SELF_TEST)
         .map_err(io::Error::other)?;
     child.let_go()?;
+    if !matches!(
+        waitpid(pid, Some(WaitPidFlag::WUNTRACED))?,
+        WaitStatus::Stopped(..)
+    ) {
+        return Err(io::Error::other("a child could not fail to fork"));
+    }
+    // From here on, however late it came to run: at least one grace period, and what is freed after it.
+    // SAFETY: a system call without pointers. Where there is none, the time must do.
+    unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
     let until = Instant::now() + PATIENCE;
-    let mut is_kept = true;
-    while is_kept && Instant::now() < until {
+    while Instant::now() < until {
+        if storage.get(&key).map_err(io::Error::other)?.is_none() {
+            return Ok(false);
+        }
         thread::sleep(PAUSE);
-        is_kept = matches!(storage.get(&key), Ok(Some(_)));
     }
-    // It stops once it has failed.
-    let has_failed = waitpid(pid, Some(WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG))
-        .is_ok_and(|status| matches!(status, WaitStatus::Stopped(..)));
-    process.kill()?;
-    let _ = waitpid(pid, None);
-    match is_kept && !has_failed {
-        true => Err(io::Error::other("a child could not fail to fork")),
-        false => Ok(is_kept),
-    }
+    Ok(true)
 }
 
 /// Nobody, who may have no process more than this one.
 const NOBODY: libc::uid_t = 65534;
 
-/// Fails to fork, and stops.
+/// Fails to fork, and stops; ends where it cannot fail.
 fn fail_to_fork() -> i32 {
     let none = libc::rlimit {
         rlim_cur: 0,
@@ -153,7 +169,7 @@ fn fail_to_fork() -> i32 {
                 pid => pid < 0,
             };
         if failed {
-            libc::kill(Pid::this().as_raw(), libc::SIGSTOP);
+            libc::kill(libc::getpid(), libc::SIGSTOP);
         }
     }
     1

@@ -47,6 +47,8 @@ pub(super) struct Hook {
     /// Why it may be missing; `None`: without it enforcement has a hole, and the daemon does not
     /// start.
     pub(super) optional: Option<&'static str>,
+    /// Only for kernels that free the storage of whoever fails to fork ([`super::forking`]).
+    pub(super) is_of_forks: bool,
 }
 
 const fn lsm(family: &'static str, name: &'static str, arguments: &'static [&'static str]) -> Hook {
@@ -57,6 +59,7 @@ const fn lsm(family: &'static str, name: &'static str, arguments: &'static [&'st
         family,
         arguments,
         optional: None,
+        is_of_forks: false,
     }
 }
 
@@ -68,10 +71,11 @@ const fn exit(name: &'static str, arguments: &'static [&'static str]) -> Hook {
         family: SURFACE,
         arguments,
         optional: None,
+        is_of_forks: false,
     }
 }
 
-/// A program that only kernels need which free the storage of whoever fails to fork (`forked_storage`).
+/// A program for kernels that free the storage of whoever fails to fork.
 const fn fork(name: &'static str, hook: &'static str, attach: Attach) -> Hook {
     Hook {
         name,
@@ -79,12 +83,10 @@ const fn fork(name: &'static str, hook: &'static str, attach: Attach) -> Hook {
         attach,
         family: LABELS,
         arguments: &[],
-        optional: Some(UNNEEDED),
+        optional: Some("this kernel leaves a process its label when it fails to fork"),
+        is_of_forks: true,
     }
 }
-
-/// Why a program is missing that this kernel does not need.
-pub(super) const UNNEEDED: &str = "this kernel leaves a process its label when it fails to fork";
 
 const fn since(mut hook: Hook, reason: &'static str) -> Hook {
     hook.optional = Some(reason);
@@ -112,6 +114,7 @@ pub(super) const HOOKS: &[Hook] = &[
         family: LABELS,
         arguments: &["_", "_", "task"],
         optional: None,
+        is_of_forks: false,
     },
     Hook {
         name: "task_newtask",
@@ -120,6 +123,7 @@ pub(super) const HOOKS: &[Hook] = &[
         family: LABELS,
         arguments: &["task", "clone_flags"],
         optional: None,
+        is_of_forks: false,
     },
     Hook {
         name: "cgroup_mkdir",
@@ -128,6 +132,7 @@ pub(super) const HOOKS: &[Hook] = &[
         family: LABELS,
         arguments: &["cgrp", "path"],
         optional: None,
+        is_of_forks: false,
     },
     Hook {
         name: "cgroup_rmdir",
@@ -136,6 +141,7 @@ pub(super) const HOOKS: &[Hook] = &[
         family: LABELS,
         arguments: &["cgrp"],
         optional: None,
+        is_of_forks: false,
     },
     Hook {
         name: "census",
@@ -144,6 +150,7 @@ pub(super) const HOOKS: &[Hook] = &[
         family: LABELS,
         arguments: &["meta", "task"],
         optional: None,
+        is_of_forks: false,
     },
     fork("copy_process", "copy_process", Attach::Entry),
     fork("copy_process_again", "copy_process", Attach::Entry),
@@ -156,6 +163,7 @@ pub(super) const HOOKS: &[Hook] = &[
         family: LABELS,
         arguments: &["meta", "task"],
         optional: None,
+        is_of_forks: false,
     },
     lsm(LABELS, "sb_delete", &["sb"]),
     lsm(FILES, "file_open", &["file"]),
@@ -247,6 +255,7 @@ pub(super) const HOOKS: &[Hook] = &[
             family: IPC,
             arguments: &["dentry", "mode", "arg"],
             optional: None,
+            is_of_forks: false,
         },
         "where it is missing, a session is refused the message queues that it makes",
     ),

@@ -23,7 +23,7 @@ use super::{
     detach::detach_all,
     error::KernelError,
     forking,
-    hooks::{Attach, HOOKS, Hook, UNNEEDED},
+    hooks::{Attach, HOOKS, Hook},
     maps::pinned_maps,
     pinned,
     relocate::{Values, relocate},
@@ -90,7 +90,7 @@ pub(super) fn ensure_attached() -> Result<Attached, KernelError> {
     let btf = Btf::of_running_kernel()?;
     let directory = build_directory();
     let mut wanted = wanted_hooks(&btf)?;
-    leave_out_unneeded(&mut wanted, directory);
+    choose_for_forks(&mut wanted, directory)?;
     make_directory(Path::new(names::PIN_ROOT))?;
     let mut interrupted = false;
     if !is_complete(directory, &wanted) {
@@ -135,15 +135,23 @@ fn wanted_hooks(btf: &Btf) -> Result<Vec<&'static Hook>, KernelError> {
     Ok(wanted)
 }
 
-/// Leaves out what this kernel does not need. What an earlier daemon of this build found stays so.
-fn leave_out_unneeded(wanted: &mut Vec<&Hook>, directory: &Path) {
-    let (always, maybe): (Vec<&Hook>, Vec<&Hook>) = wanted
-        .iter()
-        .partition(|hook| hook.optional != Some(UNNEEDED));
+/// Leaves out what is for kernels that free the storage of whoever fails to fork, where this is none. What an
+/// earlier daemon of this build found stays so.
+///
+/// # Errors
+/// It is one, and has not all that would help.
+fn choose_for_forks(wanted: &mut Vec<&Hook>, directory: &Path) -> Result<(), KernelError> {
+    let (always, maybe): (Vec<&Hook>, Vec<&Hook>) =
+        wanted.iter().partition(|hook| !hook.is_of_forks);
     let was_needed = maybe.iter().any(|hook| directory.join(hook.name).exists());
     if !was_needed && (is_complete(directory, &always) || forking::is_storage_kept()) {
         *wanted = always;
+        return Ok(());
     }
+    if maybe.len() == HOOKS.iter().filter(|hook| hook.is_of_forks).count() {
+        return Ok(());
+    }
+    Err(KernelError::FreesLabels)
 }
 
 /// Compares a hook's arguments in BTF with those that the program reads.
@@ -270,7 +278,7 @@ pub fn rehearse() -> Result<usize, KernelError> {
 
 fn load_object(btf: &Btf, wanted: &[&Hook]) -> Result<Ebpf, KernelError> {
     make_labels()?;
-    let forks_free_storage = wanted.iter().any(|hook| hook.optional == Some(UNNEEDED));
+    let forks_free_storage = wanted.iter().any(|hook| hook.is_of_forks);
     load_maps(btf, forks_free_storage, pinned_maps())
 }
 
@@ -428,10 +436,7 @@ fn coverage_of(hook: &Hook, wanted: &[&Hook], directory: &Path) -> HookCoverage 
     let attached = wanted.iter().any(|other| other.name == hook.name);
     let info = ProgramInfo::from_pin(directory.join(format!("{}{PROGRAM}", hook.name)));
     HookCoverage {
-        hook: match hook.attach {
-            Attach::TaskIterator => format!("{}/task", hook.attach.kind()),
-            _ => format!("{}/{}", hook.attach.kind(), hook.name),
-        },
+        hook: format!("{}/{}", hook.attach.kind(), hook.name),
         family: hook.family.into(),
         attached,
         needed: hook.optional.is_none(),

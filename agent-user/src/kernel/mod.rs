@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod forking;
 mod hooks;
+mod iterator;
 mod labels;
 mod load;
 mod maps;

@@ -27,9 +27,6 @@ const BPF_OBJ_GET: i64 = 7;
 const BPF_PROG_GET_FD_BY_ID: i64 = 13;
 const BPF_OBJ_GET_INFO_BY_FD: i64 = 15;
 const BPF_BTF_LOAD: i64 = 18;
-const BPF_LINK_CREATE: i64 = 28;
-const BPF_ITER_CREATE: i64 = 33;
-const BPF_TRACE_ITER: u32 = 28;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_TASK_STORAGE: u32 = 29;
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -147,33 +144,6 @@ struct IdAttr {
     id: u32,
     next: u32,
     flags: u32,
-}
-
-#[repr(C)]
-struct IterAttr {
-    link: u32,
-    flags: u32,
-}
-
-#[repr(C)]
-struct LinkAttr {
-    program: u32,
-    target: u32,
-    kind: u32,
-    flags: u32,
-    info: u64,
-    info_length: u32,
-    padding: u32,
-}
-
-/// `bpf_iter_link_info` of an iterator over tasks: a union with one of 16 bytes.
-#[repr(C)]
-#[derive(Default)]
-struct TaskIterInfo {
-    thread: u32,
-    process: u32,
-    pidfd: u32,
-    unused: u32,
 }
 
 impl<K: Plain, V: Plain> Map<K, V> {
@@ -422,41 +392,6 @@ fn load_types(size: u32) -> io::Result<OwnedFd> {
     bpf(BPF_BTF_LOAD, &attr).and_then(owned)
 }
 
-/// Opens a new pass of the iterator with this link; reading it to the end runs it.
-/// Minimum kernel: 5.8.
-pub(super) fn iterate(link: &OwnedFd) -> io::Result<OwnedFd> {
-    let pass = IterAttr {
-        link: link.as_raw_fd().unsigned_abs(),
-        flags: 0,
-    };
-    bpf(BPF_ITER_CREATE, &pass).and_then(owned)
-}
-
-/// A link of an iterator over tasks that sees the one of this number alone. Minimum kernel: 6.1.
-pub(super) fn link_task_iterator(program: &OwnedFd, thread: u32) -> io::Result<OwnedFd> {
-    let info = TaskIterInfo {
-        thread,
-        ..TaskIterInfo::default()
-    };
-    let link = LinkAttr {
-        program: program.as_raw_fd().unsigned_abs(),
-        target: 0,
-        kind: BPF_TRACE_ITER,
-        flags: 0,
-        info: address(&info),
-        info_length: size_of::<TaskIterInfo>() as u32,
-        padding: 0,
-    };
-    bpf(BPF_LINK_CREATE, &link).and_then(owned)
-}
-
-/// Whose handle this is; `None`: it has ended.
-pub(super) fn pid_of(pidfd: &OwnedFd) -> io::Result<Option<u32>> {
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"));
-    Ok(pid.and_then(|pid| pid.trim().parse().ok()))
-}
-
 /// Opens the map, program or link that is pinned at `path`.
 pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
@@ -524,13 +459,13 @@ pub(super) fn is_loaded(program: u32) -> bool {
     bpf(BPF_PROG_GET_FD_BY_ID, &attr).and_then(owned).is_ok()
 }
 
-fn owned(fd: c_long) -> io::Result<OwnedFd> {
+pub(super) fn owned(fd: c_long) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: a descriptor that the kernel has just given to us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn address<T>(value: &T) -> u64 {
+pub(super) fn address<T>(value: &T) -> u64 {
     std::ptr::from_ref(value) as u64
 }
 

@@ -20,6 +20,9 @@ const QUIET: usize = 2;
 /// After what a copy that failed is freed: a grace period of RCU on a host that is not idle.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// How often who may have lost a label is looked for at once: others wait to tag meanwhile.
+const MAX_LOOKS: usize = 10;
+
 /// How many births had gone unseen when everybody was last looked at.
 #[derive(Default)]
 pub(in crate::daemon) struct UnseenBirths(u64);
@@ -39,13 +42,19 @@ impl Daemon {
             kernel.tag_cgroup(cgroup, label)?;
         }
         let mut settled = self.settle_all(&mut unseen)?;
-        // Who was failing to fork just then may have lost it since.
-        while self.kernel().loses_labels() {
-            thread::sleep(GRACE);
-            match self.settle_all(&mut unseen)? {
-                0 => break,
-                more => settled += more,
+        // Who was there and failing to fork just then may have lost it since. The rest is found later.
+        let mut given = if self.kernel().loses_labels() {
+            settled
+        } else {
+            0
+        };
+        for _ in 0..MAX_LOOKS {
+            if given == 0 {
+                break;
             }
+            thread::sleep(GRACE);
+            given = self.settle_all(&mut unseen)?;
+            settled += given;
         }
         Ok(settled)
     }
