@@ -27,13 +27,15 @@ pub enum Shared {
     Lost = 2,
 }
 
-/// How often labels were taken out of their storage, and how often put back. Both only grow.
+/// How often labels were taken out of their storage, and how often put back, and how many processes were killed
+/// since theirs could not be kept or taken out. All only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Forks {
     pub hidden: u64,
     pub shown: u64,
+    pub ended: u64,
 }
 
 const _: () = assert!(size_of::<Kept>() == 24);
-const _: () = assert!(size_of::<Forks>() == 16);
+const _: () = assert!(size_of::<Forks>() == 24);

@@ -17,7 +17,11 @@ use agent_abi::{
     Label,
     forking::{Forks, Kept, Shared},
 };
-use aya_ebpf::helpers::generated::bpf_send_signal;
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_loop, bpf_send_signal,
+};
 
 use crate::{
     address::Address,
@@ -31,6 +35,9 @@ use crate::{
 
 /// How often a label is kept in vain; see `TRIES` of the labels' storage.
 const TRIES: u32 = 4;
+/// How long a process tries to have its storage taken out. Ten times what the scheduler lets a task run by itself.
+const TAKE_OUT_NANOSECONDS: u64 = 100_000_000;
+const MAX_ATTEMPTS: u32 = 1 << 20;
 const SIGKILL: u32 = 9;
 
 /// The map [`FORKS`](crate::maps::FORKS), as a variable: a lookup would be ten instructions, and whoever has no
@@ -40,6 +47,7 @@ const SIGKILL: u32 = 9;
 static mut COUNTS: Forks = Forks {
     hidden: 0,
     shown: 0,
+    ended: 0,
 };
 
 /// How often labels were taken out of their storage. A storage that was found without, and was looked at between
@@ -98,16 +106,68 @@ fn hide_storage(task: *const Task) -> i32 {
             return end();
         }
     }
-    LABELS.delete(task);
-    SCRATCH.delete(task);
+    if !take_out() && !take_out_in_time() {
+        return end();
+    }
     look_after(task);
     0
 }
 
+/// Drops what the current task has of ours. False: something is still there.
+#[inline(always)]
+fn take_out() -> bool {
+    // SAFETY: a helper without preconditions, whose pointer is a valid task.
+    let task: *const Task = unsafe { bpf_get_current_task_btf() }.cast();
+    let is_out = LABELS.delete(task);
+    SCRATCH.delete(task) && is_out
+}
+
+/// Until whoever was preempted in the way has run on: this task may be preempted here, and its time ends. Who has
+/// more of it than this (a real-time one) stays in the way for good.
+#[inline(never)]
+fn take_out_in_time() -> bool {
+    let mut attempt = Attempt {
+        until: now().wrapping_add(TAKE_OUT_NANOSECONDS),
+        is_out: 0,
+    };
+    // SAFETY: the callback has the signature that bpf_loop expects, and its context outlives it.
+    unsafe {
+        bpf_loop(
+            MAX_ATTEMPTS,
+            take_out_once as *mut c_void,
+            (&raw mut attempt).cast(),
+            0,
+        );
+    }
+    attempt.is_out != 0
+}
+
+#[repr(C)]
+struct Attempt {
+    until: u64,
+    is_out: u64,
+}
+
+unsafe extern "C" fn take_out_once(_step: u32, attempt: *mut Attempt) -> i64 {
+    // SAFETY: `attempt` is that of `take_out_in_time`.
+    let attempt = unsafe { &mut *attempt };
+    attempt.is_out = u64::from(take_out());
+    i64::from(attempt.is_out != 0 || now() > attempt.until)
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: a helper without preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
 /// Ends the current process, which is not copied before: `copy_process()` asks for signals first.
 fn end() -> i32 {
-    // SAFETY: a helper without preconditions.
-    unsafe { bpf_send_signal(SIGKILL) };
+    // SAFETY: a live map value; a helper without preconditions.
+    unsafe {
+        add(&raw mut COUNTS.ended, 1);
+        bpf_send_signal(SIGKILL);
+    }
     0
 }
 

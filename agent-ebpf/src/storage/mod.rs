@@ -18,6 +18,8 @@ use aya_ebpf::{
 
 use crate::kernel::{Inode, Sock, Task};
 
+const EBUSY: i64 = 16;
+
 /// Storage that belongs to a kernel object of type `O` and is freed with it, which aya does not
 /// wrap for LSM programs: at most one value of `T` per object.
 #[repr(C)]
@@ -95,10 +97,11 @@ impl<T> SocketStorage<T> {
 }
 
 impl<T> TaskStorage<T> {
-    /// Drops the value of `task`.
+    /// Drops the value of `task`. False: it is still there, since another task is preempted in such a helper on
+    /// this processor.
     #[inline(always)]
-    pub(crate) fn delete(&self, task: *const Task) {
-        // SAFETY: as in `call`. Nothing to drop is not an error.
-        unsafe { bpf_task_storage_delete(self.as_ptr(), task.cast_mut().cast()) };
+    pub(crate) fn delete(&self, task: *const Task) -> bool {
+        // SAFETY: as in `call`.
+        unsafe { bpf_task_storage_delete(self.as_ptr(), task.cast_mut().cast()) != -EBUSY }
     }
 }

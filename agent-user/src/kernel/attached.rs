@@ -283,6 +283,10 @@ impl Port for Kernel {
         self.census.unseen_births()
     }
 
+    fn killed_at_fork(&self) -> Result<u64, KernelError> {
+        self.processes.killed()
+    }
+
     fn settle_labels(&mut self) -> Result<Outcome, KernelError> {
         self.census.settle()
     }

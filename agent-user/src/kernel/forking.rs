@@ -75,6 +75,11 @@ impl Processes {
         })
     }
 
+    /// How many processes the kernel side has killed since their label could be lost by their fork.
+    pub(super) fn killed(&self) -> Result<u64, KernelError> {
+        Ok(self.forks.get(&0)?.unwrap_or_default().ended)
+    }
+
     pub(super) fn set(&self, pidfd: &OwnedFd, label: Label) -> Result<(), KernelError> {
         self.labels.set(&pidfd.as_raw_fd(), &label)
     }

@@ -140,6 +140,10 @@ pub trait Port: Send {
     /// Whether a process that fails to fork just when it is given a label may lose that.
     fn loses_labels(&self) -> bool;
 
+    /// How many processes the kernel side has killed, since it was loaded, for a fork that could have cost them
+    /// their label.
+    fn killed_at_fork(&self) -> Result<u64, KernelError>;
+
     /// Gives the label of its cgroup to every process that has none and is in a tagged one, and the
     /// label of its process to every thread. Counts the processes.
     fn settle_labels(&mut self) -> Result<Outcome, KernelError>;

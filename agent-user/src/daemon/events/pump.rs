@@ -29,6 +29,8 @@ pub(in crate::daemon) struct Pump {
     drain: Drains,
     /// What was told that nobody's acts lost.
     reported: u64,
+    /// How many processes were told to be killed at a fork.
+    killed: u64,
     owed: Vec<Owed>,
     past: PastSessions,
 }
@@ -46,6 +48,7 @@ impl Pump {
             stream,
             drain,
             reported,
+            killed: 0,
             owed,
             past: PastSessions::default(),
         }
@@ -72,6 +75,7 @@ impl Pump {
                 _ = ticks.tick() => {
                     self.tick().await;
                     self.daemon.blocking(Daemon::record_endings).await;
+                    self.tell_killed();
                     if let Err(error) = self.daemon.blocking(Daemon::settle_unseen).await {
                         tracing::error!("processes may lack labels: {error}");
                     }
@@ -112,6 +116,22 @@ impl Pump {
         }
         if self.daemon.writer.status().queued == 0 {
             self.tell_vanished().await;
+        }
+    }
+
+    /// Tells of processes that ended where nothing was decided, so that there is no event.
+    fn tell_killed(&mut self) {
+        match self.daemon.kernel().killed_at_fork() {
+            Ok(killed) => {
+                if killed > self.killed {
+                    tracing::warn!(
+                        "{} processes were killed, since this kernel could have taken their label from them when they forked; update it (docs/design.md)",
+                        killed - self.killed
+                    );
+                }
+                self.killed = killed;
+            }
+            Err(error) => tracing::error!("processes killed at a fork cannot be counted: {error}"),
         }
     }
 

@@ -159,6 +159,10 @@ impl Port for MemoryKernel {
         self.asked("unseen_births").map(|_| 0)
     }
 
+    fn killed_at_fork(&self) -> Result<u64, KernelError> {
+        Ok(0)
+    }
+
     fn settle_labels(&mut self) -> Result<Outcome, KernelError> {
         let mut state = self.asked("settle_labels")?;
         let State {
