@@ -85,6 +85,8 @@ macro_rules! for_each_kernel_field {
             INODE_RDEV = "inode", "i_rdev";
             INODE_CHANGED = "inode", "i_ctime|__i_ctime|i_ctime_sec";
             INODE_CHANGED_NS = "inode", "i_ctime.tv_nsec|__i_ctime.tv_nsec|i_ctime_nsec";
+            MEMORY_FILE_INODE = "shmem_inode_info", "vfs_inode";
+            MEMORY_FILE_SEALS = "shmem_inode_info", "seals";
             SB_DEV = "super_block", "s_dev";
             SB_ROOT = "super_block", "s_root";
             SB_MAGIC = "super_block", "s_magic";

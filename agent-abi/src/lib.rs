@@ -16,6 +16,7 @@ pub mod filesystem;
 pub mod forking;
 pub mod image;
 pub mod label;
+pub mod launcher;
 pub mod ledger;
 pub mod limits;
 pub mod names;

@@ -43,6 +43,8 @@ pub const CGROUP_PATH: &str = "CGROUP_PATH";
 pub const OBJECTS: &str = "OBJECTS";
 /// Inode storage: nonzero for programs that leave an armed label armed ([`Label::armed`](crate::Label::armed)).
 pub const LAUNCHERS: &str = "LAUNCHERS";
+/// Array of [`Runtime`](crate::launcher::Runtime).
+pub const RUNTIMES: &str = "RUNTIMES";
 /// Hash of the least recently used: [`Viewed`](crate::arrival::Viewed), a mount namespace of a session that
 /// the daemon has looked at, or need not.
 pub const VIEWED: &str = "VIEWED";

@@ -11,6 +11,7 @@ use agent_abi::{
     daemon::DaemonProcess,
     event::EventRecord,
     forking::{Forks, Kept},
+    launcher::{MAX_RUNTIMES, Runtime},
     ledger::{Count, LEDGER_ENTRIES},
     limits::{
         MAX_FORKING, MAX_IPC_OBJECTS, MAX_MADE, MAX_OWN, MAX_RELEASED, MAX_SESSIONS,
@@ -60,6 +61,9 @@ pub(crate) static JOBS: Array<Jobs, MAX_SESSIONS> = Array::new();
 /// Nonzero for a launcher.
 #[btf_map]
 pub(crate) static LAUNCHERS: InodeStorage<u64> = InodeStorage::new();
+
+#[btf_map]
+pub(crate) static RUNTIMES: Array<Runtime, MAX_RUNTIMES> = Array::new();
 
 #[btf_map]
 pub(crate) static VIEWED: LruHashMap<Viewed, u32, MAX_VIEWED> = LruHashMap::new();
@@ -160,6 +164,7 @@ pub(crate) fn is_own(map: u64) -> bool {
         || is((&raw const NUMBERS).cast())
         || is((&raw const JOBS).cast())
         || is((&raw const LAUNCHERS).cast())
+        || is((&raw const RUNTIMES).cast())
         || is((&raw const VIEWED).cast())
         || is((&raw const WAITING).cast())
         || is((&raw const ATTENDED).cast())

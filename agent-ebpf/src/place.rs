@@ -9,10 +9,10 @@ use crate::kernel::{
 };
 
 /// `SB_KERNMOUNT`: a filesystem that the kernel mounts for itself and that has no path.
-const SB_KERNMOUNT: u64 = 1 << 22;
+pub(crate) const SB_KERNMOUNT: u64 = 1 << 22;
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 const SOCKFS_MAGIC: u64 = 0x534f_434b;
-const TMPFS_MAGIC: u64 = 0x0102_1994;
+pub(crate) const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// What has a descriptor and nothing else: eventfd, epoll, inotify, BPF maps, io_uring …
 const ANON_INODE_FS_MAGIC: u64 = 0x0904_1934;
 /// Process descriptors (6.9+). What may be done with one is judged at its use.

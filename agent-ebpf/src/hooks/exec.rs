@@ -23,7 +23,7 @@ use crate::{
         INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, Task, VMA_ANON,
         VMA_FILE, Vma, is_null_at, load, member, number_at, numbers_are_cheap,
     },
-    launcher::is_launcher,
+    launcher::{is_launcher, renews_itself},
     maps::LABELS,
     membership::{held_by, unsettle},
     namespace::await_names,
@@ -73,7 +73,8 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
     )
 }
 
-/// A launcher leaves an armed label armed, if who starts services executes it.
+/// A launcher leaves an armed label armed, if who starts services executes it; so does a container's runtime that
+/// executes itself.
 struct UnlessLauncher;
 
 impl Armed for UnlessLauncher {
@@ -85,7 +86,9 @@ impl Armed for UnlessLauncher {
             let file: *const File = load(ctx.arg::<*const Bprm>(0), &BPRM_FILE);
             load(file, &FILE_INODE)
         };
-        !is_launcher(program) || !starts_services(program)
+        let stays_armed =
+            is_launcher(program) && starts_services(program) || renews_itself(program);
+        !stays_armed
     }
 }
 

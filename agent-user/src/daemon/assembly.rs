@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot};
 
 use super::{
     events::{notices, pump::Pump},
@@ -98,6 +98,7 @@ impl Daemon {
             drain,
             own,
             launchers: Mutex::default(),
+            arrived: Notify::new(),
             leaving: AtomicBool::new(false),
             boot_id,
             started: Timestamp::now(),
@@ -127,6 +128,7 @@ impl Daemon {
         tokio::spawn(notices::follow(Arc::clone(self), notices));
         tokio::spawn(Arc::clone(self).renew_epochs());
         tokio::spawn(Arc::clone(self).attend());
+        tokio::spawn(Arc::clone(self).look_after_arrivals());
         tokio::spawn(Arc::clone(self).retry_attachments());
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Programs that set up what they execute next, and leave an armed label armed: systemd's executor, which
-//! systemd puts into a service's cgroup from its first instruction on (255 and later).
+//! systemd puts into a service's cgroup from its first instruction on (255 and later), and runtimes of containers
+//! that execute themselves.
 
 use std::{
     fs::{self, File},
@@ -10,13 +11,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use agent_abi::launcher::Runtime;
+use nix::sys::stat::fstat;
+
 use super::state::Daemon;
+use crate::mounts::parse;
 
 const EXECUTOR: &str = "systemd-executor";
 
 const DIRECTORIES: [&str; 2] = ["/usr/lib/systemd", "/lib/systemd"];
 
-/// The executor's files, each kept open: a mark lasts as long as the file is in memory.
+const RUNTIMES: [&str; 3] = ["/usr/bin/runc", "/usr/sbin/runc", "/usr/bin/crun"];
+
+/// The files of these, each kept open: a mark lasts as long as the file is in memory, and a number is no other
+/// file's.
 pub(super) type Launchers = Vec<OwnedFd>;
 
 impl Daemon {
@@ -32,6 +40,16 @@ impl Daemon {
                 );
             }
         }
+        let runtimes = RUNTIMES
+            .iter()
+            .filter_map(|path| open(Path::new(path)))
+            .collect::<Vec<_>>();
+        let known = runtimes.iter().filter_map(runtime_of).collect::<Vec<_>>();
+        let marked = self.kernel().set_runtimes(&known);
+        if let Err(error) = marked {
+            tracing::warn!("containers of runc that are limited may not start: {error}");
+        }
+        let found = found.into_iter().chain(runtimes).collect();
         // Those of before go only now.
         *self
             .launchers
@@ -61,6 +79,19 @@ fn held_by_init() -> impl Iterator<Item = OwnedFd> {
         // By what was opened: systemd may have closed its own meanwhile.
         .filter(|opened| path_of(opened).is_some_and(|path| is_executor(&path)))
         .filter(move |opened| mount_of(opened).is_some_and(|id| places.contains(&Some(id))))
+}
+
+/// How the kernel side knows a runtime. The device is its mount's, since a file of btrfs tells another.
+fn runtime_of(opened: &OwnedFd) -> Option<Runtime> {
+    let mount = mount_of(opened)?;
+    let mounts = parse(&fs::read("/proc/self/mountinfo").ok()?).ok()?;
+    let mount = mounts.iter().find(|known| u64::from(known.id) == mount)?;
+    let host = fs::metadata("/proc/1/ns/mnt").or_else(|_| fs::metadata("/proc/self/ns/mnt"));
+    Some(Runtime {
+        inode: fstat(opened).ok()?.st_ino,
+        device: mount.dev,
+        namespace: u32::try_from(host.ok()?.ino()).ok()?,
+    })
 }
 
 fn is_executor(path: &Path) -> bool {
@@ -108,6 +139,14 @@ mod tests {
         assert!(!known("/srv/agent/systemd-executor"));
         assert!(!known("/srv/usr/lib/systemd/systemd-executor"));
         assert!(!known("/usr/lib/systemd/systemd-executor.new"));
+    }
+
+    #[test]
+    fn a_runtime_is_known_by_numbers() {
+        let program = std::env::current_exe().unwrap();
+        let known = runtime_of(&look_at(&program).unwrap()).unwrap();
+        assert_eq!(known.inode, fs::metadata(&program).unwrap().ino());
+        assert!(known.device != 0 && known.namespace != 0);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot};
 
 use super::{
     attachments::Attachments,
@@ -74,6 +74,8 @@ pub(super) struct Daemon {
     pub(super) own: OwnFiles,
     /// Programs that leave an armed label armed.
     pub(super) launchers: Mutex<Launchers>,
+    /// Somebody waits in front of a program.
+    pub(super) arrived: Notify,
     /// The daemon ends.
     pub(super) leaving: AtomicBool,
     pub(super) boot_id: String,

@@ -11,6 +11,7 @@ use agent_abi::{
     attachment::Attachments,
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
+    launcher::{MAX_RUNTIMES, Runtime},
     ledger::{Count, NO_RULE, ledger_index},
     limits::{MAX_RELEASED, MAX_RULES, MAX_SESSIONS, MAX_SUPERBLOCKS},
     names,
@@ -42,6 +43,7 @@ pub struct Kernel {
     /// Keyed by a descriptor of the slave.
     terminals: Map<i32, Owners>,
     launchers: Map<i32, u64>,
+    runtimes: Map<u32, Runtime>,
     viewed: Map<Viewed, u32>,
     waiting: Map<u32, Waiting>,
     attended: Map<u32, u64>,
@@ -81,6 +83,7 @@ impl Kernel {
             interrupted,
             processes: Processes::open()?,
             terminals: Map::open(names::TERMINALS, &map_pin(names::TERMINALS))?,
+            runtimes: Map::open(names::RUNTIMES, &map_pin(names::RUNTIMES))?,
             launchers: Map::open(names::LAUNCHERS, &map_pin(names::LAUNCHERS))?,
             viewed: Map::open(names::VIEWED, &map_pin(names::VIEWED))?,
             waiting: Map::open(names::WAITING, &map_pin(names::WAITING))?,
@@ -301,6 +304,14 @@ impl Port for Kernel {
 
     fn mark_launcher(&mut self, program: &OwnedFd) -> Result<(), KernelError> {
         self.launchers.set(&program.as_raw_fd(), &1)
+    }
+
+    fn set_runtimes(&mut self, runtimes: &[Runtime]) -> Result<(), KernelError> {
+        for place in 0..MAX_RUNTIMES {
+            let runtime = runtimes.get(place).copied().unwrap_or_default();
+            self.runtimes.set(&(place as u32), &runtime)?;
+        }
+        Ok(())
     }
 
     fn armed_label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {

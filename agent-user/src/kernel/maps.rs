@@ -40,6 +40,7 @@ pub(super) const MAPS: &[MapRow] = &[
     pinned(names::NUMBERS),
     pinned(names::JOBS),
     pinned(names::LAUNCHERS),
+    pinned(names::RUNTIMES),
     pinned(names::VIEWED),
     pinned(names::WAITING),
     pinned(names::ATTENDED),

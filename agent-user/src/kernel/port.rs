@@ -8,6 +8,7 @@ use agent_abi::{
     attachment::Attachments,
     census::{Member, Settling},
     image::RELEASED_MAGIC,
+    launcher::Runtime,
     ledger::Count,
     net::{NetEntries, NetKey},
     superblock::Superblock,
@@ -157,6 +158,9 @@ pub trait Port: Send {
 
     /// An armed label stays armed when this program is executed, as long as its file is open somewhere.
     fn mark_launcher(&mut self, program: &OwnedFd) -> Result<(), KernelError>;
+
+    /// An armed label stays armed when one of these executes itself or a copy of itself.
+    fn set_runtimes(&mut self, runtimes: &[Runtime]) -> Result<(), KernelError>;
 
     // Who waits in front of a program until filesystems of its mount namespace have names.
 

@@ -50,6 +50,7 @@ plain!(
     u64,
     agent_abi::Label,
     agent_abi::terminal::Jobs,
+    agent_abi::launcher::Runtime,
     agent_abi::arrival::Viewed,
     agent_abi::arrival::Waiting,
     agent_abi::terminal::Owners,

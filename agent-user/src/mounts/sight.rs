@@ -27,6 +27,9 @@ pub struct Sight {
     pub vantage: Option<Vantage>,
     /// The user namespace that owns that mount namespace; 0 where it is not known.
     pub mount_owner: u32,
+    /// That is where it begins. Else it begins where its first program is executed, and its names are made
+    /// anew there.
+    pub decided: bool,
     names: Names,
     /// Filesystems that are or were known, by kernel device.
     instances: BTreeMap<u32, u32>,

@@ -113,6 +113,24 @@ impl Store {
         Ok(())
     }
 
+    /// The same, with what its prefixes were found to name from there.
+    pub fn set_place(
+        &self,
+        number: u32,
+        resolutions: &Resolutions,
+        sight: &Sight,
+    ) -> Result<(), StoreError> {
+        self.lock().execute(
+            "UPDATE sessions SET sight = ?2, resolutions = ?3 WHERE number = ?1",
+            params![
+                number,
+                serde_json::to_string(sight)?,
+                serde_json::to_string(resolutions)?
+            ],
+        )?;
+        Ok(())
+    }
+
     /// `None`: there is no such session.
     pub fn tally(&self, number: u32) -> Result<Option<Tally>, StoreError> {
         let sql = "SELECT recorded, lost, vanished, removed FROM sessions WHERE number = ?";

@@ -46,7 +46,7 @@ impl Daemon {
                 None => self.stir_attached(),
             }
         } else if event.kind == EventKind::Arrival as u8 {
-            self.see_arrivals().await;
+            self.arrived.notify_one();
         } else if event.kind == EventKind::CgroupCame as u8 {
             let (daemon, number) = (Arc::clone(self), event.generation);
             // A start takes its time, and other notices wait behind this one.

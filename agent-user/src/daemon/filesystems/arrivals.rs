@@ -11,7 +11,7 @@ use agent_abi::{
     arrival::{BEAT, BY_NUMBER, BY_SEQUENCE, Viewed, Waiting},
 };
 use nix::time::{ClockId, clock_gettime};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     daemon::{error::RequestError, sessions::Live, state::Daemon},
@@ -23,13 +23,63 @@ use crate::{
 /// Whoever was about to stop when nobody should wait any more has stopped by then.
 const SETTLED: Duration = Duration::from_millis(100);
 
+/// A process that waits where it came to.
+pub(super) struct Arrival {
+    pub(super) mounts: MountNamespace,
+    pub(super) process: ProcessHandle,
+    pub(super) waiting: Waits,
+}
+
+/// What the kernel side says of it.
+#[derive(Clone, Copy)]
+pub(super) struct Waits {
+    pub(super) pid: u32,
+    label: Label,
+    namespace: u32,
+}
+
+impl Arrival {
+    /// `None`: it has ended.
+    fn of(pid: u32, waiting: &Waiting) -> Result<Option<Self>, RequestError> {
+        let Ok(process) = ProcessHandle::open(pid) else {
+            return Ok(None);
+        };
+        let mounts = MountNamespace::of_process(pid)
+            .map_err(|error| RequestError::failed("cannot look there", error))?;
+        let waiting = Waits {
+            pid,
+            label: waiting.label,
+            namespace: waiting.number,
+        };
+        Ok(Some(Self {
+            mounts,
+            process,
+            waiting,
+        }))
+    }
+
+    /// Whether it is still there, and nothing of its program has run. While it has the label, and is armed, its
+    /// number is its own.
+    pub(super) fn is_waiting(&self, daemon: &Daemon) -> Result<bool, RequestError> {
+        let armed = daemon.kernel().armed_label(self.process.fd())?;
+        let is_there = self.mounts.vantage().namespace == u64::from(self.waiting.namespace);
+        Ok(armed == Some(self.waiting.label) && self.process.alive() && is_there)
+    }
+}
+
 impl Daemon {
-    /// Says again and again that the daemon is there, and looks after who waits: each is told, but a notice
-    /// can be lost.
+    /// Says again and again that the daemon is there.
     pub(in crate::daemon) async fn attend(self: Arc<Self>) {
         while self.is_there() {
-            self.see_arrivals().await;
             sleep(Duration::from_nanos(BEAT)).await;
+        }
+    }
+
+    /// Looks after who waits, one after the other: each is told, but a notice can be lost.
+    pub(in crate::daemon) async fn look_after_arrivals(self: Arc<Self>) {
+        while !self.leaving() {
+            self.see_arrivals().await;
+            let _ = timeout(Duration::from_nanos(BEAT), self.arrived.notified()).await;
         }
     }
 
@@ -68,7 +118,7 @@ impl Daemon {
     }
 
     /// Finds names for the filesystems of everybody who waits, and lets them go on.
-    pub(in crate::daemon) async fn see_arrivals(&self) {
+    async fn see_arrivals(self: &Arc<Self>) {
         for (pid, waiting) in self.waiting_processes() {
             if waiting.stopped == 0 {
                 // Soon; or it ended in between.
@@ -77,10 +127,11 @@ impl Daemon {
                 }
                 continue;
             }
-            if let Some(live) = self.sessions().in_force_by_number(waiting.label.generation) {
-                self.see_arrival(&live, pid, &waiting).await;
-            }
-            self.let_go(pid, waiting.label);
+            let label = match self.sessions().in_force_by_number(waiting.label.generation) {
+                Some(live) => self.see_arrival(&live, pid, &waiting).await,
+                None => waiting.label,
+            };
+            self.let_go(pid, label);
         }
     }
 
@@ -95,7 +146,8 @@ impl Daemon {
 
     /// Where a session began nobody waits: its filesystems had names first.
     pub(in crate::daemon) fn know_beginning(&self, live: &Live) -> Result<(), KernelError> {
-        let Some(vantage) = live.sight().vantage else {
+        let sight = live.sight();
+        let Some(vantage) = sight.vantage.filter(|_| sight.decided) else {
             return Ok(());
         };
         self.kernel().mark_viewed(Viewed {
@@ -120,12 +172,75 @@ impl Daemon {
         }
     }
 
-    async fn see_arrival(&self, live: &Live, pid: u32, waiting: &Waiting) {
+    /// The label with which it goes on.
+    async fn see_arrival(self: &Arc<Self>, live: &Arc<Live>, pid: u32, waiting: &Waiting) -> Label {
+        let session = &live.row.name;
+        let seen = match self.is_open(live) {
+            Ok(true) => match self.see_first(live, pid, waiting).await {
+                Ok(is_there) => is_there,
+                Err(error) => {
+                    tracing::error!(
+                        "{session} cannot begin where process {pid} is, which may execute nothing: {error}"
+                    );
+                    return self.refuse(pid, waiting.label);
+                }
+            },
+            Ok(false) if self.is_of_another_host(live, pid) => {
+                tracing::error!(
+                    "process {pid} may execute nothing: {session} began in the user namespace of somebody, who chose \
+                     its names, and this is none of his"
+                );
+                return self.refuse(pid, waiting.label);
+            }
+            Ok(false) => self.see_later(live, pid, waiting).await,
+            Err(error) => {
+                tracing::error!("process {pid} of {session} may execute nothing: {error}");
+                return self.refuse(pid, waiting.label);
+            }
+        };
+        // Else it stops again where it went, if it did.
+        if seen {
+            let viewed = Viewed {
+                generation: live.row.number,
+                by: BY_SEQUENCE,
+                id: waiting.sequence,
+            };
+            let marked = self.kernel().mark_viewed(viewed);
+            if let Err(error) = marked {
+                tracing::error!("{error}");
+            }
+        }
+        waiting.label
+    }
+
+    /// Whether a session began where the owner of a user namespace chose what has which name, and a process of it
+    /// is somewhere else: what that finds there may be more than he has.
+    fn is_of_another_host(&self, live: &Live, pid: u32) -> bool {
+        let sight = live.sight();
+        let owner_of = |pid| MountNamespace::of_process(pid).map_or(0, |mounts| mounts.owner());
+        let hosts = owner_of(std::process::id());
+        sight.decided && sight.mount_owner != hosts && owner_of(pid) != sight.mount_owner
+    }
+
+    /// The first of a session. False: it waits there no more.
+    async fn see_first(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        pid: u32,
+        waiting: &Waiting,
+    ) -> Result<bool, RequestError> {
+        match Arrival::of(pid, waiting)? {
+            Some(arrival) => self.begin_there(live, arrival).await,
+            None => Ok(false),
+        }
+    }
+
+    /// One of a session that has begun. False: it waits there no more.
+    async fn see_later(&self, live: &Live, pid: u32, waiting: &Waiting) -> bool {
         let session = &live.row.name;
         let named = match self.name_arrival(live, pid, waiting).await {
             Ok(Some(named)) => named,
-            // It stops again where it went, if it did.
-            Ok(None) => return,
+            Ok(None) => return false,
             Err(error) => {
                 tracing::warn!(
                     "{session} is refused what is new in the mount namespace of process {pid}: {error}"
@@ -138,14 +253,23 @@ impl Daemon {
             let points = points.collect::<Vec<_>>();
             tracing::info!("{session}: named in the mount namespace of process {pid}: {points:?}");
         }
-        let viewed = Viewed {
-            generation: live.row.number,
-            by: BY_SEQUENCE,
-            id: waiting.sequence,
+        true
+    }
+
+    /// Lets a process execute nothing; the label that it has then.
+    fn refuse(&self, pid: u32, label: Label) -> Label {
+        let Ok(process) = ProcessHandle::open(pid) else {
+            return label;
         };
-        let marked = self.kernel().mark_viewed(viewed);
-        if let Err(error) = marked {
-            tracing::error!("{error}");
+        let mut kernel = self.kernel();
+        // Its number may be another's by now.
+        if kernel.armed_label(process.fd()).ok().flatten() != Some(label) {
+            return label;
+        }
+        match kernel.set_label(process.fd(), Label::REFUSING.armed()) {
+            Ok(()) => Label::REFUSING,
+            // It goes on waiting, since it has no such label.
+            Err(_) => Label::REFUSING,
         }
     }
 
@@ -157,15 +281,10 @@ impl Daemon {
         pid: u32,
         waiting: &Waiting,
     ) -> Result<Option<Vec<Shown>>, RequestError> {
-        let failed = |error| RequestError::failed("cannot look there", error);
-        let Ok(process) = ProcessHandle::open(pid) else {
+        let Some(arrival) = Arrival::of(pid, waiting)? else {
             return Ok(None);
         };
-        let mounts = MountNamespace::of_process(pid).map_err(failed)?;
-        // Asked last: while it has the label, and is armed, its number is its own.
-        let armed = self.kernel().armed_label(process.fd())?;
-        let is_there = mounts.vantage().namespace == u64::from(waiting.number);
-        if armed != Some(waiting.label) || !process.alive() || !is_there {
+        if !arrival.is_waiting(self)? {
             return Ok(None);
         }
         if self.is_inhabited(live.label(), waiting.number)? {
@@ -173,6 +292,7 @@ impl Daemon {
                 "processes of the session were there before, and may have mounted it".into(),
             ));
         }
+        let mounts = arrival.mounts;
         let mut table = self.superblocks.lock().await;
         let look = self.look(&mounts, &mut table)?;
         let known = live.sight();

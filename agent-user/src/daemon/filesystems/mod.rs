@@ -7,3 +7,4 @@ mod images;
 mod numbers;
 pub(super) mod reach;
 pub(super) mod superblocks;
+mod vantage;

@@ -48,6 +48,7 @@ impl Daemon {
             processes,
             allowed: live.allowed.load(Relaxed),
             refused: live.refused.load(Relaxed),
+            remarks: live.remarks(),
             ..of_row(&live.row)
         }
     }

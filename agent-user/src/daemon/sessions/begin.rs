@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Live, surroundings};
 use crate::{
-    api::{EndCause, Extent, PathText, StartSession, Target},
+    api::{EndCause, Extent, GrantSource, Inputs, PathText, StartSession, Target},
     cgroup::Cgroup,
     clock::fix_record_clock,
     daemon::{error::RequestError, heap, requests::peer::Peer, state::Daemon},
@@ -26,14 +26,34 @@ struct Place {
     cgroup: Option<Cgroup>,
     /// The first of the processes that run there already.
     first: Option<u32>,
-    mounts: MountNamespace,
 }
 
-/// What is seen there when the session begins.
-struct Seen {
-    place: Place,
-    view: MountView,
-    sight: Sight,
+/// From where a session's paths are named, and what is seen there.
+pub(in crate::daemon) struct Seen {
+    pub(in crate::daemon) mounts: MountNamespace,
+    pub(in crate::daemon) view: MountView,
+    pub(in crate::daemon) sight: Sight,
+}
+
+/// Which grant, and for whom.
+pub(in crate::daemon) struct Wanted<'a> {
+    pub(in crate::daemon) grant: &'a GrantSource,
+    pub(in crate::daemon) inputs: &'a Inputs,
+    /// Who read its files.
+    pub(in crate::daemon) reader: u32,
+    /// Whose links are followed besides root's.
+    pub(in crate::daemon) uid: u32,
+}
+
+impl Place {
+    /// Whether the session begins where its mounts are seen. Else it does where its first program is executed.
+    fn is_decided(&self) -> bool {
+        match self.extent {
+            Extent::Attached => false,
+            Extent::CgroupAtExec => self.first.is_some(),
+            Extent::OwnCgroup | Extent::Cgroup | Extent::Process => true,
+        }
+    }
 }
 
 impl Daemon {
@@ -44,11 +64,11 @@ impl Daemon {
         peer: &Peer,
     ) -> Result<Arc<Live>, RequestError> {
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
-        let place = self.place(&request.target, caller)?;
+        let (place, mounts) = self.place(&request.target, caller)?;
         if let Some(process) = place.first {
             request.inputs = surroundings::fill_in(request.inputs, process);
         }
-        let live = self.begin(request, place, Some(peer)).await?;
+        let live = self.begin(request, place, mounts, Some(peer)).await?;
         if live.row.extent() == Extent::Process
             && let Err(error) = self.arm_caller(&live, peer)
         {
@@ -65,7 +85,7 @@ impl Daemon {
     }
 
     /// Starts a session that waits for cgroups to come, which the kernel side finds by their paths. Its mounts
-    /// are those of the host.
+    /// are those of the host until something executes in it.
     pub(in crate::daemon) async fn start_attached(
         self: &Arc<Self>,
         request: StartSession,
@@ -75,11 +95,9 @@ impl Daemon {
             extent: Extent::Attached,
             cgroup: Some(self.hierarchy.known(subject, 0)),
             first: None,
-            // The daemon shares the host's namespaces, also where it may not look at process 1.
-            mounts: surroundings::mounts_of(1)
-                .or_else(|_| surroundings::mounts_of(std::process::id()))?,
         };
-        let live = self.begin(request, place, None).await?;
+        let mounts = surroundings::mounts_of_host()?;
+        let live = self.begin(request, place, mounts, None).await?;
         live.attached.store(true, Relaxed);
         self.watch(Arc::clone(&live));
         Ok(live)
@@ -89,26 +107,30 @@ impl Daemon {
         self: &Arc<Self>,
         request: StartSession,
         place: Place,
+        mounts: MountNamespace,
         peer: Option<&Peer>,
     ) -> Result<Arc<Live>, RequestError> {
         self.must_enforce()?;
         self.must_record().await?;
         // Whoever read the files of the grant: where nobody asks, the daemon.
         let process = peer.and_then(|peer| peer.process.as_ref());
-        let caller = match peer {
+        let reader = match peer {
             Some(_) => process.map_or(0, |process| process.pid()),
             None => std::process::id(),
         };
         let uid = peer.map_or(0, |peer| peer.uid);
-        let (view, sight) = {
-            let mut table = self.superblocks.lock().await;
-            self.first_look(&place.mounts, &mut table)?
-        };
-        let seen = Seen { place, view, sight };
+        let mut seen = self.see(mounts).await?;
+        seen.sight.decided = place.is_decided();
         let turn = self.shares.compiling.acquire().await;
         let (request, prepared, seen) = self
             .blocking(move |daemon| {
-                let prepared = daemon.prepare(&request, &seen, caller, uid);
+                let wanted = Wanted {
+                    grant: &request.grant,
+                    inputs: &request.inputs,
+                    reader,
+                    uid,
+                };
+                let prepared = daemon.prepare(&wanted, &seen);
                 (request, prepared, seen)
             })
             .await;
@@ -120,7 +142,8 @@ impl Daemon {
                 "as many sessions run as can: end one with `bailiff stop`".into(),
             )
         })?;
-        let live = self.install_new(slot, request, prepared, seen, peer).await;
+        let live = self.install_new(slot, request, prepared, (place, seen), peer);
+        let live = live.await;
         if live.is_err() {
             self.sessions().release_slot(slot);
         }
@@ -132,28 +155,40 @@ impl Daemon {
         Ok(live)
     }
 
-    /// Reads and compiles a grant that no session could have changed, for who is at this place.
-    fn prepare(
+    /// What whoever begins here sees.
+    pub(in crate::daemon) async fn see(
         &self,
-        request: &StartSession,
+        mounts: MountNamespace,
+    ) -> Result<Seen, RequestError> {
+        let mut table = self.superblocks.lock().await;
+        let (view, sight) = self.first_look(&mounts, &mut table)?;
+        Ok(Seen {
+            mounts,
+            view,
+            sight,
+        })
+    }
+
+    /// Reads and compiles a grant that no session could have changed, for who is at this place.
+    pub(in crate::daemon) fn prepare(
+        &self,
+        wanted: &Wanted<'_>,
         seen: &Seen,
-        caller: u32,
-        uid: u32,
     ) -> Result<Prepared, RequestError> {
         let witness = self.witness()?;
-        let files = self.grant_files(&request.grant, caller, &seen.view, &witness)?;
+        let files = self.grant_files(wanted.grant, wanted.reader, &seen.view, &witness)?;
         let makers = |spot: &Spot| witness.against_link(spot);
-        let resolver = Resolver::new(seen.place.mounts.root(), &seen.view)
-            .of_owner(uid)
+        let resolver = Resolver::new(seen.mounts.root(), &seen.view)
+            .of_owner(wanted.uid)
             .asking(&makers)
             .keeping_from(&files);
         let names = seen.sight.names();
-        let (source, inputs) = (&request.grant, &request.inputs);
+        let (source, inputs) = (wanted.grant, wanted.inputs);
         Prepared::new(source, inputs, resolver, &self.own, names, &self.compiled)
             .map_err(|error| RequestError::BadGrant(error.to_string()))
     }
 
-    fn place(&self, target: &Target, caller: u32) -> Result<Place, RequestError> {
+    fn place(&self, target: &Target, caller: u32) -> Result<(Place, MountNamespace), RequestError> {
         let extent = match target {
             Target::New => Extent::OwnCgroup,
             Target::Cgroup(_) => Extent::Cgroup,
@@ -169,12 +204,12 @@ impl Daemon {
             Some(cgroup) if extent.is_tagged() => surroundings::first_process(cgroup)?,
             _ => (None, surroundings::mounts_of(caller)?),
         };
-        Ok(Place {
+        let place = Place {
             extent,
             cgroup,
             first,
-            mounts,
-        })
+        };
+        Ok((place, mounts))
     }
 
     /// Where a process is, to be shown and for nothing else.
@@ -254,7 +289,7 @@ impl Daemon {
         slot: u32,
         request: StartSession,
         prepared: Prepared,
-        seen: Seen,
+        (place, seen): (Place, Seen),
         peer: Option<&Peer>,
     ) -> Result<Arc<Live>, RequestError> {
         // Also of sessions that the store does not know, if it was lost.
@@ -264,7 +299,11 @@ impl Daemon {
             .await?;
         self.kernel().note_number(Counter::Session.into(), number)?;
         let name = format!("{}-{number}", file_name(&prepared.name));
-        let Seen { place, view, sight } = seen;
+        let Seen {
+            mounts,
+            view,
+            sight,
+        } = seen;
         let extent = place.extent;
         let own_cgroup = extent == Extent::OwnCgroup;
         let cgroup = match (place.cgroup, peer) {
@@ -319,7 +358,7 @@ impl Daemon {
             }
             return Err(error);
         }
-        let mounts = self.share(place.mounts);
+        let mounts = self.share(mounts);
         let live = Arc::new(Live::new(
             row,
             cgroup,

@@ -26,7 +26,7 @@ use tokio::sync::{Notify, watch};
 use crate::{
     api::{EndCause, Extent},
     cgroup::Cgroup,
-    grants::Compiled,
+    grants::{Compiled, Resolutions},
     mounts::{MountNamespace, Sight},
     store::SessionRow,
 };
@@ -38,6 +38,8 @@ pub(super) struct Live {
     /// `None` where an earlier version's grant could not be compiled again: then the image that
     /// is in force stays. Given back at its end: it is megabytes.
     compiled: RwLock<Option<Arc<Compiled>>>,
+    /// What its grant's prefixes were found to name since it began, where that is not what is in its row.
+    resolutions: RwLock<Option<Resolutions>>,
     /// Where its mounts are seen; `None` once it has ended, and where nothing new is seen any more.
     mounts: RwLock<Option<Arc<MountNamespace>>>,
     sight: RwLock<Arc<Sight>>,
@@ -76,6 +78,7 @@ impl Live {
             row,
             cgroup,
             compiled: RwLock::new(compiled),
+            resolutions: RwLock::new(None),
             mounts: RwLock::new(mounts),
             sight: RwLock::new(Arc::new(sight)),
             running: AtomicBool::new(running),
@@ -99,6 +102,30 @@ impl Live {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// It begins here, and its grant means what it does here.
+    pub(super) fn begin_at(
+        &self,
+        mounts: Arc<MountNamespace>,
+        compiled: Arc<Compiled>,
+        resolutions: Resolutions,
+    ) {
+        fn set<T>(place: &RwLock<Option<T>>, value: T) {
+            *place.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        }
+        set(&self.mounts, mounts);
+        set(&self.compiled, compiled);
+        set(&self.resolutions, resolutions);
+    }
+
+    /// What its grant does not grant because of where it is.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let since = self
+            .resolutions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        since.as_ref().unwrap_or(&self.row.resolutions).remarks()
     }
 
     /// Whether it has `sys_time`, as far as can be told.

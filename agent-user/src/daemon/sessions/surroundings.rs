@@ -36,6 +36,11 @@ fn oldest(pids: &[u32]) -> Option<u32> {
     known.min().map(|(_, pid)| pid)
 }
 
+/// The mounts of the host. The daemon shares its namespaces, also where it may not look at process 1.
+pub(super) fn mounts_of_host() -> Result<MountNamespace, RequestError> {
+    mounts_of(1).or_else(|_| mounts_of(std::process::id()))
+}
+
 /// The mounts that a process sees.
 pub(super) fn mounts_of(process: u32) -> Result<MountNamespace, RequestError> {
     MountNamespace::of_process(process).map_err(|error| {

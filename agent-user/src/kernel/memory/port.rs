@@ -8,6 +8,7 @@ use agent_abi::{
     attachment::Attachments,
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
+    launcher::Runtime,
     ledger::{Count, ledger_index},
     limits::MAX_RULES,
     share::ACCOUNTS,
@@ -214,6 +215,10 @@ impl Port for MemoryKernel {
 
     fn mark_launcher(&mut self, _program: &OwnedFd) -> Result<(), KernelError> {
         self.asked("mark_launcher").map(drop)
+    }
+
+    fn set_runtimes(&mut self, _runtimes: &[Runtime]) -> Result<(), KernelError> {
+        self.asked("set_runtimes").map(drop)
     }
 
     fn armed_label(&self, pidfd: &OwnedFd) -> Result<Option<Label>, KernelError> {

@@ -1,0 +1,142 @@
+//! Where a session begins that waits for a service or a container: where its first program is executed.
+//!
+//! Until then its grant was compiled as the host sees it, and nothing of it has run. The first process that waits
+//! in front of a program decides: links of the grant are followed there, filesystems are named as they are seen
+//! there, and that is in force before the process goes on. It is decided once.
+
+use std::sync::Arc;
+
+use super::arrivals::Arrival;
+use crate::{
+    api::Mode,
+    daemon::{
+        error::RequestError,
+        sessions::{
+            Live,
+            begin::{Seen, Wanted, reach_of},
+        },
+        state::Daemon,
+    },
+    grants::Prepared,
+};
+
+impl Daemon {
+    /// Whether it is still open where this session begins: nothing has been executed in it.
+    pub(super) fn is_open(&self, live: &Live) -> Result<bool, RequestError> {
+        if live.sight().decided {
+            return Ok(false);
+        }
+        Ok(!self.has_executed(live)?)
+    }
+
+    /// Also what has ended since was counted, be it one program; a program that was refused was not executed.
+    fn has_executed(&self, live: &Live) -> Result<bool, RequestError> {
+        let counted = self
+            .ledger_sum(live.row.slot)
+            .ok_or_else(|| RequestError::Failed("what it did so far cannot be read".into()))?;
+        let enforces = live.row.mode.known() == Some(Mode::Enforce);
+        if counted.allowed > 0 || !enforces && counted.refused > 0 {
+            return Ok(true);
+        }
+        let members = self.kernel().members()?;
+        Ok(members.iter().any(|member| member.process == live.label()))
+    }
+
+    /// Lets a session begin where a process waits. False: that waits there no more.
+    ///
+    /// # Errors
+    /// What is there cannot be told, or its grant means nothing there. Nothing of it may be executed.
+    pub(super) async fn begin_there(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        arrival: Arrival,
+    ) -> Result<bool, RequestError> {
+        let known = live.sight();
+        if known.vantage == Some(arrival.mounts.vantage()) {
+            if !arrival.is_waiting(self)? {
+                return Ok(false);
+            }
+            self.decide(live)?;
+            return Ok(true);
+        }
+        let Arrival {
+            mounts,
+            process,
+            waiting,
+        } = arrival;
+        let mut seen = self.see(mounts).await?;
+        let turn = self.shares.compiling.acquire().await;
+        let asked = Arc::clone(live);
+        let (prepared, after) = self
+            .blocking(move |daemon| {
+                let wanted = Wanted {
+                    grant: &asked.row.source,
+                    inputs: &asked.row.inputs,
+                    reader: std::process::id(),
+                    uid: asked.row.uid,
+                };
+                (daemon.prepare(&wanted, &seen), seen)
+            })
+            .await;
+        drop(turn);
+        seen = after;
+        let prepared = prepared?;
+        if prepared.rules != live.row.rules {
+            return Err(RequestError::Failed(
+                "its grant reads otherwise there".into(),
+            ));
+        }
+        let Seen {
+            mounts,
+            view,
+            sight,
+        } = seen;
+        let arrival = Arrival {
+            mounts,
+            process,
+            waiting,
+        };
+        // While it was compiled a dead daemon's successor, or patience that ended, may have let somebody go on.
+        if !arrival.is_waiting(self)? {
+            return Ok(false);
+        }
+        if self.has_executed(live)? {
+            return Err(RequestError::Failed(
+                "something of it was executed elsewhere meanwhile".into(),
+            ));
+        }
+        let Prepared {
+            compiled,
+            resolutions,
+            grant,
+            ..
+        } = prepared;
+        let (row, making) = (&live.row, compiled.making(&grant));
+        let mut row = row.clone();
+        row.resolutions = resolutions.clone();
+        self.note_disks(Some(&view))?;
+        let host = self.host()?;
+        let reach = reach_of(&row, making, &view, Some(&host), &self.own);
+        self.open_reach(row.number, &row.name, &reach, row.started)?;
+        self.store.set_place(row.number, &resolutions, &sight)?;
+        live.begin_at(self.share(arrival.mounts), compiled, resolutions);
+        live.set_sight(sight);
+        {
+            let table = self.superblocks.lock().await;
+            self.put_in_force(live, &live.sight(), &table)?;
+        }
+        self.decide(live)?;
+        for remark in live.remarks() {
+            tracing::warn!("{}: {remark}", row.name);
+        }
+        tracing::info!("{} begins where process {} is", row.name, waiting.pid);
+        Ok(true)
+    }
+
+    fn decide(&self, live: &Live) -> Result<(), RequestError> {
+        let mut sight = (*live.sight()).clone();
+        sight.decided = true;
+        self.keep_sight(live, sight)?;
+        Ok(self.know_beginning(live)?)
+    }
+}
