@@ -125,6 +125,14 @@ pub fn comm(pid: u32) -> Option<String> {
         .map(|name| name.trim_end().into())
 }
 
+/// Whether a process is there, and not dead already.
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    state.is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,7 @@ use crate::{
     },
     scenarios::{
         Context, Single, asked_moves, bounds, evidence, failures, filtered, lifecycle, network,
-        patterns, storm, stress, systemd, turmoil, who,
+        patterns, podman, storm, stress, systemd, turmoil, who,
     },
 };
 
@@ -155,7 +155,11 @@ fn of_this_boot() -> Option<Vec<Single>> {
     if failures::boots_without_bpf() || failures::boots_locked_down() {
         return Some(failures::refusing());
     }
-    systemd::is_process_one().then(systemd::scenarios)
+    systemd::is_process_one().then(|| {
+        let mut scenarios = systemd::scenarios();
+        scenarios.extend(podman::scenarios());
+        scenarios
+    })
 }
 
 fn finish(report: &Report) -> ExitCode {

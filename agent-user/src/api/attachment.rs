@@ -12,7 +12,7 @@ use super::{Word, word::vocabulary};
 pub struct Attached {
     /// Its file in `/etc/bailiff/attach.d`, without `.toml`.
     pub name: String,
-    /// The unit, or the pattern of cgroups; empty where its file cannot be read.
+    /// The unit, the pattern of cgroups, or of containers, images or annotations; empty where its file cannot be read.
     pub subject: String,
     /// The grant as the file names it.
     pub grant: String,

@@ -97,6 +97,14 @@ pub enum Target {
     Cgroup(String),
     /// The same; each process is limited from the next program on that it executes.
     CgroupAtExec(String),
+    /// The cgroup of a container that its runtime has made and not started: each process is limited from the
+    /// container's program on.
+    Container {
+        /// The container's first process.
+        process: u32,
+        /// The container's id.
+        id: String,
+    },
     /// The calling process where it is, from the next program on that it executes.
     Caller,
 }

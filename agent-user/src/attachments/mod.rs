@@ -1,6 +1,8 @@
 //! Attachments as operators keep them: a file for each, which says what comes under which grant.
 
+pub mod container;
 mod drop_in;
+pub mod hook_file;
 mod unit;
 
 use std::{
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{api::Inputs, render::escape};
 
+pub use container::{Container, Containers, OciState};
 pub use drop_in::{DropIn, DropInError};
 pub use unit::{UnitFacts, facts};
 
@@ -31,6 +34,8 @@ pub enum Subject {
     Unit(String),
     /// Cgroups, by a pattern of their paths in the hierarchy.
     Cgroups(String),
+    /// Containers, which a hook of their runtime tells about.
+    Containers(Containers),
 }
 
 /// One attachment.
@@ -53,6 +58,12 @@ struct Written {
     unit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cgroup: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotation: Option<String>,
     grant: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     set: BTreeMap<String, String>,
@@ -87,8 +98,30 @@ impl Subject {
     /// As it was given.
     #[must_use]
     pub fn text(&self) -> &str {
-        let (Self::Unit(text) | Self::Cgroups(text)) = self;
-        text
+        match self {
+            Self::Unit(text) | Self::Cgroups(text) => text,
+            Self::Containers(containers) => containers.text(),
+        }
+    }
+
+    /// What it is for, where that are containers.
+    #[must_use]
+    pub fn containers(&self) -> Option<&Containers> {
+        match self {
+            Self::Containers(containers) => Some(containers),
+            Self::Unit(_) | Self::Cgroups(_) => None,
+        }
+    }
+
+    /// Whether it can be put in force as it is written.
+    ///
+    /// # Errors
+    /// It cannot, in words.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Containers(containers) => containers.check(),
+            Self::Unit(_) | Self::Cgroups(_) => self.places().map(drop),
+        }
     }
 
     /// Which cgroups these are.
@@ -114,6 +147,12 @@ impl Subject {
                 }
                 Places::cgroups(pattern)
             }
+            Self::Containers(_) => {
+                return Err(format!(
+                    "`{}` is for containers, whose cgroups only their runtime knows",
+                    escape(self.text())
+                ));
+            }
         };
         places.map_err(|error| format!("`{}`: {}", escape(self.text()), error.message))
     }
@@ -131,17 +170,23 @@ impl Attachment {
         };
         let written: Written =
             toml::from_str(text).map_err(|error| mistake(error.to_string().trim().into()))?;
-        let subject = match (written.unit, written.cgroup) {
-            (Some(unit), None) => Subject::Unit(unit),
-            (None, Some(pattern)) => Subject::Cgroups(pattern),
-            _ => {
-                return Err(mistake(
-                    "give one of `unit = \"agent.service\"` and `cgroup = \"/agents.slice/*\"`"
-                        .into(),
-                ));
-            }
+        let containers = [
+            written.container.map(Containers::Name),
+            written.image.map(Containers::Image),
+            written.annotation.map(Containers::Annotation),
+        ];
+        let containers = containers.into_iter().flatten().map(Subject::Containers);
+        let unit = written.unit.map(Subject::Unit);
+        let cgroup = written.cgroup.map(Subject::Cgroups);
+        let mut subjects = unit.into_iter().chain(cgroup).chain(containers);
+        let (Some(subject), None) = (subjects.next(), subjects.next()) else {
+            return Err(mistake(
+                "give one of `unit = \"agent.service\"`, `cgroup = \"/agents.slice/*\"`, \
+                 `container = \"NAME\"`, `image = \"NAME\"` and `annotation = \"KEY=VALUE\"`"
+                    .into(),
+            ));
         };
-        subject.places().map_err(mistake)?;
+        subject.check().map_err(mistake)?;
         if written.grant.contains('/') && !written.grant.starts_with('/') {
             return Err(mistake(format!(
                 "`grant = \"{}\"`: give an absolute path, or a name in /etc/bailiff/grants",
@@ -162,16 +207,20 @@ impl Attachment {
     /// The text of its file.
     #[must_use]
     pub fn text(&self) -> String {
-        let (unit, cgroup) = match &self.subject {
-            Subject::Unit(name) => (Some(name.clone()), None),
-            Subject::Cgroups(pattern) => (None, Some(pattern.clone())),
-        };
-        let written = Written {
-            unit,
-            cgroup,
+        let text = Some(self.subject.text().to_owned());
+        let mut written = Written {
             grant: self.grant.clone(),
             set: self.set.clone(),
+            ..Written::default()
         };
+        let place = match &self.subject {
+            Subject::Unit(_) => &mut written.unit,
+            Subject::Cgroups(_) => &mut written.cgroup,
+            Subject::Containers(Containers::Name(_)) => &mut written.container,
+            Subject::Containers(Containers::Image(_)) => &mut written.image,
+            Subject::Containers(Containers::Annotation(_)) => &mut written.annotation,
+        };
+        *place = text;
         // Strings in tables are always text.
         toml::to_string(&written).unwrap_or_default()
     }
@@ -195,12 +244,19 @@ impl Attachment {
 #[must_use]
 pub fn file_stem(subject: &Subject) -> String {
     let keep = |c: char| match c {
-        '/' => '-',
+        '/' | ':' | '=' => '-',
         '*' | '?' | '[' | ']' | '{' | '}' | '\\' | ',' => '_',
         other => other,
     };
     let stem: String = subject.text().trim_matches('/').chars().map(keep).collect();
-    stem.trim_start_matches('.').to_owned()
+    let stem = stem.trim_start_matches('.');
+    match subject {
+        // No unit of this name is meant.
+        Subject::Containers(Containers::Name(_)) => format!("container-{stem}"),
+        Subject::Containers(Containers::Image(_)) => format!("image-{stem}"),
+        Subject::Containers(Containers::Annotation(_)) => format!("annotation-{stem}"),
+        Subject::Unit(_) | Subject::Cgroups(_) => stem.to_owned(),
+    }
 }
 
 /// Every attachment in a directory by its file, in the order of their names; a directory that is not there has
@@ -248,6 +304,26 @@ pub fn read(path: &Path) -> Result<Attachment, AttachmentError> {
     Attachment::parse(path, &text)
 }
 
+/// Whether a file that is no attachment may have been meant for containers: a word of it says so, or it cannot be
+/// read at all.
+#[must_use]
+pub fn may_be_for_containers(path: &Path) -> bool {
+    let Ok(text) = text_of(path) else {
+        return true;
+    };
+    let is_theirs = |line: &str| {
+        let line = line.trim_start().trim_start_matches(['"', '\'']);
+        ["container", "image", "annotation"]
+            .iter()
+            .any(|word| line.starts_with(word))
+    };
+    let is_others = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with("unit") || line.starts_with("cgroup")
+    };
+    text.lines().any(is_theirs) || !text.lines().any(is_others)
+}
+
 fn text_of(path: &Path) -> io::Result<String> {
     // The daemon would wait for the other end of a pipe.
     if !fs::metadata(path)?.is_file() {
@@ -269,8 +345,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for subject in ["agent", "agent@.service", "agents.slice", "/agents.slice/*"] {
-            let subject = Subject::of(subject);
+        let units = ["agent", "agent@.service", "agents.slice", "/agents.slice/*"];
+        let containers = [
+            Containers::Name("web-*".into()),
+            Containers::Image("docker.io/library/nginx:*".into()),
+            Containers::Annotation("agent=yes".into()),
+        ];
+        let subjects = units.map(Subject::of).into_iter();
+        for subject in subjects.chain(containers.map(Subject::Containers)) {
             let attachment = Attachment {
                 name: file_stem(&subject),
                 subject,
@@ -299,6 +381,8 @@ mod tests {
             ("grant = \"g\"\nunit = \"a\"", "no name of a unit"),
             ("grant = \"g\"\ncgroup = \"a/b\"", "a/b"),
             ("grant = \"g\"\ncgroup = \"/**\"", "whole host"),
+            ("grant = \"g\"\ncontainer = \"\"", "names none"),
+            ("grant = \"g\"\nannotation = \"=x\"", "KEY=VALUE"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(

@@ -19,7 +19,8 @@ use super::{
 use crate::{
     api::{Attached, AttachedState, Page, routes},
     attachments::{
-        Attachment, DIRECTORY, DropIn, Subject, UnitFacts, facts, file_stem, read, read_all,
+        Attachment, Containers, DIRECTORY, DropIn, Subject, UnitFacts, facts, file_stem, hook_file,
+        may_be_for_containers, read, read_all,
     },
     client::Client,
     grants::OwnFiles,
@@ -28,10 +29,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct AttachArgs {
-    /// A unit of systemd (`agent`, `agent@.service`, `agents.slice`), or a pattern of cgroups
-    /// (`/agents.slice/*`).
-    #[arg(value_name = "UNIT|CGROUPS")]
-    subject: String,
+    #[command(flatten)]
+    subject: SubjectArgs,
     #[command(flatten)]
     grant: GrantArgs,
     /// What to call it; by default after what it is for.
@@ -48,8 +47,41 @@ pub(super) struct AttachArgs {
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct SubjectArgs {
+    /// A unit of systemd (`agent`, `agent@.service`, `agents.slice`), or a pattern of cgroups
+    /// (`/agents.slice/*`).
+    #[arg(value_name = "UNIT|CGROUPS")]
+    place: Option<String>,
+    /// Containers by their name or id; `*` is any text.
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
+    /// Containers by their image, as the engine names it (`docker.io/library/nginx:*`).
+    #[arg(long, value_name = "PATTERN")]
+    image: Option<String>,
+    /// Containers by an annotation. An image can have annotations, too: name and image count before them.
+    #[arg(long, value_name = "KEY=VALUE")]
+    annotation: Option<String>,
+}
+
+impl SubjectArgs {
+    fn subject(&self) -> Subject {
+        let containers = [
+            self.container.clone().map(Containers::Name),
+            self.image.clone().map(Containers::Image),
+            self.annotation.clone().map(Containers::Annotation),
+        ];
+        let containers = containers.into_iter().flatten().next();
+        match containers {
+            Some(containers) => Subject::Containers(containers),
+            None => Subject::of(self.place.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DetachArgs {
-    /// Its name, or the unit or pattern, as `bailiff attachments` shows them.
+    /// Its name, or the unit, pattern, container, image or annotation, as `bailiff attachments` shows them.
     attachment: String,
     #[command(flatten)]
     json: JsonArg,
@@ -63,8 +95,8 @@ fn file_name(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let subject = Subject::of(&args.subject);
-    subject.places().map_err(anyhow::Error::msg)?;
+    let subject = args.subject.subject();
+    subject.check().map_err(anyhow::Error::msg)?;
     if !args.dry_run {
         // Before anything is written: whether there is somebody who reads it.
         let _: Page<Attached> = block_on(client.get(&routes::ATTACHMENTS.place()))??;
@@ -96,12 +128,21 @@ pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitC
     if let Some(drop_in) = &drop_in {
         drop_in.verify(&facts)?;
     }
+    let hook = match attachment.subject.containers() {
+        Some(_) => Some(OwnFiles::program()?),
+        None => None,
+    };
     if args.dry_run {
         show(&attachment.file(), &attachment.text())?;
         show_drop_in(drop_in.as_ref())?;
+        show_hook(hook.as_deref())?;
         return Ok(ExitCode::SUCCESS);
     }
     let attached = put_in_force(&attachment, client)?;
+    if let Some(program) = &hook {
+        hook_file::write(program)
+            .with_context(|| format!("cannot write {} (as root?)", hook_file::path().display()))?;
+    }
     if let Some(drop_in) = &drop_in {
         drop_in.write()?;
         reload_units();
@@ -112,6 +153,7 @@ pub(super) fn attach(args: &AttachArgs, client: &Client) -> anyhow::Result<ExitC
     }
     show(&attachment.file(), &attachment.text())?;
     show_drop_in(drop_in.as_ref())?;
+    show_hook(hook.as_deref())?;
     print(&summary(&attached))?;
     if attached.early > 0 {
         note(&format!(
@@ -153,6 +195,13 @@ fn show_drop_in(drop_in: Option<&DropIn>) -> anyhow::Result<()> {
     show(&drop_in.path(), drop_in.text())?;
     let (path, text) = drop_in.asking();
     show(&path, text)
+}
+
+fn show_hook(program: Option<&Path>) -> anyhow::Result<()> {
+    for (path, text) in program.map(hook_file::files).into_iter().flatten() {
+        show(&path, &text)?;
+    }
+    Ok(())
 }
 
 /// A unit by the name that its cgroup has, where it was given an alias.
@@ -240,6 +289,7 @@ pub(super) fn detach(args: &DetachArgs, client: &Client) -> anyhow::Result<ExitC
         fs::remove_file(path)
             .with_context(|| format!("cannot remove {} (as root?)", path.display()))?;
     }
+    remove_unused_hook()?;
     let drop_in = match &subject {
         Some(subject) => DropIn::of(subject, &OwnFiles::program()?),
         None => None,
@@ -272,6 +322,21 @@ pub(super) fn detach(args: &DetachArgs, client: &Client) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
+/// Removes the hook where no file is for containers any more; one that cannot be read may be.
+fn remove_unused_hook() -> anyhow::Result<()> {
+    let all = read_all(Path::new(DIRECTORY))
+        .with_context(|| format!("cannot read {DIRECTORY} (as root?)"))?;
+    let needs_hook = |(path, read): &(PathBuf, Result<Attachment, _>)| match read {
+        Ok(attachment) => attachment.subject.containers().is_some(),
+        Err(_) => may_be_for_containers(path),
+    };
+    if !all.iter().any(needs_hook) {
+        hook_file::remove()
+            .with_context(|| format!("cannot remove {}", hook_file::path().display()))?;
+    }
+    Ok(())
+}
+
 /// The file that is meant, and what it is for where it can be read.
 fn find(text: &str) -> anyhow::Result<Option<(PathBuf, Option<Subject>)>> {
     let subject = Subject::of(text);
@@ -280,7 +345,11 @@ fn find(text: &str) -> anyhow::Result<Option<(PathBuf, Option<Subject>)>> {
     for (path, read) in all {
         let is_named = path.file_stem().is_some_and(|stem| stem == text);
         let own = read.ok().map(|attachment| attachment.subject);
-        if is_named || own.as_ref() == Some(&subject) {
+        let is_theirs = own
+            .as_ref()
+            .and_then(Subject::containers)
+            .is_some_and(|containers| containers.text() == text);
+        if is_named || is_theirs || own.as_ref() == Some(&subject) {
             return Ok(Some((path, own)));
         }
     }

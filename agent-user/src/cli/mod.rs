@@ -11,6 +11,7 @@ mod failure;
 mod grant;
 mod grant_args;
 mod journal;
+mod oci;
 mod output;
 mod ps;
 mod report;
@@ -21,7 +22,12 @@ mod stop;
 mod tag;
 mod why;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -103,6 +109,16 @@ enum Command {
         #[command(flatten)]
         others: crate::self_test::Others,
     },
+    /// What runtimes run for each container, before it starts: it comes under the grant that is attached to it.
+    #[command(hide = true)]
+    OciHook,
+    /// Be a container runtime, in front of runc or of what /etc/bailiff/oci-runtime says, that runs the hook for
+    /// attached containers; also by the name `bailiff-runc`. For Docker and containerd.
+    #[command(disable_help_flag = true)]
+    OciRuntime {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Run the daemon, as root.
     Daemon(daemon::DaemonArgs),
 }
@@ -143,6 +159,11 @@ struct JsonArg {
 /// The program's entry: parses, does, reports.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut words = env::args_os();
+    let called = words.next().map(PathBuf::from);
+    if called.is_some_and(|called| called.file_name() == Some(OsStr::new(oci::runtime::NAME))) {
+        return oci::runtime::runtime(&words.collect::<Vec<_>>());
+    }
     let cli = Cli::parse();
     let client = Client::new(&cli.socket);
     let result = match cli.command {
@@ -172,6 +193,8 @@ pub fn main() -> ExitCode {
             program,
             others,
         } => crate::self_test::main(&place, &program, &others).map_err(Into::into),
+        Command::OciHook => Ok(oci::hook::hook(&client)),
+        Command::OciRuntime { args } => Ok(oci::runtime::runtime(&args)),
         Command::Daemon(args) => daemon::daemon(args, cli.socket),
     };
     result.unwrap_or_else(|error| failure::report(&error))

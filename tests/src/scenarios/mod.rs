@@ -36,6 +36,7 @@ pub(crate) mod nested;
 pub(crate) mod network;
 pub(crate) mod notified;
 pub(crate) mod patterns;
+pub(crate) mod podman;
 pub(crate) mod proc;
 pub(crate) mod processes;
 pub(crate) mod quiet;

@@ -3,6 +3,8 @@
 mod attached;
 mod services;
 
+pub(super) use services::start_daemon;
+
 use std::fs;
 
 use super::{

@@ -53,8 +53,8 @@ const REFUSING: [(&str, &str); 2] = [
 /// The kernel on which what does not differ by kernel is tried, if it is among those of the run.
 const COMMON: &str = "6.12";
 
-/// The family of scenarios that need systemd as process 1.
-const UNDER_SYSTEMD: &str = "systemd:";
+/// The families of scenarios that need systemd as process 1.
+const UNDER_SYSTEMD: [&str; 2] = ["systemd:", "podman:"];
 
 /// One VM.
 struct Boot {
@@ -132,7 +132,8 @@ impl Test {
             })
             .collect();
         // As on the machines that people have; the scenarios see that, too.
-        let is_asked = self.words.iter().any(|word| word == UNDER_SYSTEMD);
+        let needs_systemd = |word: &OsString| UNDER_SYSTEMD.iter().any(|family| word == family);
+        let is_asked = self.words.iter().any(needs_systemd);
         let newest = kernel::MATRIX.last().map(ToString::to_string);
         let has_systemd = |boot: &&Boot| {
             is_asked

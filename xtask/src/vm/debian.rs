@@ -22,13 +22,18 @@ const PACKAGES: &[&str] = &[
     "jq",
     "patch",
     "ripgrep",
+    "runc",
+    "uidmap",
     "xz-utils",
     "apparmor",
     "attr",
     "bash",
     "busybox-static",
     "ca-certificates",
+    "catatonit",
+    "crun",
     "curl",
+    "dbus",
     "dosfstools",
     "e2fsprogs",
     "gcc",
@@ -44,6 +49,7 @@ const PACKAGES: &[&str] = &[
     "netcat-openbsd",
     "nodejs",
     "openssh-client",
+    "podman",
     "procps",
     "psmisc",
     "python3",
@@ -73,6 +79,8 @@ echo vm > \"$1/etc/hostname\"
 # Without an identity it would be a first boot, which asks questions.
 echo 0123456789abcdef0123456789abcdef > \"$1/etc/machine-id\"
 printf '127.0.0.1 localhost vm\\n::1 localhost\\n' > \"$1/etc/hosts\"
+# Containers are started by scenarios, and by nothing at the boot.
+rm -f \"$1\"/etc/systemd/system/*.wants/podman*
 rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/* \"$1\"/etc/resolv.conf
 mkdir -p \"$1/usr/lib/modules\"
 ";

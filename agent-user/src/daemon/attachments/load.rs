@@ -142,6 +142,11 @@ impl Daemon {
                 return;
             }
         };
+        if attachment.subject.containers().is_some() {
+            let error = self.fault_of(&attachment).await;
+            next.at_hooks.push((attachment, error));
+            return;
+        }
         if let Some(who) = self.must_stay_free(&attachment) {
             let error = format!(
                 "{who} itself is in {}: attach what holds the agent alone",
@@ -175,6 +180,15 @@ impl Daemon {
             Err(error) => self.without(attachment, waiting, &error),
         };
         next.held.push(held);
+    }
+
+    /// Why no container of an attachment can start.
+    async fn fault_of(self: &Arc<Self>, attachment: &Attachment) -> Option<String> {
+        let (grant, inputs) = (attachment.grant.clone(), attachment.inputs());
+        let loaded = self.blocking(move |_| grants::load(&grant, &inputs).map(drop));
+        let error = loaded.await.err()?.to_string();
+        tracing::error!("{}: {error}", attachment.file().display());
+        Some(format!("nothing of it may start: {error}"))
     }
 
     /// Who is where the attachment is for, and must never be limited.

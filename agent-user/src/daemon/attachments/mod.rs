@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Attachments {
     held: Vec<Held>,
     faulty: Vec<Faulty>,
+    /// What containers are told by, which their runtime's hook reads in the files itself. With what is wrong.
+    at_hooks: Vec<(Attachment, Option<String>)>,
     /// The files say something else by now, which could not be put in force.
     is_behind: bool,
 }
@@ -120,7 +122,21 @@ impl Attachments {
     pub(super) fn tell(&self) -> Vec<Told> {
         let held = self.held.iter().map(Held::tell);
         let faulty = self.faulty.iter().map(Faulty::tell);
-        held.chain(faulty).collect()
+        let at_hooks = self.at_hooks.iter().map(|(attachment, error)| Told {
+            name: attachment.name.clone(),
+            subject: attachment.subject.text().into(),
+            grant: attachment.grant.clone(),
+            variables: attachment.set.clone(),
+            state: match error {
+                None => AttachedState::InForce,
+                Some(_) => AttachedState::Refusing,
+            }
+            .into(),
+            error: error.clone(),
+            session: None,
+            early: 0,
+        });
+        held.chain(at_hooks).chain(faulty).collect()
     }
 
     /// The sessions into which what appears comes.
@@ -143,7 +159,9 @@ impl Attachments {
 
     /// Whether trying again may help.
     fn is_lacking(&self) -> bool {
-        self.is_behind || self.held.iter().any(|held| held.error.is_some())
+        self.is_behind
+            || self.held.iter().any(|held| held.error.is_some())
+            || self.at_hooks.iter().any(|(_, error)| error.is_some())
     }
 
     /// The files that cannot be read: what was in force may be theirs.

@@ -192,15 +192,23 @@ impl Daemon {
         let extent = match target {
             Target::New => Extent::OwnCgroup,
             Target::Cgroup(_) => Extent::Cgroup,
-            Target::CgroupAtExec(_) => Extent::CgroupAtExec,
+            Target::CgroupAtExec(_) | Target::Container { .. } => Extent::CgroupAtExec,
             Target::Caller => Extent::Process,
         };
         let cgroup = match target {
             Target::New => None,
             Target::Caller => Some(self.cgroup_of(caller)),
             Target::Cgroup(path) | Target::CgroupAtExec(path) => Some(self.taggable(path, caller)?),
+            Target::Container { process, id } => {
+                let path = self.place_of_container(*process, id)?;
+                Some(self.taggable(&path, caller)?)
+            }
         };
         let (first, mounts) = match &cgroup {
+            // What its runtime is doing there is not the container's.
+            _ if matches!(target, Target::Container { .. }) => {
+                (None, surroundings::mounts_of_host()?)
+            }
             Some(cgroup) if extent.is_tagged() => surroundings::first_process(cgroup)?,
             _ => (None, surroundings::mounts_of(caller)?),
         };

@@ -34,7 +34,7 @@ pub(super) fn journal(unit: &str) -> String {
     process::run(&words).map_or_else(|error| error, |ended| ended.stdout)
 }
 
-pub(super) fn start_daemon() -> Check {
+pub(in crate::scenarios) fn start_daemon() -> Check {
     fs::write("/etc/systemd/system/bailiff.service", super::UNIT).doing("install the unit")?;
     must(&["systemctl", "daemon-reload"])?;
     must(&["systemctl", "start", "bailiff"]).map(drop)

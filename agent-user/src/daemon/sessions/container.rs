@@ -1,0 +1,79 @@
+//! The cgroup of a container that its runtime is about to start.
+
+use std::path::Path;
+
+use crate::{
+    daemon::{error::RequestError, state::Daemon},
+    process::{self, ProcessHandle},
+};
+
+impl Daemon {
+    /// The path of the cgroup that is this container's alone, with all that will be in it.
+    ///
+    /// # Errors
+    /// There is none: others would be limited with it.
+    pub(super) fn place_of_container(&self, pid: u32, id: &str) -> Result<String, RequestError> {
+        let gone = |error| RequestError::failed("cannot find the container's cgroup", error);
+        let handle = ProcessHandle::open(pid).map_err(gone)?;
+        let own = self.hierarchy.of_process(pid).map_err(gone)?;
+        let path = container_of(&own, id);
+        let cgroup = self.hierarchy.open(path).map_err(gone)?;
+        let inside = cgroup.processes().map_err(gone)?;
+        // While it lives its number is its own.
+        if !handle.alive() {
+            return Err(RequestError::NotFound(
+                "the container's process has ended".into(),
+            ));
+        }
+        let others = inside.into_iter().filter(|other| *other != pid);
+        if let Some(other) = others.filter(|other| process::is_running(*other)).next() {
+            return Err(RequestError::Conflict(format!(
+                "the cgroup of the container, {}, is not its own: process {other} ({}) is in it, and would come \
+                 under the grant with it",
+                path.display(),
+                process::comm(other).unwrap_or_else(|| "?".into()),
+            )));
+        }
+        Ok(path.to_string_lossy().into_owned())
+    }
+}
+
+/// The cgroup that engines make for a container, above the one that its runtime makes for the first process
+/// (`libpod-ID.scope/container`): it is called after the container.
+fn container_of<'a>(own: &'a Path, id: &str) -> &'a Path {
+    let is_named = |path: &&Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.strip_suffix(".scope").unwrap_or(&name);
+        name == id
+            || name
+                .strip_suffix(id)
+                .is_some_and(|kind| kind.ends_with(['-', ':']))
+    };
+    let mut above = own.ancestors().filter(|_| !id.is_empty());
+    above.find(is_named).unwrap_or(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_containers_cgroup_is_called_after_it() {
+        let of = |own: &'static str, id| container_of(Path::new(own), id).to_str().unwrap();
+        let scope = "/machine.slice/libpod-ab12.scope";
+        assert_eq!(
+            of("/machine.slice/libpod-ab12.scope/container", "ab12"),
+            scope
+        );
+        assert_eq!(of("/machine.slice/libpod-ab12.scope", "ab12"), scope);
+        assert_eq!(
+            of("/system.slice/docker-ab12.scope/init", "ab12"),
+            "/system.slice/docker-ab12.scope"
+        );
+        assert_eq!(of("/user.slice/a", "a"), "/user.slice/a");
+        for other in ["/user.slice/x", "/machine.slice/ab/container", "/a-slice/b"] {
+            assert_eq!(of(other, "a"), other);
+        }
+        assert_eq!(of("/a", ""), "/a");
+    }
+}
