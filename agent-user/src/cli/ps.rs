@@ -118,9 +118,9 @@ pub(super) fn is_launched(session: &Session) -> bool {
     session.extent.known().is_some_and(Extent::is_launched)
 }
 
-/// The command of a session, or the cgroup that it was tagged on.
+/// The command of a session, the container that it is of, or the cgroup that it was tagged on.
 pub(super) fn what_runs(session: &Session) -> String {
-    if is_launched(session) {
+    if is_launched(session) || !session.command.is_empty() {
         session
             .command
             .iter()

@@ -2,6 +2,7 @@
 //! comes under its grant, or does not start.
 
 use std::{
+    fs,
     io::{self, Read as _},
     path::Path,
     process::ExitCode,
@@ -17,6 +18,7 @@ use crate::{
     },
     cli::{
         failure::{self, FAILED},
+        journal,
         output::block_on,
     },
     client::Client,
@@ -47,10 +49,13 @@ pub(in crate::cli) fn hook(client: &Client) -> ExitCode {
     match limit(&container, state.pid, client) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            failure::say(&format!(
+            let text = format!(
                 "the container {} does not start: {error:#}",
                 escape(container.shown())
-            ));
+            );
+            failure::say(&text);
+            // crun drops what hooks say.
+            journal::tell(&format!("libpod-{}.scope", container.id), &text);
             ExitCode::from(FAILED)
         }
     }
@@ -73,6 +78,13 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
         ))
         .with_context(within);
     }
+    if is_of_user() {
+        return Err(anyhow::anyhow!(
+            "a user's own container cannot be told by name, image or annotation: attach a pattern of its cgroups, \
+             and detach this"
+        ))
+        .with_context(within);
+    }
     let inputs = attachment.inputs();
     let start = grants::gather(&attachment.grant, &inputs).map(|grant| StartSession {
         target: Target::Container {
@@ -81,7 +93,7 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
         },
         grant,
         inputs,
-        command: vec![container.shown().into()],
+        command: vec!["container".into(), container.shown().into()],
     });
     let start = start.with_context(within)?;
     let _: Session = block_on(client.post(&routes::START.place(), &start))?.with_context(within)?;
@@ -90,9 +102,22 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
 
 /// The attachment that is for a container: of several the first by what tells more surely, then by its file.
 fn wanted(container: &Container) -> anyhow::Result<Option<Attachment>> {
-    let files =
-        read_all(Path::new(DIRECTORY)).with_context(|| format!("cannot read {DIRECTORY}"))?;
+    let files = match read_all(Path::new(DIRECTORY)) {
+        Ok(files) => files,
+        // What users may not read keeps nothing of theirs from starting.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_of_user() => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot read {DIRECTORY}")),
+    };
     choose(container, files.into_iter().map(|(_, read)| read))
+}
+
+/// Whether the runtime is a user's, in a user namespace of his.
+fn is_of_user() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_hosts = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    !is_hosts || !nix::unistd::geteuid().is_root()
 }
 
 fn choose(
@@ -110,6 +135,7 @@ fn choose(
                 }
                 continue;
             }
+            Err(AttachmentError::Read { .. }) if is_of_user() => continue,
             Err(error) => return Err(error.into()),
         };
         let Some(containers) = attachment.subject.containers() else {
@@ -125,8 +151,6 @@ fn choose(
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::attachments::read;
 

@@ -55,20 +55,18 @@ const INTRUDER: &str = "#include <unistd.h>\n\
 
 pub(super) fn hostile(_: &mut Context) -> Check {
     prepare()?;
-    let path = volume("hostile")?;
     attach(&[super::attached::SCOPES, "--name", "hostile"])?;
     // The image's program is whatever executes it: its runtime, or a link to that; with the image's own library.
-    let script = format!(
+    let script =
         "set -e; rm -rf /srv/hostile; cp -a /srv/box /srv/hostile; mkdir -p /srv/hostile/lib64 /srv/hostile/usr/bin
-         echo '{INTRUDER}' > /run/scenarios/intruder.c; mkdir -p {path}
          gcc -shared -fPIC -o /srv/hostile/bin/intruder.so /run/scenarios/intruder.c
          for file in $(ldd /usr/bin/runc | grep -o '/[^ ]*'); do
              mkdir -p /srv/hostile$(dirname $file); cp -L $file /srv/hostile$file; done
          ln -s /proc/self/exe /srv/hostile/bin/self; cp /usr/bin/runc /srv/hostile/usr/bin/runc
-         tar -C /srv/hostile -c . | podman import - hostile"
-    );
+         tar -C /srv/hostile -c . | podman import - hostile";
     fs::create_dir_all("/run/scenarios").doing("make a directory")?;
-    must(&["sh", "-c", &script])?;
+    fs::write("/run/scenarios/intruder.c", INTRUDER).doing("write a library")?;
+    must(&["sh", "-c", script])?;
     let programs = [
         "/proc/self/exe",
         "/bin/self",
@@ -76,7 +74,7 @@ pub(super) fn hostile(_: &mut Context) -> Check {
         "/usr/bin/runc",
         "/host/runc",
     ];
-    for runtime in ["runc", "crun"] {
+    for (runtime, programs) in [("runc", &programs[..]), ("crun", &programs[..1])] {
         for program in programs {
             let ended = process::run(&[
                 "podman",

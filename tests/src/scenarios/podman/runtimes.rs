@@ -5,9 +5,7 @@ use std::{fs, os::unix::fs::symlink};
 use super::{DEEDS, attach, detach, is_free, is_limited, is_refused, prepare, run, volume};
 use crate::{
     harness::{
-        Check, Doing,
-        daemon::BAILIFF,
-        ensure,
+        Check, Doing, ensure,
         process::{self, must, shell},
     },
     scenarios::Context,
@@ -82,20 +80,18 @@ pub(super) fn rootless(_: &mut Context) -> Check {
     ensure(made.code == 0, || made.tail())?;
     let options = format!("run --rm --network none --volume {path}:/data box /bin/sh -c '{DEEDS}'");
     is_free(&as_user("users", &options)?)?;
-    // The user's containers have no hook: a name of theirs tells nobody anything.
+    // Which container of a user's it is, nobody but he says.
     attach(&["--container", "*"])?;
-    is_free(&as_user("users", &options)?)?;
+    is_refused(
+        &as_user("users", &options)?,
+        "a user's own container cannot be told by name",
+    )?;
     detach("*")?;
-    must(&[
-        BAILIFF,
-        "attach",
-        "/system.slice/users.service/**/libpod-*",
-        "--name",
-        "users",
-        "--grant",
-        "box",
-    ])?;
-    let limited = as_user("users", &options)?;
-    is_limited(&limited)?;
-    detach("users")
+    attach(&["--container", "somebody-else"])?;
+    is_free(&as_user("users", &options)?)?;
+    // What he may not read keeps nothing of his.
+    shell("chmod 700 /etc/bailiff/attach.d")?;
+    is_free(&as_user("users", &options)?)?;
+    shell("chmod 755 /etc/bailiff/attach.d")?;
+    detach("somebody-else")
 }
