@@ -32,6 +32,8 @@ pub struct Container {
     pub names: Vec<String>,
     pub images: Vec<String>,
     pub annotations: BTreeMap<String, String>,
+    /// Its engine has names for it, and they cannot be found.
+    pub is_nameless: bool,
 }
 
 /// What a runtime tells its hooks: the state of the OCI's runtime specification.
@@ -146,6 +148,8 @@ impl Container {
         }
         if !found.ask_storage(&state.bundle) && !found.ask_docker(&state.bundle) {
             found.ask_annotations();
+            let manager = found.annotations.get("io.container.manager");
+            found.is_nameless = manager.is_some_and(|manager| manager == "libpod");
         }
         found
     }
@@ -299,6 +303,6 @@ mod tests {
             bundle: bundle.path().join("a/b"),
             annotations: [("io.kubernetes.cri.container-name".into(), "agent".into())].into(),
         });
-        assert!(Containers::Name("agent".into()).mean(&found));
+        assert!(Containers::Name("agent".into()).mean(&found) && !found.is_nameless);
     }
 }

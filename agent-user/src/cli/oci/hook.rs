@@ -13,8 +13,8 @@ use anyhow::{Context as _, bail};
 use crate::{
     api::{Session, StartSession, Target, routes},
     attachments::{
-        Attachment, AttachmentError, Container, DIRECTORY, OciState, may_be_for_containers,
-        read_all,
+        Attachment, AttachmentError, Container, Containers, DIRECTORY, OciState,
+        may_be_for_containers, read_all,
     },
     cli::{
         failure::{self, FAILED},
@@ -141,6 +141,12 @@ fn choose(
         let Some(containers) = attachment.subject.containers() else {
             continue;
         };
+        if container.is_nameless && !matches!(containers, Containers::Annotation(_)) {
+            bail!(
+                "podman's files do not say what it is called, and {} may be for it",
+                attachment.file().display()
+            );
+        }
         let rank = containers.rank();
         if containers.mean(container) && found.as_ref().is_none_or(|(other, _)| rank < *other) {
             found = Some((rank, attachment));
@@ -167,6 +173,7 @@ mod tests {
             names: vec!["web".into()],
             images: vec!["localhost/box:latest".into()],
             annotations: [("agent".into(), "yes".into())].into(),
+            is_nameless: false,
         };
         let annotation = "annotation = \"agent=yes\"\ngrant = \"loose\"\n";
         let chosen = |files: Vec<Result<Attachment, AttachmentError>>| {
@@ -181,6 +188,11 @@ mod tests {
         assert_eq!(chosen(vec![loose()]).unwrap().as_deref(), Some("loose"));
         let other = || file("c.toml", "container = \"db\"\ngrant = \"g\"\n");
         assert_eq!(chosen(vec![other()]).unwrap(), None);
+        let nameless = Container {
+            is_nameless: true,
+            ..container.clone()
+        };
+        assert!(choose(&nameless, [other()].into_iter()).is_err());
         // A mistake may be in what is for it.
         let broken = || file("d.toml", "container = \"web\ngrant = \"g\"\n");
         assert!(chosen(vec![broken(), named()]).is_err());

@@ -266,11 +266,9 @@ impl Daemon {
         if kernel.armed_label(process.fd()).ok().flatten() != Some(label) {
             return label;
         }
-        match kernel.set_label(process.fd(), Label::REFUSING.armed()) {
-            Ok(()) => Label::REFUSING,
-            // It goes on waiting, since it has no such label.
-            Err(_) => Label::REFUSING,
-        }
+        // Where that fails it goes on waiting, since it has no such label.
+        let _ = kernel.set_label(process.fd(), Label::REFUSING.armed());
+        Label::REFUSING
     }
 
     /// Gives what has no name for the session yet the one that it has where the process is. `None`: it waits there

@@ -25,8 +25,8 @@ impl Daemon {
                 "the container's process has ended".into(),
             ));
         }
-        let others = inside.into_iter().filter(|other| *other != pid);
-        if let Some(other) = others.filter(|other| process::is_running(*other)).next() {
+        let is_another = |other: &u32| *other != pid && process::is_running(*other);
+        if let Some(other) = inside.into_iter().find(is_another) {
             return Err(RequestError::Conflict(format!(
                 "the cgroup of the container, {}, is not its own: process {other} ({}) is in it, and would come \
                  under the grant with it",

@@ -66,7 +66,7 @@ fn as_user(unit: &str, words: &str) -> Check<process::Ended> {
          --setenv=HOME=/home/agent --setenv=XDG_RUNTIME_DIR=/run/user/1000 \
          podman --cgroup-manager=cgroupfs {words}"
     );
-    shell(&whole)
+    process::run(&["bash", "-c", &whole])
 }
 
 pub(super) fn rootless(_: &mut Context) -> Check {
