@@ -153,7 +153,7 @@ fn is_refused(ended: &Ended, why: &str) -> Check {
 fn daemons_words() -> String {
     let words = [
         "journalctl",
-        "--unit=bailiff",
+        "--identifier=bailiff",
         "--no-pager",
         "--output=cat",
         "--lines=12",
