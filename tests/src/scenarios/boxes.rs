@@ -38,7 +38,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
             own_filesystems,
         ),
         new(
-            "a root of its own is known as such, and what is the host's keeps its name",
+            "a root of its own is known as such, and a volume by where the session saw it first",
             own_root,
         ),
         new("what a box is set up with later has no name", later),
@@ -182,7 +182,8 @@ const ROOT_ACTS: [(&str, bool); 9] = [
     ("/w/tool/busybox cat /etc/secret", false),
     ("echo x > /etc/secret", false),
     ("/etc/busybox true", false),
-    // The host's `/srv/reference`, which may be read, and `/srv/outside`, which may not.
+    // Where the session began on the host, that has `/srv/reference`, which may be read, and `/srv/outside`,
+    // which may not.
     ("/w/tool/busybox cat /given/file", true),
     ("echo x > /given/file", false),
     ("/w/tool/busybox cat /w/outside/file", false),
@@ -190,7 +191,6 @@ const ROOT_ACTS: [(&str, bool); 9] = [
 ];
 
 fn own_root(_: &mut Context) -> Check {
-    let boxes = Boxes::arm("box-root")?;
     for place in ["/srv/reference", "/srv/outside"] {
         fs::create_dir_all(place).doing("make a directory")?;
         fs::write(format!("{place}/file"), SECRET).doing("write a file")?;
@@ -198,13 +198,26 @@ fn own_root(_: &mut Context) -> Check {
     for kind in ["root", "overlay"] {
         expect(kind, FREE, &ROOT_ACTS.map(|(line, _)| (line, true)))?;
         fs::write("/srv/reference/file", SECRET).doing("write a file")?;
+        // One that begins there knows them by what it sees: `/given`, and `/w/outside`.
+        let begun_there = ROOT_ACTS.map(|(line, may)| {
+            let is_outside = line.contains("outside");
+            (line, is_outside || may && !line.contains("/given"))
+        });
+        let boxes = Boxes::arm(&format!("box-{kind}-there"))?;
+        for _ in 0..2 {
+            expect(kind, &boxes.cgroup, &begun_there)?;
+        }
+        boxes.end()?;
+        let boxes = Boxes::arm(&format!("box-{kind}"))?;
+        expect("none", &boxes.cgroup, &[("echo x > /dev/null", true)])?;
         for _ in 0..2 {
             expect(kind, &boxes.cgroup, &ROOT_ACTS)?;
         }
+        boxes.end()?;
         let given = fs::read_to_string("/srv/reference/file").doing("read a file")?;
         ensure(given == SECRET, || format!("{kind}: it was written to"))?;
     }
-    boxes.end()
+    Ok(())
 }
 
 fn later(_: &mut Context) -> Check {

@@ -2,7 +2,8 @@
 //!
 //! Until then its grant was compiled as the host sees it, and nothing of it has run. The first process that waits
 //! in front of a program decides: links of the grant are followed there, filesystems are named as they are seen
-//! there, and that is in force before the process goes on. It is decided once.
+//! there, and that is in force before the process goes on. It is decided once, and what is mounted there later has
+//! no name: a session that may mount would choose it.
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::{
         state::Daemon,
     },
     grants::Prepared,
+    mounts::MountNamespace,
 };
 
 impl Daemon {
@@ -119,7 +121,8 @@ impl Daemon {
         let reach = reach_of(&row, making, &view, Some(&host), &self.own);
         self.open_reach(row.number, &row.name, &reach, row.started)?;
         self.store.set_place(row.number, &resolutions, &sight)?;
-        live.begin_at(self.share(arrival.mounts), compiled, resolutions);
+        // Not followed.
+        live.begin_at(Arc::new(arrival.mounts), compiled, resolutions);
         live.set_sight(sight);
         {
             let table = self.superblocks.lock().await;
@@ -137,6 +140,17 @@ impl Daemon {
         let mut sight = (*live.sight()).clone();
         sight.decided = true;
         self.keep_sight(live, sight)?;
-        Ok(self.know_beginning(live)?)
+        if !self.began_elsewhere(live) {
+            self.know_beginning(live)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a session that waited began in another mount namespace than the host's. That may go while the
+    /// session lives on, and its number be another's: it is known by its sequence alone.
+    pub(in crate::daemon) fn began_elsewhere(&self, live: &Live) -> bool {
+        let hosts = || MountNamespace::of_process(std::process::id()).ok();
+        let known = live.sight().vantage.map(|vantage| vantage.namespace);
+        live.tag().is_armed() && known != hosts().map(|hosts| hosts.vantage().namespace)
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     clock::fix_record_clock,
     daemon::{error::RequestError, events::owed::Owed, state::Daemon},
     grants::{Prepared, Resolutions, Resolver},
-    mounts::{MountNamespace, Sight, Vantage},
+    mounts::{MountNamespace, Sight},
     store::{SessionRow, StoreError},
 };
 
@@ -104,7 +104,10 @@ impl Daemon {
     /// Completes what an earlier daemon was doing when it died: tagging, or untagging.
     async fn complete(self: &Arc<Self>) -> Result<(), RequestError> {
         for live in self.live_sessions() {
-            self.know_beginning(&live)?;
+            // The kernel side knows the others.
+            if !self.began_elsewhere(&live) {
+                self.know_beginning(&live)?;
+            }
             if live.released.load(Relaxed) {
                 self.release(&live).await?;
                 self.end(&live, EndCause::Untagged).await;
@@ -216,10 +219,12 @@ impl Daemon {
             generation: row.number,
         };
         let processes = match row.extent() {
-            Extent::Process | Extent::Attached => self.processes_of(label).unwrap_or_default(),
+            Extent::Process | Extent::Attached | Extent::CgroupAtExec => {
+                self.processes_of(label).unwrap_or_default()
+            }
             _ => cgroup.processes().unwrap_or_default().into_iter().collect(),
         };
-        let mounts = self.vantage(&processes, row.sight.vantage);
+        let mounts = self.vantage(&processes, &row);
         if mounts.is_none() {
             tracing::warn!(
                 "nobody is where {} started: it is refused what is mounted from now on",
@@ -283,15 +288,24 @@ impl Daemon {
     fn vantage(
         self: &Arc<Self>,
         processes: &BTreeSet<u32>,
-        known: Option<Vantage>,
+        row: &SessionRow,
     ) -> Option<Arc<MountNamespace>> {
-        let known = known?;
+        let known = row.sight.vantage?;
         let found = processes
             .iter()
             .copied()
             .chain([std::process::id(), 1])
             .filter_map(|pid| MountNamespace::of_process(pid).ok())
             .find(|mounts| mounts.vantage() == known)?;
+        let waited = matches!(row.extent(), Extent::Attached | Extent::CgroupAtExec);
+        let is_hosts = || {
+            let hosts = MountNamespace::of_process(std::process::id());
+            hosts.is_ok_and(|hosts| hosts.vantage().namespace == known.namespace)
+        };
+        if waited && !is_hosts() {
+            // Where it began, which nobody follows.
+            return Some(Arc::new(found));
+        }
         Some(self.share(found))
     }
 }
