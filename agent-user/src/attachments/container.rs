@@ -196,14 +196,17 @@ impl Container {
         true
     }
 
-    /// containerd for Kubernetes, and nerdctl.
+    /// containerd for Kubernetes, CRI-O, and nerdctl.
     fn ask_annotations(&mut self) {
         const NAMES: [&str; 3] = [
             "io.kubernetes.cri.container-name",
             "io.kubernetes.container.name",
             "nerdctl/name",
         ];
-        const IMAGES: [&str; 1] = ["io.kubernetes.cri.image-name"];
+        const IMAGES: [&str; 2] = [
+            "io.kubernetes.cri.image-name",
+            "io.kubernetes.cri-o.ImageName",
+        ];
         let of = |keys: &[&str]| {
             let found = keys.iter().filter_map(|key| self.annotations.get(*key));
             found.cloned().collect::<Vec<_>>()

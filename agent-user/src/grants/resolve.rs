@@ -105,6 +105,8 @@ pub struct Resolver<'a> {
     place: Option<(BorrowedFd<'a>, &'a MountView)>,
     owner: Option<u32>,
     makers: Option<&'a Makers<'a>>,
+    /// Links were made by somebody who may not say which other filesystem a path means.
+    keeps_to_mounts: bool,
     known: BTreeMap<Question, Found>,
     straight: Straight,
     pub(super) kept_from: Vec<PathText>,
@@ -118,6 +120,7 @@ impl<'a> Resolver<'a> {
             place: Some((root, view)),
             owner: None,
             makers: None,
+            keeps_to_mounts: false,
             known: BTreeMap::new(),
             straight: Straight::default(),
             kept_from: Vec::new(),
@@ -135,6 +138,13 @@ impl<'a> Resolver<'a> {
     #[must_use]
     pub fn asking(mut self, makers: &'a Makers<'a>) -> Self {
         self.makers = Some(makers);
+        self
+    }
+
+    /// Follows no link from one mount to another: who made an image would choose what of the host a path means.
+    #[must_use]
+    pub fn keeping_to_mounts(mut self) -> Self {
+        self.keeps_to_mounts = true;
         self
     }
 
@@ -164,6 +174,7 @@ impl<'a> Resolver<'a> {
             place: None,
             owner: None,
             makers: None,
+            keeps_to_mounts: false,
             known: known.collect(),
             straight: Straight::default(),
             kept_from: resolutions.kept_from.clone(),
@@ -256,7 +267,8 @@ impl<'a> Resolver<'a> {
             let stop = trail.links.iter().find_map(|link| {
                 let because = self
                     .distrust(view, link)
-                    .or_else(|| trail.endless.then(|| "leads round and round".to_owned()))?;
+                    .or_else(|| trail.endless.then(|| "leads round and round".to_owned()))
+                    .or_else(|| self.leads_elsewhere(view, link, &trail.real))?;
                 Some((link, because))
             });
             if let Some((link, because)) = stop {
@@ -293,6 +305,17 @@ impl<'a> Resolver<'a> {
             to: paths,
             unfollowed: None,
         })
+    }
+
+    /// Why a link is not to be followed to where the whole path leads.
+    fn leads_elsewhere(&self, view: &MountView, link: &Crossed, real: &[u8]) -> Option<String> {
+        if !self.keeps_to_mounts {
+            return None;
+        }
+        let mount = |path| view.seen_at(path).map(|(mount, _)| mount.id);
+        let (from, to) = (mount(&link.own), mount(real));
+        let stays = from.is_some() && from == to;
+        (!stays).then(|| "is an image's and leads out of it, to what is mounted there".to_owned())
     }
 
     /// Why a link is not to be followed.
@@ -554,6 +577,50 @@ mod tests {
         let second = std::cell::Cell::new(false);
         let later = |_: &Spot| second.replace(true).then(|| "agent-1".to_owned());
         assert_eq!(answer(&later, b"/second/x").0, to(&["/link/bin/x"]));
+    }
+
+    #[test]
+    fn an_image_does_not_choose_which_mount_a_path_means() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = nix::unistd::getuid().as_raw();
+        for (link, to) in [
+            ("bin", "usr/bin"),
+            ("app", "/keys/a"),
+            ("later", "keys/none"),
+        ] {
+            symlink(to, dir.path().join(link)).unwrap();
+        }
+        fs::create_dir_all(dir.path().join("usr/bin")).unwrap();
+        fs::create_dir_all(dir.path().join("keys/a")).unwrap();
+        let root = File::open(dir.path()).unwrap();
+        let mount = |id, root: &str, point: &str| crate::mounts::Mount {
+            id,
+            parent: id - 1,
+            // Of one filesystem, as a volume can be.
+            dev: 1,
+            root: root.into(),
+            point: point.into(),
+            fstype: "ext4".into(),
+            source: String::new(),
+            options: Vec::new(),
+        };
+        let view = MountView::new(&[mount(1, "/image", "/"), mount(2, "/srv/keys", "/keys")]);
+        let answer = |effect, path: &[u8]| {
+            let resolver = Resolver::new(root.as_fd(), &view).of_owner(owner);
+            let mut resolver = resolver.keeping_to_mounts();
+            let answer = resolver.resolve(&prefix(path, false, effect)).unwrap();
+            let unfollowed = resolver.resolutions().answers;
+            let unfollowed = unfollowed.into_iter().find_map(|answer| answer.unfollowed);
+            (answer, unfollowed.is_some())
+        };
+        assert_eq!(answer(Effect::Allow, b"/bin").0, to(&["/usr/bin"]));
+        for path in ["/app/x", "/later"] {
+            let (same, unfollowed) = answer(Effect::Allow, path.as_bytes());
+            assert_eq!((same, unfollowed), (Resolution::Same, true), "{path}");
+        }
+        // A denial goes wherever it leads.
+        let denied = answer(Effect::Deny, b"/app/x").0;
+        assert_eq!(denied, to(&["/keys/a/x", "/app/x"]));
     }
 
     #[test]

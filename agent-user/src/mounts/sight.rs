@@ -30,6 +30,9 @@ pub struct Sight {
     /// That is where it begins. Else it begins where its first program is executed, and its names are made
     /// anew there.
     pub decided: bool,
+    /// It must begin at a root directory of its own. Until it does nothing has a name for it, so that nothing can be
+    /// executed in it, whoever does not wait.
+    pub apart: bool,
     names: Names,
     /// Filesystems that are or were known, by kernel device.
     instances: BTreeMap<u32, u32>,
@@ -80,6 +83,16 @@ impl Sight {
     #[must_use]
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// The names that count for the kernel side.
+    #[must_use]
+    pub fn names_in_force(&self) -> Names {
+        if self.apart {
+            Names::default()
+        } else {
+            self.names.clone()
+        }
     }
 
     /// The instance of a filesystem by its device, as far as this sight has a name for it.

@@ -4,7 +4,8 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::{
         fs::{OpenOptionsExt as _, PermissionsExt as _},
         process::CommandExt as _,
@@ -16,7 +17,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use crate::{attachments::hook_file, cli::failure, grants::OwnFiles};
+use crate::{attachments::hook_file, cli::failure, grants::OwnFiles, render::escape};
 
 /// The name under which the program is a runtime.
 pub(in crate::cli) const NAME: &str = "bailiff-runc";
@@ -55,7 +56,7 @@ pub(in crate::cli) fn runtime(args: &[OsString]) -> ExitCode {
 }
 
 fn become_runtime(args: &[OsString]) -> anyhow::Result<std::convert::Infallible> {
-    if let Some(bundle) = bundle_of(args) {
+    if let Some(bundle) = bundle_of(args)? {
         let file = bundle.join("config.json");
         add_hook(&file, &OwnFiles::program()?)
             .with_context(|| format!("cannot add the hook to {}", file.display()))?;
@@ -87,20 +88,51 @@ fn behind() -> anyhow::Result<PathBuf> {
         .with_context(|| format!("there is no runc: write the path of a runtime into {CONFIG}"))
 }
 
+/// Commands of runtimes that make no container.
+const MAKES_NONE: [&str; 18] = [
+    "checkpoint",
+    "delete",
+    "events",
+    "exec",
+    "features",
+    "help",
+    "init",
+    "kill",
+    "list",
+    "mounts",
+    "pause",
+    "ps",
+    "resume",
+    "spec",
+    "start",
+    "state",
+    "unpause",
+    "update",
+];
+
 /// The bundle of the container that these words make. `None`: they make none.
-fn bundle_of(args: &[OsString]) -> Option<PathBuf> {
+///
+/// # Errors
+/// It cannot be told, or what they make would run without the hook.
+fn bundle_of(args: &[OsString]) -> anyhow::Result<Option<PathBuf>> {
     let mut words = args.iter();
     let command = loop {
-        let word = words.next()?.to_str()?;
+        let Some(word) = words.next() else {
+            return Ok(None);
+        };
+        let word = word.to_string_lossy();
         if !word.starts_with('-') {
             break word;
         }
-        if VALUED.contains(&word) {
-            words.next()?;
+        if VALUED.contains(&word.as_ref()) {
+            words.next();
         }
     };
-    if !["create", "run", "restore"].contains(&command) {
-        return None;
+    match command.as_ref() {
+        "create" | "run" => {}
+        "restore" => bail!("processes that are restored execute nothing, so no grant takes force"),
+        none if MAKES_NONE.contains(&none) => return Ok(None),
+        other => bail!("whether `{}` makes a container is not known", escape(other)),
     }
     let rest = words.collect::<Vec<_>>();
     let after = |name: &str| {
@@ -116,7 +148,7 @@ fn bundle_of(args: &[OsString]) -> Option<PathBuf> {
     let named = names
         .iter()
         .find_map(|name| after(name).or_else(|| joined(name)));
-    Some(named.unwrap_or_else(|| ".".into()))
+    Ok(Some(named.unwrap_or_else(|| ".".into())))
 }
 
 /// Has a bundle's container run the hook; once, however often it is asked for.
@@ -153,7 +185,9 @@ fn add_hook(file: &Path, program: &Path) -> anyhow::Result<()> {
         .create_new(true)
         .mode(mode)
         .open(&beside)?;
-    serde_json::to_writer(io::BufWriter::new(&new), &config)?;
+    let mut writer = io::BufWriter::new(&new);
+    serde_json::to_writer(&mut writer, &config)?;
+    writer.flush()?;
     fs::rename(&beside, file)?;
     Ok(())
 }
@@ -164,7 +198,8 @@ mod tests {
 
     fn bundle(words: &str) -> Option<String> {
         let args = words.split(' ').map(OsString::from).collect::<Vec<_>>();
-        bundle_of(&args).map(|path| path.to_string_lossy().into_owned())
+        let bundle = bundle_of(&args).unwrap();
+        bundle.map(|path| path.to_string_lossy().into_owned())
     }
 
     #[test]
@@ -185,6 +220,18 @@ mod tests {
             "delete --force ab",
         ] {
             assert_eq!(bundle(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn what_may_make_a_container_without_the_hook_is_not_passed_on() {
+        for words in [
+            "--new-option value create ab",
+            "restore ab",
+            "--root /r revive ab",
+        ] {
+            let args = words.split(' ').map(OsString::from).collect::<Vec<_>>();
+            assert!(bundle_of(&args).is_err(), "{words}");
         }
     }
 

@@ -261,7 +261,7 @@ impl Daemon {
         let epoch = self.epochs.next(&self.store)?;
         let number = |dev| table.number(dev, sight.instance(dev)?);
         let image = compiled
-            .image(live.row.number, epoch, sight.names(), number)
+            .image(live.row.number, epoch, &sight.names_in_force(), number)
             .map_err(|error| RequestError::BadGrant(error.to_string()))?;
         Ok(self.kernel().install(live.row.slot, &image)?)
     }

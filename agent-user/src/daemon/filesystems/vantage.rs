@@ -54,6 +54,15 @@ impl Daemon {
         arrival: Arrival,
     ) -> Result<bool, RequestError> {
         let known = live.sight();
+        let hosts = MountNamespace::of_process(std::process::id());
+        let hosts = hosts.map_err(|error| RequestError::failed("cannot look here", error))?;
+        let is_image = arrival.mounts.vantage().root != hosts.vantage().root;
+        if known.apart && !is_image {
+            return Err(RequestError::Failed(
+                "its root directory is the host's there: it is a container without one of its own, or a hook of its                  runtime that is executed before it has one (`createContainer`)"
+                    .into(),
+            ));
+        }
         if known.vantage == Some(arrival.mounts.vantage()) {
             if !arrival.is_waiting(self)? {
                 return Ok(false);
@@ -76,6 +85,7 @@ impl Daemon {
                     inputs: &asked.row.inputs,
                     reader: std::process::id(),
                     uid: asked.row.uid,
+                    is_image,
                 };
                 (daemon.prepare(&wanted, &seen), seen)
             })

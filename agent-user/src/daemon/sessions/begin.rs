@@ -43,6 +43,8 @@ pub(in crate::daemon) struct Wanted<'a> {
     pub(in crate::daemon) reader: u32,
     /// Whose links are followed besides root's.
     pub(in crate::daemon) uid: u32,
+    /// The root directory is another than the host's: whoever made what is in it made its links.
+    pub(in crate::daemon) is_image: bool,
 }
 
 impl Place {
@@ -121,6 +123,7 @@ impl Daemon {
         let uid = peer.map_or(0, |peer| peer.uid);
         let mut seen = self.see(mounts).await?;
         seen.sight.decided = place.is_decided();
+        seen.sight.apart = matches!(request.target, Target::Container { .. });
         let turn = self.shares.compiling.acquire().await;
         let (request, prepared, seen) = self
             .blocking(move |daemon| {
@@ -129,6 +132,7 @@ impl Daemon {
                     inputs: &request.inputs,
                     reader,
                     uid,
+                    is_image: false,
                 };
                 let prepared = daemon.prepare(&wanted, &seen);
                 (request, prepared, seen)
@@ -182,6 +186,10 @@ impl Daemon {
             .of_owner(wanted.uid)
             .asking(&makers)
             .keeping_from(&files);
+        let resolver = match wanted.is_image {
+            true => resolver.keeping_to_mounts(),
+            false => resolver,
+        };
         let names = seen.sight.names();
         let (source, inputs) = (wanted.grant, wanted.inputs);
         Prepared::new(source, inputs, resolver, &self.own, names, &self.compiled)
