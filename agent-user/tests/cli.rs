@@ -11,14 +11,24 @@ use std::{
 use common::{Run, bailiff, finish};
 
 /// Commands that need no daemon, or end otherwise without one.
-const NOT_ASKING: [&str; 6] = ["run", "exec", "detach", "grant", "doctor", "daemon"];
+const NOT_ASKING: [&str; 7] = [
+    "run",
+    "exec",
+    "detach",
+    "grant",
+    "doctor",
+    "oci-runtime",
+    "daemon",
+];
 
 /// The least that can be given to each command that asks the daemon.
 fn asking() -> Vec<Vec<String>> {
     let help = bailiff(&["--help"]).out;
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     let commands = commands.lines().take_while(|line| !line.is_empty());
-    let names = commands.filter_map(|line| line.split_whitespace().next());
+    // What goes on is indented further.
+    let names = commands.filter(|line| !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
     let names = names.filter(|name| !NOT_ASKING.contains(name));
     names.map(least).collect()
 }

@@ -112,8 +112,10 @@ enum Command {
     /// What runtimes run for each container, before it starts: it comes under the grant that is attached to it.
     #[command(hide = true)]
     OciHook,
-    /// Be a container runtime, in front of runc or of what /etc/bailiff/oci-runtime says, that runs the hook for
-    /// attached containers; also by the name `bailiff-runc`. For Docker and containerd.
+    /// Be Docker's or containerd's runtime: runc, with attachments to containers
+    ///
+    /// Adds the hook for attached containers to each that is created, and leaves the rest to runc, or to what
+    /// /etc/bailiff/oci-runtime says. `bailiff-runc` is another name for it.
     #[command(disable_help_flag = true)]
     OciRuntime {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

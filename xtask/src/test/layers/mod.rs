@@ -117,8 +117,11 @@ const EBPF: Crate = Crate {
         ("notice", &["counter", "maps"]),
         ("forking", &["address", "counter", "kernel", "maps"]),
         ("membership", &["forking", "kernel", "maps", "notice"]),
-        ("launcher", &["kernel", "maps"]),
         ("subject", &["forking", "kernel", "maps", "membership"]),
+        (
+            "launcher",
+            &["address", "kernel", "maps", "place", "program", "subject"],
+        ),
         ("nested", &["address", "kernel", "maps", "subject"]),
         (
             "daemon",
