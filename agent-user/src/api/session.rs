@@ -118,6 +118,9 @@ pub enum Extent {
     /// The same, and each of its processes from the next program on that it executes
     /// (`bailiff tag --at-exec`).
     CgroupAtExec,
+    /// The cgroup of a container that its runtime made (`bailiff attach --container`), and each of its processes
+    /// from the next program on that it executes.
+    Container,
     /// A process, in whatever cgroup it is (`bailiff exec`).
     Process,
     /// Cgroups that appear where an attachment says (`bailiff attach`), and each of their processes from the
@@ -129,6 +132,7 @@ vocabulary! { Extent:
     OwnCgroup = "own-cgroup",
     Cgroup = "cgroup",
     CgroupAtExec = "cgroup-at-exec",
+    Container = "container",
     Process = "process",
     Attached = "attached",
 }
@@ -143,7 +147,7 @@ impl Extent {
     /// Whether it has a cgroup that others made.
     #[must_use]
     pub fn is_tagged(self) -> bool {
-        matches!(self, Self::Cgroup | Self::CgroupAtExec)
+        matches!(self, Self::Cgroup | Self::CgroupAtExec | Self::Container)
     }
 }
 

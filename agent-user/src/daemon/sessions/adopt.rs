@@ -219,7 +219,7 @@ impl Daemon {
             generation: row.number,
         };
         let processes = match row.extent() {
-            Extent::Process | Extent::Attached | Extent::CgroupAtExec => {
+            Extent::Process | Extent::Attached | Extent::CgroupAtExec | Extent::Container => {
                 self.processes_of(label).unwrap_or_default()
             }
             _ => cgroup.processes().unwrap_or_default().into_iter().collect(),
@@ -272,7 +272,7 @@ impl Daemon {
         let running = match row.extent() {
             Extent::OwnCgroup => populated || has_acted || !cgroup.exists(),
             Extent::Attached => populated || has_acted || has_places(),
-            Extent::Cgroup | Extent::CgroupAtExec | Extent::Process => true,
+            Extent::Cgroup | Extent::CgroupAtExec | Extent::Container | Extent::Process => true,
         };
         let sight = row.sight.clone();
         let live = Live::new(row, cgroup, compiled, mounts, sight, running);
@@ -297,7 +297,10 @@ impl Daemon {
             .chain([std::process::id(), 1])
             .filter_map(|pid| MountNamespace::of_process(pid).ok())
             .find(|mounts| mounts.vantage() == known)?;
-        let waited = matches!(row.extent(), Extent::Attached | Extent::CgroupAtExec);
+        let waited = matches!(
+            row.extent(),
+            Extent::Attached | Extent::CgroupAtExec | Extent::Container
+        );
         let is_hosts = || {
             let hosts = MountNamespace::of_process(std::process::id());
             hosts.is_ok_and(|hosts| hosts.vantage().namespace == known.namespace)

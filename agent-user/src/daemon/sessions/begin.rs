@@ -51,7 +51,7 @@ impl Place {
     /// Whether the session begins where its mounts are seen. Else it does where its first program is executed.
     fn is_decided(&self) -> bool {
         match self.extent {
-            Extent::Attached => false,
+            Extent::Attached | Extent::Container => false,
             Extent::CgroupAtExec => self.first.is_some(),
             Extent::OwnCgroup | Extent::Cgroup | Extent::Process => true,
         }
@@ -123,7 +123,7 @@ impl Daemon {
         let uid = peer.map_or(0, |peer| peer.uid);
         let mut seen = self.see(mounts).await?;
         seen.sight.decided = place.is_decided();
-        seen.sight.apart = matches!(request.target, Target::Container { .. });
+        seen.sight.apart = place.extent == Extent::Container;
         let turn = self.shares.compiling.acquire().await;
         let (request, prepared, seen) = self
             .blocking(move |daemon| {
@@ -200,7 +200,8 @@ impl Daemon {
         let extent = match target {
             Target::New => Extent::OwnCgroup,
             Target::Cgroup(_) => Extent::Cgroup,
-            Target::CgroupAtExec(_) | Target::Container { .. } => Extent::CgroupAtExec,
+            Target::CgroupAtExec(_) => Extent::CgroupAtExec,
+            Target::Container { .. } => Extent::Container,
             Target::Caller => Extent::Process,
         };
         let cgroup = match target {
@@ -214,9 +215,7 @@ impl Daemon {
         };
         let (first, mounts) = match &cgroup {
             // What its runtime is doing there is not the container's.
-            _ if matches!(target, Target::Container { .. }) => {
-                (None, surroundings::mounts_of_host()?)
-            }
+            _ if extent == Extent::Container => (None, surroundings::mounts_of_host()?),
             Some(cgroup) if extent.is_tagged() => surroundings::first_process(cgroup)?,
             _ => (None, surroundings::mounts_of(caller)?),
         };

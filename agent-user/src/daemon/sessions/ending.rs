@@ -294,7 +294,8 @@ impl Daemon {
         self.blocking(|_| heap::give_back()).await;
         live.ended.send_replace(true);
         tracing::info!("session {} ended ({})", live.row.name, cause.word());
-        if matches!(cause, EndCause::CgroupRemoved) {
+        // A container's goes with it, and its next start asks again.
+        if matches!(cause, EndCause::CgroupRemoved) && live.row.extent() != Extent::Container {
             self.report_end(&live.row.name, cause, &live.row.cgroup);
         }
     }

@@ -159,7 +159,7 @@ impl Live {
     /// The label that its cgroup gives.
     pub(super) fn tag(&self) -> Label {
         match self.row.extent() {
-            Extent::CgroupAtExec | Extent::Attached => self.label().armed(),
+            Extent::CgroupAtExec | Extent::Container | Extent::Attached => self.label().armed(),
             Extent::OwnCgroup | Extent::Cgroup | Extent::Process => self.label(),
         }
     }
