@@ -1,6 +1,7 @@
 //! Containers that podman starts, attached from outside.
 
 mod attached;
+mod beginnings;
 mod images;
 mod runtimes;
 
@@ -44,6 +45,18 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "an image that has its runtime executed gets nothing by it",
             images::hostile,
+        ),
+        new(
+            "a hook that is executed where the root directory is the host's still lets nothing begin there",
+            beginnings::hooked,
+        ),
+        new(
+            "a container that was made beside a daemon and starts beside none executes nothing",
+            beginnings::started_without_daemon,
+        ),
+        new(
+            "a link of an image leads into it, and not to what is mounted there",
+            beginnings::linked,
         ),
         new(
             "runc in a bundle, and podman, have `bailiff-runc` limit what is attached",

@@ -59,7 +59,8 @@ impl Daemon {
         let is_image = arrival.mounts.vantage().root != hosts.vantage().root;
         if known.apart && !is_image {
             return Err(RequestError::Failed(
-                "its root directory is the host's there: it is a container without one of its own, or a hook of its                  runtime that is executed before it has one (`createContainer`)"
+                "its root directory is the host's there: it is a container without one of its own, or a hook of its \
+                 runtime that is executed before it has one (`createContainer`)"
                     .into(),
             ));
         }
