@@ -2,6 +2,7 @@
 
 mod attached;
 mod services;
+mod users;
 
 pub(super) use services::start_daemon;
 
@@ -54,6 +55,14 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "a unit's program that its session made a link to the executor is limited",
             attached::linked_program,
+        ),
+        new(
+            "a unit for whom systemd makes up a user is limited at each start, and with nothing in the kernel before",
+            users::made_up,
+        ),
+        new(
+            "a unit of a user's own manager is limited at each start, by a pattern",
+            users::managed_by_himself,
         ),
         new(
             "what systemd keeps for a service is no executor, whatever it is called",

@@ -168,6 +168,7 @@ pub(super) fn linked_program(_: &mut Context) -> Check {
         format!("{directory}/settings"),
     );
     let source = "/run/scenarios/intruder.c";
+    fs::create_dir_all("/run/scenarios").doing("make a directory")?;
     fs::write(source, INTRUDER.replace("SECRET", &format!("\"{secret}\"")))
         .doing("write a library")?;
     let library = format!("{directory}/intruder.so");
