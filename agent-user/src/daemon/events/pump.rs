@@ -121,7 +121,8 @@ impl Pump {
 
     /// Tells of processes that ended where nothing was decided, so that there is no event.
     fn tell_killed(&mut self) {
-        match self.daemon.kernel().killed_at_fork() {
+        let counted = self.daemon.kernel().killed_at_fork();
+        match counted {
             Ok(killed) => {
                 if killed > self.killed {
                     tracing::warn!(
