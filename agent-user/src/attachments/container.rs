@@ -14,6 +14,9 @@ use crate::render::escape;
 /// Bytes of what is read about a container, at most.
 const MAX_JSON: u64 = 1 << 26;
 
+/// Characters of a name that are shown.
+const MAX_SHOWN: usize = 128;
+
 /// Which containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Containers {
@@ -170,8 +173,12 @@ impl Container {
                 self.names.extend(texts(&one["names"]));
                 let more = one["metadata"].as_str();
                 let more = more.and_then(|text| serde_json::from_str::<Value>(text).ok());
-                let image = more.as_ref().and_then(|more| more["image-name"].as_str());
-                self.images.extend(image.map(str::to_owned));
+                let of = |key: &str| more.as_ref().and_then(|more| more[key].as_str());
+                self.images.extend(of("image-name").map(str::to_owned));
+                if let Some(id) = of("image-id") {
+                    self.images.push(id.into());
+                    self.images.extend(names_of_image(all, id));
+                }
             }
         }
         known
@@ -216,11 +223,32 @@ impl Container {
         self.images.extend(images);
     }
 
-    /// What it is called.
+    /// What it is called, as far as anybody reads it.
     #[must_use]
-    pub fn shown(&self) -> &str {
-        self.names.first().unwrap_or(&self.id)
+    pub fn shown(&self) -> String {
+        let name = self.names.first().unwrap_or(&self.id);
+        match name.char_indices().nth(MAX_SHOWN) {
+            Some((end, _)) => format!("{}…", &name[..end]),
+            None => name.clone(),
+        }
     }
+}
+
+/// All names of an image of podman's: whoever starts it calls it by one of them, by its digest or by its id.
+fn names_of_image(containers: &Path, id: &str) -> Vec<String> {
+    let Some(storage) = containers.parent() else {
+        return Vec::new();
+    };
+    // `overlay-containers`, and beside it `overlay-images`.
+    let driver = containers.file_name().unwrap_or_default().to_string_lossy();
+    let images = driver.replace("-containers", "-images");
+    let list = json(&storage.join(images).join("images.json"));
+    let all = list.as_ref().and_then(Value::as_array);
+    let own = all
+        .into_iter()
+        .flatten()
+        .filter(|one| one["id"].as_str() == Some(id));
+    own.flat_map(|one| texts(&one["names"])).collect()
 }
 
 fn json(path: &Path) -> Option<Value> {
@@ -263,14 +291,21 @@ mod tests {
 
     #[test]
     fn podmans_names_are_from_its_own_files_and_annotations_from_the_bundle() {
-        let storage = tempfile::tempdir().unwrap();
-        let bundle = storage.path().join("abc/userdata");
+        let graph = tempfile::tempdir().unwrap();
+        let storage = graph.path().join("overlay-containers");
+        let bundle = storage.join("abc/userdata");
         fs::create_dir_all(&bundle).unwrap();
-        let write = |name: &str, text: &str| fs::write(storage.path().join(name), text).unwrap();
+        fs::create_dir_all(graph.path().join("overlay-images")).unwrap();
+        let write = |name: &str, text: &str| fs::write(storage.join(name), text).unwrap();
+        write(
+            "../overlay-images/images.json",
+            r#"[{"id":"0123","names":["localhost/box:latest","localhost/other-name:1"]},
+                {"id":"4567","names":["localhost/none"]}]"#,
+        );
         write(
             "containers.json",
             r#"[{"id":"other","names":["no"]},
-                {"id":"abc","names":["web"],"metadata":"{\"image-name\":\"localhost/box:latest\"}"}]"#,
+                {"id":"abc","names":["web"],"metadata":"{\"image-name\":\"localhost/box@sha256:89\",\"image-id\":\"0123\"}"}]"#,
         );
         write("volatile-containers.json", "not json");
         write(
@@ -284,11 +319,20 @@ mod tests {
             annotations: BTreeMap::new(),
         });
         assert_eq!(
-            (found.names.as_slice(), found.shown()),
+            (found.names.as_slice(), found.shown().as_str()),
             (&["web".into()][..], "web")
         );
         let means = |containers: Containers| containers.mean(&found);
-        assert!(means(Containers::Image("localhost/box:*".into())));
+        // By whichever of its image's names, its digest or its id it was started.
+        for image in [
+            "localhost/box:*",
+            "localhost/other-name:1",
+            "*@sha256:89",
+            "0123",
+        ] {
+            assert!(means(Containers::Image(image.into())), "{image}");
+        }
+        assert!(!means(Containers::Image("localhost/none".into())));
         assert!(means(Containers::Annotation("agent=y*".into())));
         assert!(means(Containers::Name("abc".into())));
         // What an image says of itself is no name.

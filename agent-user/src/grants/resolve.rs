@@ -268,7 +268,7 @@ impl<'a> Resolver<'a> {
                 let because = self
                     .distrust(view, link)
                     .or_else(|| trail.endless.then(|| "leads round and round".to_owned()))
-                    .or_else(|| self.leads_elsewhere(view, link, &trail.real))?;
+                    .or_else(|| self.leads_elsewhere(view, link, &trail.real, question.whole))?;
                 Some((link, because))
             });
             if let Some((link, because)) = stop {
@@ -307,15 +307,28 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// Why a link is not to be followed to where the whole path leads.
-    fn leads_elsewhere(&self, view: &MountView, link: &Crossed, real: &[u8]) -> Option<String> {
+    /// Why a link is not to be followed to where the whole path leads, and to all below where that is not the
+    /// whole pattern.
+    fn leads_elsewhere(
+        &self,
+        view: &MountView,
+        link: &Crossed,
+        real: &[u8],
+        whole: bool,
+    ) -> Option<String> {
         if !self.keeps_to_mounts {
             return None;
         }
         let mount = |path| view.seen_at(path).map(|(mount, _)| mount.id);
         let (from, to) = (mount(&link.own), mount(real));
-        let stays = from.is_some() && from == to;
-        (!stays).then(|| "is an image's and leads out of it, to what is mounted there".to_owned())
+        if from.is_none() || from != to {
+            return Some("is an image's and leads out of it, to what is mounted there".to_owned());
+        }
+        let inside = view.mount_below(real).filter(|_| !whole)?;
+        Some(format!(
+            "is an image's and leads to a directory in which something is mounted, at {}",
+            escape_bytes(&inside.point)
+        ))
     }
 
     /// Why a link is not to be followed.
@@ -593,6 +606,11 @@ mod tests {
         fs::create_dir_all(dir.path().join("usr/bin")).unwrap();
         fs::create_dir_all(dir.path().join("keys/a")).unwrap();
         let root = File::open(dir.path()).unwrap();
+        for (link, to) in [("above", "/srv"), ("all", "."), ("beside", "/srvx")] {
+            symlink(to, dir.path().join(link)).unwrap();
+        }
+        fs::create_dir_all(dir.path().join("srv/deep/er")).unwrap();
+        fs::create_dir_all(dir.path().join("srvx")).unwrap();
         let mount = |id, root: &str, point: &str| crate::mounts::Mount {
             id,
             parent: id - 1,
@@ -604,7 +622,13 @@ mod tests {
             source: String::new(),
             options: Vec::new(),
         };
-        let view = MountView::new(&[mount(1, "/image", "/"), mount(2, "/srv/keys", "/keys")]);
+        let mut third = mount(3, "/srv/more", "/srv/deep/er");
+        third.parent = 1;
+        let view = MountView::new(&[
+            mount(1, "/image", "/"),
+            mount(2, "/srv/keys", "/keys"),
+            third,
+        ]);
         let answer = |effect, path: &[u8]| {
             let resolver = Resolver::new(root.as_fd(), &view).of_owner(owner);
             let mut resolver = resolver.keeping_to_mounts();
@@ -618,6 +642,16 @@ mod tests {
             let (same, unfollowed) = answer(Effect::Allow, path.as_bytes());
             assert_eq!((same, unfollowed), (Resolution::Same, true), "{path}");
         }
+        // Nor which of those below a directory.
+        for path in ["/above", "/above/deep", "/all"] {
+            let (same, unfollowed) = answer(Effect::Allow, path.as_bytes());
+            assert_eq!((same, unfollowed), (Resolution::Same, true), "{path}");
+        }
+        assert_eq!(answer(Effect::Allow, b"/beside").0, to(&["/srvx"]));
+        let resolver = Resolver::new(root.as_fd(), &view).of_owner(owner);
+        let itself = prefix(b"/above", true, Effect::Allow);
+        let itself = resolver.keeping_to_mounts().resolve(&itself).unwrap();
+        assert_eq!(itself, to(&["/srv", "/above"]));
         // A denial goes wherever it leads.
         let denied = answer(Effect::Deny, b"/app/x").0;
         assert_eq!(denied, to(&["/keys/a/x", "/app/x"]));

@@ -88,6 +88,16 @@ impl MountView {
         Some((mount, join(&mount.root, rest)))
     }
 
+    /// A mount whose mount point is below `path` (absolute, without links), if there is any.
+    #[must_use]
+    pub fn mount_below(&self, path: &[u8]) -> Option<&Mount> {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        self.mounts.iter().find(|mount| {
+            let rest = mount.point.strip_prefix(path);
+            rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with(b"/"))
+        })
+    }
+
     /// The filesystem in which that is, by its device, and the path from its root.
     #[must_use]
     pub fn object_at(&self, path: &[u8]) -> Option<(u32, Vec<u8>)> {

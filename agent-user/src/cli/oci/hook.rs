@@ -51,7 +51,7 @@ pub(in crate::cli) fn hook(client: &Client) -> ExitCode {
         Err(error) => {
             let text = format!(
                 "the container {} does not start: {error:#}",
-                escape(container.shown())
+                escape(&container.shown())
             );
             failure::say(&text);
             // crun drops what hooks say.
@@ -93,7 +93,7 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
         },
         grant,
         inputs,
-        command: vec!["container".into(), container.shown().into()],
+        command: vec!["container".into(), container.shown()],
     });
     let start = start.with_context(within)?;
     let _: Session = block_on(client.post(&routes::START.place(), &start))?.with_context(within)?;

@@ -153,7 +153,11 @@ fn bundle_of(args: &[OsString]) -> anyhow::Result<Option<PathBuf>> {
 
 /// Has a bundle's container run the hook; once, however often it is asked for.
 fn add_hook(file: &Path, program: &Path) -> anyhow::Result<()> {
-    let mode = fs::metadata(file)?.permissions().mode();
+    let meta = fs::metadata(file)?;
+    if !meta.is_file() {
+        bail!("it is no regular file");
+    }
+    let mode = meta.permissions().mode();
     let mut config: Value = serde_json::from_slice(&fs::read(file)?)?;
     let whole = config.as_object_mut().context("it is no object")?;
     let hooks = whole.entry("hooks").or_insert_with(|| json!({}));

@@ -54,9 +54,7 @@ impl Daemon {
         arrival: Arrival,
     ) -> Result<bool, RequestError> {
         let known = live.sight();
-        let hosts = MountNamespace::of_process(std::process::id());
-        let hosts = hosts.map_err(|error| RequestError::failed("cannot look here", error))?;
-        let is_image = arrival.mounts.vantage().root != hosts.vantage().root;
+        let is_image = Self::is_image(&arrival.mounts)?;
         if known.apart && !is_image {
             return Err(RequestError::Failed(
                 "its root directory is the host's there: it is a container without one of its own, or a hook of its \
@@ -145,6 +143,13 @@ impl Daemon {
         }
         tracing::info!("{} begins where process {} is", row.name, waiting.pid);
         Ok(true)
+    }
+
+    /// Whether the root directory there is another than the host's: whoever made what is in it made its links.
+    pub(in crate::daemon) fn is_image(mounts: &MountNamespace) -> Result<bool, RequestError> {
+        let hosts = MountNamespace::of_process(std::process::id());
+        let hosts = hosts.map_err(|error| RequestError::failed("cannot look here", error))?;
+        Ok(mounts.vantage().root != hosts.vantage().root)
     }
 
     fn decide(&self, live: &Live) -> Result<(), RequestError> {

@@ -43,7 +43,7 @@ pub(in crate::daemon) struct Wanted<'a> {
     pub(in crate::daemon) reader: u32,
     /// Whose links are followed besides root's.
     pub(in crate::daemon) uid: u32,
-    /// The root directory is another than the host's: whoever made what is in it made its links.
+    /// See [`Daemon::is_image`].
     pub(in crate::daemon) is_image: bool,
 }
 
@@ -121,6 +121,7 @@ impl Daemon {
             None => std::process::id(),
         };
         let uid = peer.map_or(0, |peer| peer.uid);
+        let is_image = Self::is_image(&mounts)?;
         let mut seen = self.see(mounts).await?;
         seen.sight.decided = place.is_decided();
         seen.sight.apart = place.extent == Extent::Container;
@@ -132,7 +133,7 @@ impl Daemon {
                     inputs: &request.inputs,
                     reader,
                     uid,
-                    is_image: false,
+                    is_image,
                 };
                 let prepared = daemon.prepare(&wanted, &seen);
                 (request, prepared, seen)
