@@ -103,7 +103,17 @@ fn run(filter: &[&str], list: bool) -> ExitCode {
     let wanted = |name: &str| filter.iter().all(|word| holds(name, word));
     let mut report = Report::default();
     let mut context = Context { daemon: None };
-    if !list && let Some(singles) = of_this_boot() {
+    let asked = |family: &str| {
+        filter
+            .iter()
+            .any(|word| word.trim_end_matches(':') == family)
+    };
+    let is_for_here = |single: &Single| {
+        let elsewhere = single.once && !list && !matrix::runs_everything();
+        !single.long && !elsewhere
+    };
+    if !list && let Some(mut singles) = of_this_boot() {
+        singles.retain(|single| is_for_here(single) || asked(single.family));
         run_singles(singles, &wanted, list, &mut context, &mut report);
         return finish(&report);
     }
@@ -123,15 +133,6 @@ fn run(filter: &[&str], list: bool) -> ExitCode {
         }
     }
     let mut singles = scenarios::singles();
-    let asked = |family: &str| {
-        filter
-            .iter()
-            .any(|word| word.trim_end_matches(':') == family)
-    };
-    let is_for_here = |single: &Single| {
-        let elsewhere = single.once && !list && !matrix::runs_everything();
-        !single.long && !elsewhere
-    };
     singles.retain(|single| is_for_here(single) || asked(single.family));
     run_singles(singles, &wanted, list, &mut context, &mut report);
     // Last: what a session could have written is trusted less afterwards, and these could write everything.

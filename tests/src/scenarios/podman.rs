@@ -17,6 +17,8 @@ use crate::harness::{
 
 pub(crate) fn scenarios() -> Vec<Single> {
     let new = |name, run| Single::new("podman", name, run).alone();
+    // What podman, its runtimes and the daemon make of it, which does not differ by kernel.
+    let once = |name, run| new(name, run).once();
     vec![
         new(
             "a container by its name is limited by what it sees, at its start, by exec and when it is restarted",
@@ -26,19 +28,19 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "containers by a pattern of cgroups are limited whichever runtime starts them",
             attached::by_cgroup,
         ),
-        new(
+        once(
             "a pod's containers are limited each by its own grant, or all by that of the pod's cgroup",
             attached::pod,
         ),
-        new(
+        once(
             "volumes, read-only binds, files of podman's and what of /proc is masked have the container's names",
             attached::mounts,
         ),
-        new(
+        once(
             "a container whose grant cannot be put in force does not start, and says why",
             attached::refusing,
         ),
-        new(
+        once(
             "an image and an annotation tell a container, and a name counts before them",
             images::told_by,
         ),
@@ -50,19 +52,19 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "a hook that is executed where the root directory is the host's still lets nothing begin there",
             beginnings::hooked,
         ),
-        new(
+        once(
             "a container that was made beside a daemon and starts beside none executes nothing",
             beginnings::started_without_daemon,
         ),
-        new(
+        once(
             "a link of an image leads into it, and not to what is mounted there",
             beginnings::linked,
         ),
-        new(
+        once(
             "runc in a bundle, and podman, have `bailiff-runc` limit what is attached",
             runtimes::in_front,
         ),
-        new(
+        once(
             "a user's own container that an attachment is for does not start, and every other does",
             runtimes::rootless,
         ),

@@ -27,6 +27,8 @@ pub(crate) fn is_process_one() -> bool {
 
 pub(crate) fn scenarios() -> Vec<Single> {
     let new = |name, run| Single::new("systemd", name, run).alone();
+    // What systemd and the daemon make of it, which does not differ by kernel.
+    let once = |name, run| new(name, run).once();
     vec![
         new(
             "the shipped unit starts the daemon, tries its refusals, and restarts beside a session",
@@ -36,7 +38,7 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "a service that becomes its command by `bailiff exec` keeps its limits and its manager",
             services::in_place,
         ),
-        new(
+        once(
             "a delegated service's `bailiff run` has the unit's limits, and stops and restarts with it",
             services::below,
         ),
@@ -52,19 +54,19 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "an attached unit is limited at every start, with and without a daemon, or does not start",
             attached::unit,
         ),
-        new(
+        once(
             "a unit's program that its session made a link to the executor is limited",
             attached::linked_program,
         ),
-        new(
+        once(
             "a unit for whom systemd makes up a user is limited at each start, and with nothing in the kernel before",
             users::made_up,
         ),
-        new(
+        once(
             "a unit of a user's own manager is limited at each start, by a pattern",
             users::managed_by_himself,
         ),
-        new(
+        once(
             "what systemd keeps for a service is no executor, whatever it is called",
             services::stored_name,
         ),

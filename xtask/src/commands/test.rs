@@ -71,7 +71,7 @@ fn longest_first(boots: &[Boot]) -> Vec<(usize, &Boot)> {
     let is_plain = |boot: &Boot| boot.note.is_empty();
     let mut order = boots.iter().enumerate().collect::<Vec<_>>();
     order.sort_by_key(|(number, boot)| {
-        let is_common = is_plain(boot) && boot.kernel == COMMON;
+        let is_common = boot.kernel == COMMON;
         (!is_common, !is_plain(boot), usize::MAX - number)
     });
     order
