@@ -99,14 +99,14 @@ pub(crate) fn hide(task: *const Task) -> i32 {
 fn hide_storage(task: *const Task) -> i32 {
     // SAFETY: a live task.
     let leader: *const Task = unsafe { load(task, &TASK_GROUP_LEADER) };
+    let label = LABELS.bits(task);
+    let is_labelled = Label::from_bits(label).is_some();
     // A thread's own label is a copy that judges nothing; it gets another when it executes.
-    if Address::of(leader).is(Address::of(task)) {
-        let label = LABELS.bits(task);
-        if Label::from_bits(label).is_some() && !keep(task, label) {
-            return end();
-        }
+    if is_labelled && Address::of(leader).is(Address::of(task)) && !keep(task, label) {
+        return end();
     }
-    if !take_out() && !take_out_in_time() {
+    // Who is in no session neither waits nor is killed, whatever storage others keep at it.
+    if !take_out() && is_labelled && !take_out_in_time() {
         return end();
     }
     look_after(task);

@@ -126,8 +126,8 @@ impl Pump {
             Ok(killed) => {
                 if killed > self.killed {
                     tracing::warn!(
-                        "{} processes were killed, since this kernel could have taken their label from them when they forked; update it (docs/design.md)",
-                        killed - self.killed
+                        "{killed} processes were killed since Bailiff was loaded: this kernel could have taken their \
+                         label from them when they forked. Update it (docs/design.md)"
                     );
                 }
                 self.killed = killed;
