@@ -15,8 +15,9 @@ use crate::{
     compile::Compiled,
     diagnostic::{Diagnostic, Severity},
     glob::Glob,
-    model::{FilePattern, Object},
+    model::{Effect, FilePattern, Object},
     opens::opens,
+    syntax::rules::right_name,
 };
 
 words! {
@@ -33,6 +34,8 @@ words! {
         InterpreterRunsWritable => "interpreter-runs-writable",
         /// A pattern that matches nothing now; [`matches_nothing`] makes these remarks.
         MatchesNothing => "matches-nothing",
+        /// A directory is denied, and what is in it is not; [`denied_alone`] makes these remarks.
+        DeniedAlone => "denied-alone",
         /// A switch or a capability that opens more than its name says.
         OpensMore => "opens-more",
         /// No relation for moves: directories move only between places with equal rights.
@@ -99,6 +102,72 @@ pub fn patterns_in<'g>(grant: &'g Compiled, source: &str) -> Vec<RulePattern<'g>
     found
 }
 
+/// Patterns that a remark names; the others are counted.
+const NAMED: usize = 3;
+
+/// Remarks on denials of a directory that let what is in it go: `is_directory` says of a path whether it is one now.
+#[must_use]
+pub fn denied_alone(
+    grant: &Compiled,
+    patterns: &[RulePattern<'_>],
+    is_directory: &dyn Fn(&[u8]) -> bool,
+) -> Vec<Lint> {
+    let mut remarks = Vec::new();
+    for pattern in patterns {
+        let Some(rights) = denied_by(grant, pattern.rule).filter(|rights| !is_of_itself(*rights))
+        else {
+            continue;
+        };
+        for glob in pattern.globs().filter(|glob| glob.is_literal()) {
+            let path = glob.literal_prefix().to_vec();
+            let below = [path.as_slice(), b"/x"].concat();
+            let open = rights.iter().filter(|right| grant.decide(&below, *right).0);
+            let open = open.map(right_name).collect::<Vec<_>>();
+            if open.is_empty() || !is_directory(&path) {
+                continue;
+            }
+            let text = &pattern.pattern.text;
+            let message = format!(
+                "rule `{}` denies the directory `{}` and nothing in it",
+                id(grant, pattern.rule),
+                text.value
+            );
+            let help = format!(
+                "`{}/**` is what is in it; {} there stays allowed",
+                text.value.trim_end_matches('/'),
+                open.join(", ")
+            );
+            let kind = LintKind::DeniedAlone;
+            let rules = vec![pattern.rule];
+            let mut lint = note(
+                grant,
+                kind,
+                Severity::Warning,
+                rules,
+                Some(path),
+                message,
+                &help,
+            );
+            lint.diagnostic.location = Some(text.location.clone());
+            remarks.push(lint);
+        }
+    }
+    remarks
+}
+
+fn denied_by(grant: &Compiled, rule: u16) -> Option<FileRights> {
+    let rule = grant.source.get(usize::from(rule))?;
+    match &rule.object {
+        Object::File { rights, .. } if rule.effect == Effect::Deny => Some(*rights),
+        _ => None,
+    }
+}
+
+/// Whether a directory may be meant by itself: it is to stay where and as it is.
+fn is_of_itself(rights: FileRights) -> bool {
+    FileRights::DELETE.union(FileRights::ATTR).contains(rights)
+}
+
 /// One remark for each rule of which these patterns match nothing now. `patterns` is in the order
 /// of rules.
 #[must_use]
@@ -111,10 +180,15 @@ pub fn matches_nothing(grant: &Compiled, patterns: &[RulePattern<'_>]) -> Vec<Li
                 .iter()
                 .map(|p| p.pattern.text.value.as_str())
                 .collect();
+            let (named, more) = texts.split_at(texts.len().min(NAMED));
+            let more = match more.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
             let message = format!(
-                "rule `{}` has patterns that match nothing now: {}",
+                "rule `{}` has patterns that match nothing now: {}{more}",
                 id(grant, first.rule),
-                texts.join(", ")
+                named.join(", ")
             );
             let help = "this may be as you want it; a mistyped path looks the same";
             let kind = LintKind::MatchesNothing;

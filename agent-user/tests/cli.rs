@@ -192,3 +192,99 @@ fn doctor_answers_in_json() {
     assert_eq!(json["ok"].as_bool().unwrap(), run.code == 0);
     assert!(json["daemon_error"].as_str().unwrap().contains("systemctl"));
 }
+
+/// In a directory of its own, with its home in another.
+fn at_work(args: &[&str]) -> Run {
+    let home = tempfile::tempdir().unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let variables = [("HOME", home.path().to_str().unwrap()), ("PATH", "/bin")];
+    common::bailiff_as(work.path(), &variables, args)
+}
+
+#[test]
+fn what_the_command_line_adds_is_a_grant_that_check_accepts() {
+    let run = at_work(&[
+        "run",
+        "--allow",
+        "file.read,file.list:/etc/ssl",
+        "--net",
+        "127.0.0.1:8080",
+        "--deny",
+        "file.all:notes/**",
+        "--audit",
+        "--print-grant",
+        "--",
+        "true",
+    ]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    for part in [
+        "include = [\"coder\"]",
+        "mode = \"audit\"",
+        "path = [\"/etc/ssl\", \"/etc/ssl/**\"]",
+        "to = [\"127.0.0.1:8080\"]",
+        "deny = [\"all\"]\npath = [\"${cwd}/notes/**\"]",
+    ] {
+        assert!(run.out.contains(part), "no `{part}` in\n{}", run.out);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("printed.toml");
+    fs::write(&file, &run.out).unwrap();
+    let check = at_work(&["grant", "check", file.to_str().unwrap()]);
+    assert_eq!(check.code, 0, "{}{}", check.out, check.err);
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_said_in_its_words() {
+    for (args, said) in [
+        (
+            &["--allow", "/data"][..],
+            "--allow /data: write it as RIGHT:OBJECT",
+        ),
+        (&["--allow", "file.raed:/x"], "raed"),
+        (&["--net", "api.example.org"], "api.example.org"),
+        (&["--grant", "codr"], "there is no grant `codr`"),
+        (
+            &["--grant", "base", "--workspace", "/w"],
+            "the grant has no such variable",
+        ),
+    ] {
+        let args = [&["run"][..], args, &["--print-grant", "true"]].concat();
+        let run = at_work(&args);
+        assert_eq!(run.code, 125, "{args:?}: {}{}", run.out, run.err);
+        assert!(run.err.contains(said), "{args:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn an_unknown_option_is_no_command() {
+    for command in ["run", "exec"] {
+        let run = at_work(&[command, "--grant", "base", "--quite", "true"]);
+        assert_eq!(run.code, 2, "{}", run.err);
+        assert!(run.err.contains("'--quite'"), "{}", run.err);
+        // What comes behind the command is the command's.
+        let run = at_work(&[command, "--grant", "base", "true", "--quite"]);
+        assert!(run.err.contains("/nonexistent/bailiff.sock"), "{}", run.err);
+    }
+}
+
+#[test]
+fn nobody_grants_his_home_directory_by_standing_in_it() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().to_str().unwrap();
+    let run =
+        |args: &[&str]| common::bailiff_as(home.path(), &[("HOME", path), ("PATH", "/bin")], args);
+    let refused = run(&["run", "--print-grant", "true"]);
+    assert_eq!(refused.code, 125, "{}", refused.out);
+    assert!(
+        refused.err.contains("is no directory to work in"),
+        "{}",
+        refused.err
+    );
+    for meant in [
+        &["run", "--workspace", path, "--print-grant", "true"][..],
+        &["run", "--grant", "base", "--print-grant", "true"],
+    ] {
+        let run = run(meant);
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+}

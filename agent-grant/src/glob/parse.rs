@@ -121,7 +121,7 @@ impl Lexer<'_> {
             return Err(
                 GlobError::new(0..start.len(), "the pattern is not absolute")
                     .label("expected `/`, `~/` or a variable at its start")
-                    .help(format!("`/**/{start}` matches it in every directory")),
+                    .help(meant_by(start)),
             );
         }
         let mut depth: Vec<usize> = Vec::new();
@@ -323,4 +323,31 @@ impl Lexer<'_> {
                 .help("write alternatives: `{ä,ö}`")
         })
     }
+}
+/// What may have been meant by a pattern that is not absolute: each of these is a pattern.
+fn meant_by(pattern: &str) -> String {
+    if let Some(rest) = pattern.strip_prefix("$HOME/") {
+        return format!("write `~/{rest}`");
+    }
+    if let Some(variable) = pattern.strip_prefix('$') {
+        let name = variable.split('/').next().unwrap_or_default();
+        return format!(
+            "a variable of the grant is written `${{{name}}}`; the environment's are not known"
+        );
+    }
+    if pattern.starts_with('~') {
+        return "`~/` is the home directory of whoever starts the session; write another's in full"
+            .into();
+    }
+    if pattern.starts_with("../") || pattern == ".." {
+        return "write the directory in full".into();
+    }
+    let below = pattern.trim_start_matches("./");
+    let below = if below.is_empty() { "**" } else { below };
+    if below.starts_with("**/") {
+        return format!("`/{below}` matches it in every directory");
+    }
+    format!(
+        "`${{cwd}}/{below}` is where the session starts; `/**/{below}` matches it in every directory"
+    )
 }

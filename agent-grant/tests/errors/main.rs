@@ -184,9 +184,18 @@ fn patterns() {
         "w/a",
         &["not absolute", "`/**/w/a` matches it in every directory"],
     );
-    check_path("*.c", &["not absolute"]);
+    check_path("*.c", &["not absolute", "`/**/*.c` matches it"]);
     check_path("", &["not absolute"]);
-    check_path("~user/a", &["not absolute"]);
+    check_path(
+        "./tmp/**",
+        &["`${cwd}/tmp/**` is where the session starts; `/**/tmp/**`"],
+    );
+    check_path("tmp", &["`${cwd}/tmp` is where the session starts"]);
+    check_path("**/.env", &["`/**/.env` matches it in every directory"]);
+    check_path("$HOME/x", &["write `~/x`"]);
+    check_path("$work/x", &["a variable of the grant is written `${work}`"]);
+    check_path("~user/a", &["not absolute", "write another's in full"]);
+    check_path("../a", &["write the directory in full"]);
     check_path("{a,/b}", &["not absolute"]);
     check_path("/w//a", &["a component is empty"]);
     check_path(

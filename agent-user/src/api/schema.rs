@@ -10,7 +10,7 @@ use super::{
     Why, Word,
     doctor::HostReport,
     grant::{
-        GrantCheck, GrantDiff, GrantExplanation, GrantGraph, GrantShown, GrantTests,
+        GrantCheck, GrantDiff, GrantExplanation, GrantGraph, GrantList, GrantShown, GrantTests,
         MoveExplanation,
     },
     routes::{self, Asking, Get, Named, Plain, Post, Route, for_each_route},
@@ -119,6 +119,7 @@ fn document() -> Value {
         "grant explain": of.subschema_for::<GrantExplanation>(),
         "grant explain --to": of.subschema_for::<MoveExplanation>(),
         "grant graph": of.subschema_for::<GrantGraph>(),
+        "grant list": of.subschema_for::<GrantList>(),
         "grant show": of.subschema_for::<GrantShown>(),
         "grant test": of.subschema_for::<GrantTests>(),
     });

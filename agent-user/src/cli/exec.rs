@@ -32,12 +32,7 @@ pub(super) struct ExecArgs {
     #[arg(short, long)]
     quiet: bool,
     /// The command and its arguments.
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
@@ -88,7 +83,7 @@ fn start(args: &ExecArgs, client: &Client) -> anyhow::Result<(Session, Handed)> 
         command: shown(&args.command),
     };
     let session: Session = block_on(client.post(&routes::START.place(), &start))?
-        .map_err(|error| why_not_started(&args.grant, error))?;
+        .map_err(|error| why_not_started(|| args.grant.load(), error))?;
     if !args.quiet {
         session.remarks.iter().for_each(|remark| note(remark));
     }

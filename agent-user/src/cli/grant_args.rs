@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, env};
 
 use agent_grant::Grant;
 use clap::Args;
+use nix::unistd::getuid;
 
 use crate::{
+    accounts,
     api::{GrantSource, Inputs},
     grants,
     working_directory::working_directory,
@@ -45,7 +47,7 @@ impl GrantArgs {
 
     /// Its name, or the path by which its file is found from everywhere.
     pub(super) fn lasting(&self) -> anyhow::Result<String> {
-        if self.grant.contains('/') || self.grant.ends_with(".toml") {
+        if grants::is_path(&self.grant) {
             let path = std::path::absolute(&self.grant)?;
             let path = path.into_os_string().into_string();
             return path
@@ -72,8 +74,9 @@ impl SetArgs {
             cwd: working_directory()
                 .ok()
                 .and_then(|dir| dir.into_os_string().into_string().ok()),
-            home: text("HOME"),
-            user: text("USER").or_else(|| Some(nix::unistd::getuid().to_string())),
+            home: text("HOME")
+                .or_else(|| accounts::by_uid(getuid().as_raw()).map(|account| account.home)),
+            user: text("USER").or_else(|| Some(getuid().to_string())),
             set: self.set(),
         }
     }

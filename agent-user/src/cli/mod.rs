@@ -35,8 +35,8 @@ use crate::{api::DEFAULT_SOCKET, client::Client};
 
 /// Enforces, in the kernel, the authority that you granted to an AI agent.
 ///
-/// `bailiff run --grant coder -- COMMAND` runs COMMAND so that it, and all that it starts, can do
-/// what the grant `coder` allows and nothing else. `bailiff events` shows what was refused, and
+/// `bailiff run -- COMMAND` runs COMMAND so that it, and all that it starts, can do what the grant
+/// allows that is called as the program (else `coder`) and nothing else. `bailiff events` shows what was refused, and
 /// `bailiff why` explains it.
 #[derive(Debug, Parser)]
 #[command(
@@ -127,6 +127,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum GrantCommand {
+    /// List the grants that are known by a name: those of /etc/bailiff/grants, and those that ship.
+    List(grant::list::ListArgs),
     /// Look for mistakes.
     ///
     /// Remarks are about this host, directory and user; the grant's tests are run as in
@@ -183,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::Events(args) => events::events(args, &client),
         Command::Why(args) => why::why(&args, &client),
         Command::Report(args) => report::report(&args, &client),
+        Command::Grant(GrantCommand::List(args)) => grant::list::list(&args),
         Command::Grant(GrantCommand::Check(args)) => grant::check::check(&args),
         Command::Grant(GrantCommand::Show(args)) => grant::show::show(&args),
         Command::Grant(GrantCommand::Explain(args)) => grant::explain::explain(&args),

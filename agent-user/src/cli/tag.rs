@@ -58,7 +58,7 @@ pub(super) fn tag(args: &TagArgs, client: &Client) -> anyhow::Result<ExitCode> {
         command: Vec::new(),
     };
     let session: Session = block_on(client.post(&routes::START.place(), &start))?
-        .map_err(|error| why_not_started(&args.grant, error))?;
+        .map_err(|error| why_not_started(|| args.grant.load(), error))?;
     if args.json.json {
         print_json(&session)?;
     } else {

@@ -10,8 +10,9 @@ use std::{
     sync::Arc,
 };
 
-use agent_grant::{Diagnostic, Errors, Grant, IncludeError, Source, shipped, shipped_names};
+use agent_grant::{Diagnostic, Errors, Grant, IncludeError, Mode, Source, shipped, shipped_names};
 
+use super::additions::{Additions, Base};
 use crate::{
     api::{GrantSource, Inputs, PathText, SourceFile},
     render::{
@@ -82,12 +83,48 @@ pub fn gather(name: &str, inputs: &Inputs) -> Result<GrantSource, GrantError> {
     load(name, inputs).map(|(source, _)| source)
 }
 
+/// A grant that is another one with rules of a command line: the texts, and what they say.
+pub fn with_additions(
+    name: &str,
+    additions: &Additions,
+    audit: bool,
+    inputs: &Inputs,
+) -> Result<(GrantSource, Grant), GrantError> {
+    // Where it is wrong itself, its own mistakes are to be told.
+    let (source, base) = load(name, inputs)?;
+    let path = source.main.file.as_ref().filter(|_| is_path(name));
+    let path = path.and_then(|path| String::from_utf8(path.bytes()).ok());
+    let mode = if audit { Mode::Audit } else { base.mode };
+    let text = additions.text(Base {
+        include: path.as_deref().unwrap_or(name),
+        name: &base.name,
+        purpose: base.purpose.as_deref(),
+        mode: mode.name(),
+    });
+    let main = SourceFile {
+        name: name.into(),
+        origin: "the command line".into(),
+        text: text.into(),
+        file: None,
+    };
+    let (source, grant) = finding_from(main, |main, find| {
+        agent_grant::load(main, &convert(inputs), find)
+    });
+    Ok((source, grant?))
+}
+
 /// Has the main file of a grant read, and with what comes out all the files that were looked for meanwhile.
 fn finding<T>(
     name: &str,
     read: impl FnOnce(Source, &dyn Fn(&str) -> Result<Source, IncludeError>) -> T,
 ) -> Result<(GrantSource, T), GrantError> {
-    let main = find_main(name)?;
+    Ok(finding_from(find_main(name)?, read))
+}
+
+fn finding_from<T>(
+    main: SourceFile,
+    read: impl FnOnce(Source, &dyn Fn(&str) -> Result<Source, IncludeError>) -> T,
+) -> (GrantSource, T) {
     let includes = RefCell::new(Vec::new());
     let found = read(source_of(&main), &|name| {
         let file = find_include(name)?;
@@ -97,7 +134,25 @@ fn finding<T>(
     });
     let mut includes = includes.into_inner();
     includes.dedup();
-    Ok((GrantSource { main, includes }, found))
+    (GrantSource { main, includes }, found)
+}
+
+/// What a grant says of itself, whoever asks.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Where it was read.
+    pub origin: String,
+    pub purpose: Option<String>,
+}
+
+/// What the grant of this name says of itself.
+pub fn about(name: &str) -> Result<About, GrantError> {
+    let origin = find_main(name)?.origin;
+    let grant = load_for_tests(name, None, &BTreeMap::new())?;
+    Ok(About {
+        origin,
+        purpose: grant.purpose,
+    })
 }
 
 /// Every mistake in a grant and its tests, and what can be made of it all the same.
@@ -193,12 +248,16 @@ fn convert(inputs: &Inputs) -> agent_grant::Inputs {
     }
 }
 
+/// Whether a grant that is called so is a file, and not one by its name.
+pub fn is_path(name: &str) -> bool {
+    name.contains('/') || Path::new(name).extension().is_some_and(|ext| ext == "toml")
+}
+
 /// The main file.
 fn find_main(name: &str) -> Result<SourceFile, GrantError> {
-    let path = Path::new(name);
-    if name.contains('/') || path.extension().is_some_and(|ext| ext == "toml") {
+    if is_path(name) {
         return read_file(name).map_err(|source| GrantError::Read {
-            path: path.into(),
+            path: name.into(),
             source,
         });
     }
@@ -272,6 +331,16 @@ struct NotFound {
     /// A file that is there and cannot be read.
     io: Option<(PathBuf, io::Error)>,
     known: Vec<String>,
+}
+
+/// Whether there is a grant of this name.
+pub fn is_known(name: &str) -> bool {
+    !matches!(find_named(name), Err(NotFound { io: None, .. }))
+}
+
+/// The names of the grants that there are, in order.
+pub fn names() -> Vec<String> {
+    known(Path::new(DIRECTORY))
 }
 
 fn find_named(name: &str) -> Result<SourceFile, NotFound> {

@@ -1,5 +1,6 @@
 //! Grants between file and kernel: found, read, their prefixes resolved, compiled.
 
+mod additions;
 mod cache;
 mod compiled;
 mod grant_file;
@@ -13,11 +14,15 @@ mod resolve;
 mod straight;
 mod trail;
 
+pub use additions::{Addition, AdditionError, Additions, Base, Standing};
 pub use cache::Cache;
 pub use compiled::{Compiled, Prepared};
 pub use grant_file::GrantFile;
 pub use ground::{Backing, Disk, Ground, Host, Named, named_by_operators};
-pub use load::{GrantError, examine, gather, load, load_for_tests, read, read_for_tests};
+pub use load::{
+    About, GrantError, about, examine, gather, is_known, is_path, load, load_for_tests, names,
+    read, read_for_tests, with_additions,
+};
 pub use making::Making;
 pub use own_files::{DEFAULT_STATE, OwnFiles, OwnPlaces};
 pub use presence::{Bounds, absent};

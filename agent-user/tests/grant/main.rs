@@ -147,6 +147,69 @@ fn check_remarks_on_patterns_that_match_nothing_now() {
 }
 
 #[test]
+fn check_names_three_of_many_patterns_that_match_nothing_now() {
+    let text = format!(
+        "{HEAD}{ETC}[[file]]\nid = \"typos\"\nallow = [\"read\"]\n\
+         path = [\"/ect/a\", \"/ect/b\", \"/ect/c\", \"/ect/d\", \"/ect/e\"]\n"
+    );
+    let run = grant_among(&[("mine.toml", &text)], &["check", "mine.toml"]);
+    let note = "match nothing now: /ect/a, /ect/b, /ect/c and 2 more";
+    assert!(run.out.contains(note), "{}", run.out);
+}
+
+#[test]
+fn check_remarks_on_a_directory_that_is_denied_and_open() {
+    let rules = |denial: &str| {
+        format!(
+            "{HEAD}{ETC}[[file]]\nid = \"all\"\nallow = [\"read\", \"write\"]\npath = [\"/etc/**\"]\n\
+             [[file]]\nid = \"ssl\"\ndeny = [\"all\"]\npath = [{denial}]\n"
+        )
+    };
+    let of = |denial: &str| {
+        let text = rules(denial);
+        grant_among(&[("mine.toml", &text)], &["check", "mine.toml"]).out
+    };
+    let out = of("\"/etc/ssl\"");
+    let remark = "rule `ssl` denies the directory `/etc/ssl` and nothing in it";
+    assert!(out.contains(remark), "{out}");
+    assert!(
+        out.contains("`/etc/ssl/**` is what is in it; read, write, list there stays allowed"),
+        "{out}"
+    );
+    for closed in [
+        "\"/etc/ssl\", \"/etc/ssl/**\"",
+        "\"/etc/hosts\"",
+        "\"/etc/s?l\"",
+    ] {
+        let out = of(closed);
+        assert!(!out.contains("and nothing in it"), "{out}");
+    }
+}
+
+#[test]
+fn list_names_what_ships_and_what_it_is_for() {
+    let run = bailiff_in(Path::new("/"), &["grant", "list"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let line = run
+        .out
+        .lines()
+        .find(|line| line.starts_with("coder "))
+        .unwrap();
+    assert!(
+        line.contains("Edit, build and test one checkout."),
+        "{line}"
+    );
+    let list = json(&bailiff_in(Path::new("/"), &["grant", "list", "--json"]));
+    assert!(
+        list["grants"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|grant| grant["name"] == "base")
+    );
+}
+
+#[test]
 fn check_remarks_on_what_may_not_be_meant() {
     let text = format!(
         "{HEAD}{ETC}[[file]]\nid = \"again\"\nallow = [\"read\"]\npath = [\"/etc/hosts\"]\n"

@@ -1,10 +1,10 @@
 //! `bailiff grant check`
 
-use std::{path::Path, process::ExitCode};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, process::ExitCode};
 
 use agent_grant::{
     Diagnostic, Lint, LintKind, Severity, TestOutcome, lint,
-    lint::{matches_nothing, patterns_in},
+    lint::{denied_alone, matches_nothing, patterns_in},
 };
 use clap::Args;
 
@@ -109,7 +109,7 @@ fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Sound> {
     let here = here(name, &set.inputs())?;
     let tests = run_tests(&grants::read_for_tests(&here.source, &set.set())?)?;
     let mut remarks = lint(here.compiled.inner());
-    remarks.extend(matching_nothing(&here));
+    remarks.extend(on_this_host(&here));
     remarks.extend(here.remarks.iter().map(|text| link_not_followed(text)));
     Ok(Sound {
         rules: here.grant.rules.len(),
@@ -134,9 +134,9 @@ fn every_mistake(name: &str, set: &SetArgs, first: GrantError) -> anyhow::Result
     })
 }
 
-/// Remarks on patterns of the grant's own file that match nothing on this host. A grant that ships
-/// is written for every host.
-fn matching_nothing(here: &Here) -> Vec<Lint> {
+/// Remarks on patterns of the grant's own file: those that match nothing on this host, and denials of directories
+/// alone. A grant that ships is written for every host.
+fn on_this_host(here: &Here) -> Vec<Lint> {
     let origin = &here.source.main.origin;
     if !Path::new(origin).exists() {
         return Vec::new();
@@ -146,7 +146,10 @@ fn matching_nothing(here: &Here) -> Vec<Lint> {
     let globs = patterns.iter().map(|p| p.globs().cloned().collect());
     let absent = absent(globs.collect(), Bounds::default());
     let absent: Vec<_> = absent.into_iter().map(|i| patterns[i].clone()).collect();
-    matches_nothing(compiled, &absent)
+    let mut remarks = matches_nothing(compiled, &absent);
+    let is_directory = |path: &[u8]| Path::new(OsStr::from_bytes(path)).is_dir();
+    remarks.extend(denied_alone(compiled, &patterns, &is_directory));
+    remarks
 }
 
 /// What is not granted on this host because a link is not followed.

@@ -4,6 +4,7 @@ pub(super) mod check;
 pub(super) mod diff;
 pub(super) mod explain;
 pub(super) mod graph;
+pub(super) mod list;
 mod move_words;
 mod place;
 pub(super) mod show;

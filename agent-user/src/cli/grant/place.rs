@@ -6,7 +6,32 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::{mounts::MountView, render::escape};
+use agent_grant::net;
+
+use crate::{api::Inputs, mounts::MountView, render::escape};
+
+/// What somebody means who writes `~/x`, `./x`, `a/b`, or the name of what is here: the path from the root. Anything
+/// else stays as it is.
+pub(super) fn meant(object: &str, inputs: &Inputs) -> String {
+    let below = |directory: &Option<String>, rest: &str| {
+        let directory = directory.as_ref()?.trim_end_matches('/');
+        Some(match rest {
+            "" => directory.to_owned(),
+            rest => format!("{directory}/{rest}"),
+        })
+    };
+    let found = if object == "~" || object.starts_with("~/") {
+        below(&inputs.home, object.trim_start_matches(['~', '/']))
+    } else if object.starts_with('/') || net::parse_endpoint(object).is_ok() {
+        None
+    } else if object.contains('/') || matches!(object, "." | "..") || Path::new(object).exists() {
+        let rest = object.strip_prefix("./").unwrap_or(object);
+        below(&inputs.cwd, if rest == "." { "" } else { rest })
+    } else {
+        None
+    };
+    found.unwrap_or_else(|| object.to_owned())
+}
 
 /// # Errors
 /// `..` in a path of which not all is there: where that leads, nobody knows.
@@ -74,6 +99,28 @@ mod tests {
         let path = Path::new("/nonesuch/a/b");
         assert_eq!(of_object(&view, path), b"/store/w/a/b");
         assert_eq!(of_name(&view, path), b"/store/w/a/b");
+    }
+
+    #[test]
+    fn a_path_is_written_as_for_a_shell() {
+        let inputs = Inputs {
+            cwd: Some("/w".into()),
+            home: Some("/home/u".into()),
+            ..Inputs::default()
+        };
+        for (written, meant) in [
+            ("~/x", "/home/u/x"),
+            ("~", "/home/u"),
+            ("./x", "/w/x"),
+            ("a/b", "/w/a/b"),
+            (".", "/w"),
+            ("../x", "/w/../x"),
+            ("/x", "/x"),
+            ("10.0.0.0:443/tcp", "10.0.0.0:443/tcp"),
+            ("nonesuch", "nonesuch"),
+        ] {
+            assert_eq!(super::meant(written, &inputs), meant);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub(super) mod child;
 pub(super) mod environment;
 mod filter;
+mod grant;
 mod monitor;
 pub(super) mod program;
 mod signals;
@@ -20,28 +21,29 @@ use std::{
     process::ExitCode,
 };
 
+use agent_grant::Grant;
 use clap::Args;
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::{
     failure::{RUN_FAILED, is_from_inside, note, or_inside, say},
-    grant_args::GrantArgs,
-    output::block_on,
+    output::{block_on, print},
 };
 use crate::{
-    api::{Session, StartSession, Summary, Target, routes},
+    api::{GrantSource, Session, StartSession, Summary, Target, routes},
     client::{Client, ClientError},
     render::escape,
 };
 
 use child::{ChildFailure, Launch};
 use environment::Handed;
+use grant::{Chosen, RunGrantArgs};
 use terminal::Terminal;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
-    grant: GrantArgs,
+    grant: RunGrantArgs,
     /// Say nothing of what was refused.
     #[arg(short, long)]
     quiet: bool,
@@ -51,21 +53,28 @@ pub(super) struct RunArgs {
     /// Hand the terminal itself to the command, instead of a pseudo-terminal of its own.
     #[arg(long)]
     no_pty: bool,
-    /// The command and its arguments.
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "CMD"
-    )]
+    /// The command and its arguments; from here on nothing is an option of Bailiff's.
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
 pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let grant = match args.grant.gather() {
-        Ok(grant) => grant,
+    let chosen = args.grant.choose(&args.command[0]);
+    let gathered = args
+        .grant
+        .gather(&chosen)
+        .and_then(|grant| Ok((grant, args.grant.inputs()?)));
+    let (grant, inputs) = match gathered {
+        Ok(gathered) => gathered,
         Err(error) => return Ok(failed(&or_inside(client, error))),
     };
+    if args.grant.print_grant {
+        if let Err(error) = args.grant.load(&chosen) {
+            return Ok(failed(&error));
+        }
+        print(&grant.main.text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let program = match program::find(&args.command[0]) {
         Ok(program) => program,
         Err(error) => {
@@ -76,7 +85,7 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
     let start = StartSession {
         target: Target::New,
         grant,
-        inputs: args.grant.inputs(),
+        inputs,
         command: shown(&args.command),
     };
     let terminal = if args.no_pty {
@@ -106,7 +115,16 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
         }
         ForkResult::Parent { child } => {
             drop((go_read, report_write));
-            match supervise(args, child, terminal, &start, go_write, report_read, client) {
+            if let Some(told) = chosen.told.as_ref().filter(|_| !args.quiet) {
+                note(told);
+            }
+            let run = Run {
+                args,
+                chosen: &chosen,
+                start: &start,
+                client,
+            };
+            match run.supervise(child, terminal, go_write, report_read) {
                 Ok(outcome) => Ok(conclude(args, &outcome, client)),
                 Err(error) => Ok(failed(&error)),
             }
@@ -136,58 +154,71 @@ struct Outcome {
     failure: Option<ChildFailure>,
 }
 
-/// Starts the session, lets the child go, and waits for its end.
-fn supervise(
-    args: &RunArgs,
-    child: Pid,
-    terminal: Option<Terminal>,
-    start: &StartSession,
-    go: OwnedFd,
-    report: OwnedFd,
-    client: &Client,
-) -> anyhow::Result<Outcome> {
-    let session = match block_on(client.post(&routes::START.place(), start))? {
-        Ok(session) => session,
-        Err(error) => {
-            // The child reads the end of its pipe and ends.
-            drop(go);
-            let _ = nix::sys::wait::waitpid(child, None);
-            return Err(why_not_started(&args.grant, error));
+/// What is to be run.
+struct Run<'a> {
+    args: &'a RunArgs,
+    chosen: &'a Chosen,
+    start: &'a StartSession,
+    client: &'a Client,
+}
+
+impl Run<'_> {
+    /// Starts the session, lets the child go, and waits for its end.
+    fn supervise(
+        &self,
+        child: Pid,
+        terminal: Option<Terminal>,
+        go: OwnedFd,
+        report: OwnedFd,
+    ) -> anyhow::Result<Outcome> {
+        let started = block_on(self.client.post(&routes::START.place(), self.start))?;
+        let load = || self.args.grant.load(self.chosen);
+        let session = match started {
+            Ok(session) => session,
+            Err(error) => {
+                // The child reads the end of its pipe and ends.
+                drop(go);
+                let _ = nix::sys::wait::waitpid(child, None);
+                return Err(why_not_started(load, error));
+            }
+        };
+        let environment = match &session.hands_over {
+            Some(told) => Handed::by(&told.into()),
+            // The daemon is of an earlier version.
+            None => Handed::by(&load()?.1.environment),
+        };
+        if self.args.verbose {
+            note(&environment.line());
         }
-    };
-    let environment = match &session.hands_over {
-        Some(told) => Handed::by(&told.into()),
-        // The daemon is of an earlier version.
-        None => Handed::by(&args.grant.load()?.1.environment),
-    };
-    if args.verbose {
-        note(&environment.line());
+        if !self.args.quiet {
+            session.remarks.iter().for_each(|remark| note(remark));
+        }
+        let signals = signals::Blocked::new()?;
+        std::fs::File::from(go).write_all(&environment.message(&session.name))?;
+        let mut text = String::new();
+        std::fs::File::from(report).read_to_string(&mut text)?;
+        let failure = (!text.is_empty()).then(|| ChildFailure::read(&text));
+        let code = match terminal {
+            Some(terminal) => terminal.relay(child, &signals)?,
+            None => signals.wait_for(child)?,
+        };
+        Ok(Outcome {
+            session,
+            code,
+            failure,
+        })
     }
-    if !args.quiet {
-        session.remarks.iter().for_each(|remark| note(remark));
-    }
-    let signals = signals::Blocked::new()?;
-    std::fs::File::from(go).write_all(&environment.message(&session.name))?;
-    let mut text = String::new();
-    std::fs::File::from(report).read_to_string(&mut text)?;
-    let failure = (!text.is_empty()).then(|| ChildFailure::read(&text));
-    let code = match terminal {
-        Some(terminal) => terminal.relay(child, &signals)?,
-        None => signals.wait_for(child)?,
-    };
-    Ok(Outcome {
-        session,
-        code,
-        failure,
-    })
 }
 
 /// What the grant itself has wrong is told best by who has its texts at hand.
-pub(super) fn why_not_started(grant: &GrantArgs, error: ClientError) -> anyhow::Error {
+pub(super) fn why_not_started(
+    load: impl FnOnce() -> anyhow::Result<(GrantSource, Grant)>,
+    error: ClientError,
+) -> anyhow::Error {
     if is_from_inside(&error) {
         return error.into();
     }
-    grant.load().err().unwrap_or_else(|| error.into())
+    load().err().unwrap_or_else(|| error.into())
 }
 
 /// Says what is to be said, and finds the exit code.

@@ -461,7 +461,11 @@ fn file_name(grant: &str) -> String {
         }
     };
     let name = grant.chars().map(keep).collect::<String>();
-    let name = name.trim_start_matches('.').to_owned();
+    // `coder+` is `coder` with rules of a command line.
+    let name = name
+        .trim_start_matches('.')
+        .trim_end_matches('-')
+        .to_owned();
     if name.is_empty() {
         "session".into()
     } else {
@@ -476,6 +480,8 @@ mod tests {
     #[test]
     fn a_grants_name_makes_a_file_name() {
         assert_eq!(file_name("coder"), "coder");
+        assert_eq!(file_name("coder+"), "coder");
+        assert_eq!(file_name("---"), "session");
         assert_eq!(file_name("../../etc"), "-..-etc");
         assert_eq!(file_name("a b/c"), "a-b-c");
         assert_eq!(file_name("..."), "session");

@@ -34,7 +34,7 @@ use crate::{
 pub(in crate::cli) struct ExplainArgs {
     /// A file, or the name of a grant.
     grant: String,
-    /// An absolute path, or a destination (`10.0.0.1:443/tcp`).
+    /// A path (also `~/…`, and one that begins here), or a destination (`10.0.0.1:443/tcp`).
     object: String,
     /// Only this right (`read`, `file.write`): with every rule that matches, and what would have to
     /// change.
@@ -63,8 +63,11 @@ fn file_rights() -> impl Iterator<Item = Right> {
 }
 
 pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let here = here(&args.grant, &args.set.inputs())?;
-    if let Some(found) = moves::asked(&here, &args.moved, &args.object)? {
+    let inputs = args.set.inputs();
+    let here = here(&args.grant, &inputs)?;
+    let object = place::meant(&args.object, &inputs);
+    let object = object.as_str();
+    if let Some(found) = moves::asked(&here, &args.moved, object)? {
         if args.json.json {
             print_json(&MoveExplanation {
                 schema: SCHEMA,
@@ -72,20 +75,21 @@ pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             })?;
         } else {
             print(&moves::in_words(&found))?;
-            if let Some(note) = moves::assumed(&args.moved, &args.object) {
+            if let Some(note) = moves::assumed(&args.moved, object) {
                 print(&note)?;
             }
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let explained = if args.object.starts_with('/') {
-        place::must_lead_somewhere(&args.object)?;
-        explain_path(&here, &args.object, args.right)
+    let explained = if object.starts_with('/') {
+        place::must_lead_somewhere(object)?;
+        explain_path(&here, object, args.right)
     } else {
-        let Ok(endpoint) = net::parse_endpoint(&args.object) else {
+        let Ok(endpoint) = net::parse_endpoint(object) else {
             bail!(
-                "`{}` is neither an absolute path nor a destination such as `10.0.0.1:443/tcp`",
-                escape(&args.object)
+                "`{}` is neither a path nor a destination such as `10.0.0.1:443/tcp`; a file here                  is written `./{}`",
+                escape(object),
+                escape(object)
             );
         };
         if args.right.is_some() {

@@ -1,0 +1,309 @@
+//! A grant and what a command line adds to it, written as a grant.
+
+use std::{fmt::Write as _, path::Path};
+
+use serde::Serialize;
+
+/// One rule of a command line: rights, and what they are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addition {
+    about: About,
+    /// As the words of a rule.
+    rights: Vec<String>,
+    objects: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    File,
+    Net,
+    Unix,
+}
+
+/// Why something cannot be added.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AdditionError {
+    /// There is nothing behind the rights.
+    #[error("write it as RIGHT:OBJECT, such as file.read:/data or net.connect:10.0.0.1:443")]
+    NoObject,
+    /// Rights of two kinds, or of one that rules are not about.
+    #[error(
+        "`{0}` is no right of rules; they are file.RIGHT:PATH, net.connect:ADDRESS:PORT, unix.connect:NAME"
+    )]
+    NotInRules(String),
+}
+
+/// Where a path on the command line begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// The working directory.
+    pub cwd: Option<&'a str>,
+    /// The home directory.
+    pub home: Option<&'a str>,
+}
+
+impl Addition {
+    /// Reads `file.read,file.list:PATTERN`, `net.connect:DESTINATION` or `unix.connect:NAME`. A path that is
+    /// relative begins in the working directory; a directory stands for all that is in it, too. What the rights
+    /// and patterns are worth is found by whoever reads the grant.
+    ///
+    /// # Errors
+    /// It is none of these.
+    pub fn read(text: &str, standing: Standing<'_>) -> Result<Self, AdditionError> {
+        let (rights, object) = text.split_once(':').ok_or(AdditionError::NoObject)?;
+        if object.is_empty() {
+            return Err(AdditionError::NoObject);
+        }
+        let mut kind = None;
+        let mut words = Vec::new();
+        for right in rights.split(',') {
+            let unknown = || AdditionError::NotInRules(right.to_owned());
+            let (family, word) = right.split_once('.').unwrap_or(("file", right));
+            let about = match family {
+                "file" => About::File,
+                "net" => About::Net,
+                "unix" => About::Unix,
+                _ => return Err(unknown()),
+            };
+            if kind.replace(about).is_some_and(|before| before != about) {
+                return Err(unknown());
+            }
+            words.push(word.to_owned());
+        }
+        let about = kind.unwrap_or(About::File);
+        let objects = match about {
+            About::File => paths(object, standing),
+            About::Net | About::Unix => vec![object.to_owned()],
+        };
+        Ok(Self {
+            about,
+            rights: words,
+            objects,
+        })
+    }
+
+    /// A destination to connect to.
+    #[must_use]
+    pub fn destination(to: &str) -> Self {
+        Self {
+            about: About::Net,
+            rights: vec!["connect".into()],
+            objects: vec![to.into()],
+        }
+    }
+}
+
+/// The patterns that are meant by a path.
+fn paths(path: &str, standing: Standing<'_>) -> Vec<String> {
+    let begins = ['/', '~', '$', '{', '\\'];
+    let pattern = if path.starts_with(begins) {
+        path.to_owned()
+    } else {
+        let below = path.trim_start_matches("./");
+        match below {
+            "" | "." => "${cwd}".into(),
+            below => format!("${{cwd}}/{below}"),
+        }
+    };
+    let pattern = match pattern.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        without => without.to_owned(),
+    };
+    if !is_directory(&pattern, standing) {
+        return vec![pattern];
+    }
+    let below = format!("{}/**", pattern.trim_end_matches('/'));
+    vec![pattern, below]
+}
+
+/// Whether a pattern without any is a directory now.
+fn is_directory(pattern: &str, standing: Standing<'_>) -> bool {
+    let filled = [("${cwd}", standing.cwd), ("~", standing.home)]
+        .into_iter()
+        .find_map(|(begin, value)| Some(format!("{}{}", value?, pattern.strip_prefix(begin)?)))
+        .unwrap_or_else(|| pattern.to_owned());
+    !filled.contains(['*', '?', '[', '{', '\\', '$']) && Path::new(&filled).is_dir()
+}
+
+/// What is added to a grant.
+#[derive(Clone, Debug, Default)]
+pub struct Additions {
+    pub allow: Vec<Addition>,
+    pub deny: Vec<Addition>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u8,
+    name: &'a str,
+    purpose: &'a str,
+    mode: &'a str,
+    include: [&'a str; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    file: Vec<Table<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    net: Vec<Table<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unix: Vec<Table<'a>>,
+}
+
+#[derive(Serialize)]
+struct Table<'a> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deny: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a [String]>,
+}
+
+/// What a grant is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Base<'a> {
+    /// By which it is included.
+    pub include: &'a str,
+    pub name: &'a str,
+    pub purpose: Option<&'a str>,
+    /// Of the whole: `enforce` or `audit`.
+    pub mode: &'a str,
+}
+
+impl Additions {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.allow.is_empty() && self.deny.is_empty()
+    }
+
+    /// The text of a grant that includes `base` and has these rules besides.
+    #[must_use]
+    pub fn text(&self, base: Base<'_>) -> String {
+        let mut purpose = base.purpose.unwrap_or_default().to_owned();
+        let _ = write!(purpose, " With rules of the command line.");
+        // As long as names may be.
+        let name = format!("{}+", &base.name[..base.name.floor_char_boundary(63)]);
+        let mut document = Document {
+            version: 1,
+            name: &name,
+            purpose: purpose.trim(),
+            mode: base.mode,
+            include: [base.include],
+            file: Vec::new(),
+            net: Vec::new(),
+            unix: Vec::new(),
+        };
+        let allowed = self.allow.iter().map(|addition| (addition, true));
+        let denied = self.deny.iter().map(|addition| (addition, false));
+        for (number, (addition, allows)) in allowed.chain(denied).enumerate() {
+            let words = Some(addition.rights.as_slice());
+            let objects = Some(addition.objects.as_slice());
+            let is = |about: About| objects.filter(|_| addition.about == about);
+            let table = Table {
+                id: format!("command-line-{}", number + 1),
+                allow: words.filter(|_| allows),
+                deny: words.filter(|_| !allows),
+                path: is(About::File),
+                to: is(About::Net),
+                name: is(About::Unix),
+            };
+            match addition.about {
+                About::File => document.file.push(table),
+                About::Net => document.net.push(table),
+                About::Unix => document.unix.push(table),
+            }
+        }
+        // Strings and lists of strings: nothing that TOML could not hold.
+        toml::to_string(&document).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_abi::Right;
+
+    use super::*;
+
+    const NOWHERE: Standing<'static> = Standing {
+        cwd: None,
+        home: None,
+    };
+
+    fn grant(additions: &Additions, base: &str) -> agent_grant::Grant {
+        let text = additions.text(Base {
+            include: base,
+            name: base,
+            purpose: None,
+            mode: "audit",
+        });
+        let inputs = agent_grant::Inputs {
+            cwd: Some("/w".into()),
+            home: Some("/home/u".into()),
+            user: Some("u".into()),
+            ..agent_grant::Inputs::default()
+        };
+        let source = agent_grant::Source::new("the command line", text.as_str());
+        agent_grant::load(source, &inputs, &agent_grant::shipped_includes)
+            .unwrap_or_else(|errors| panic!("{errors:?}\n{text}"))
+    }
+
+    #[test]
+    fn what_is_added_is_a_grant_that_allows_and_denies_it() {
+        let read = |text: &str| Addition::read(text, NOWHERE).unwrap();
+        let additions = Additions {
+            allow: vec![
+                read("file.read,list:/data/**"),
+                read("unix.connect:@bus"),
+                Addition::destination("127.0.0.1:8080"),
+            ],
+            deny: vec![
+                read("file.all:notes"),
+                read("net.connect:127.0.0.1:8081/tcp"),
+            ],
+        };
+        let grant = grant(&additions, "coder");
+        assert_eq!(grant.name, "coder+");
+        let compiled = agent_grant::compile(&grant, &Default::default()).unwrap();
+        let allowed = |path: &str, right| compiled.decide(path.as_bytes(), right).0;
+        assert!(allowed("/data/x/y", Right::FileRead));
+        assert!(allowed("/data/x", Right::FileList));
+        assert!(!allowed("/data/x", Right::FileWrite));
+        assert!(allowed("/w/other", Right::FileRead));
+        assert!(!allowed("/w/notes", Right::FileRead));
+    }
+
+    #[test]
+    fn a_directory_stands_for_what_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().to_str();
+        let standing = Standing {
+            cwd: here,
+            home: here,
+        };
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let of = |path: &str| paths(path, standing);
+        assert_eq!(of("sub"), ["${cwd}/sub", "${cwd}/sub/**"]);
+        assert_eq!(of("./sub/"), ["${cwd}/sub", "${cwd}/sub/**"]);
+        assert_eq!(of("~/sub"), ["~/sub", "~/sub/**"]);
+        assert_eq!(of("."), ["${cwd}", "${cwd}/**"]);
+        assert_eq!(of("file"), ["${cwd}/file"]);
+        assert_eq!(of("not-yet"), ["${cwd}/not-yet"]);
+        assert_eq!(of("s*b"), ["${cwd}/s*b"]);
+        assert_eq!(of("/"), ["/", "/**"]);
+    }
+
+    #[test]
+    fn what_is_no_rule_is_said_to_be_none() {
+        let read = |text: &str| Addition::read(text, NOWHERE).unwrap_err();
+        for text in ["file.read", "/data", "file.read:"] {
+            assert_eq!(read(text), AdditionError::NoObject, "{text}");
+        }
+        for text in ["process.signal:session", "file.read,net.connect:/x"] {
+            assert!(matches!(read(text), AdditionError::NotInRules(_)), "{text}");
+        }
+    }
+}
