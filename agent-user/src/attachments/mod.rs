@@ -3,6 +3,7 @@
 pub mod container;
 mod drop_in;
 pub mod hook_file;
+pub mod runtimes;
 mod unit;
 
 use std::{

@@ -15,13 +15,11 @@ use agent_abi::launcher::Runtime;
 use nix::sys::stat::fstat;
 
 use super::state::Daemon;
-use crate::mounts::parse;
+use crate::{attachments::runtimes, mounts::parse};
 
 const EXECUTOR: &str = "systemd-executor";
 
 const DIRECTORIES: [&str; 2] = ["/usr/lib/systemd", "/lib/systemd"];
-
-const RUNTIMES: [&str; 3] = ["/usr/bin/runc", "/usr/sbin/runc", "/usr/bin/crun"];
 
 /// The files of these, each kept open: a mark lasts as long as the file is in memory, and a number is no other
 /// file's.
@@ -40,9 +38,8 @@ impl Daemon {
                 );
             }
         }
-        let runtimes = RUNTIMES
-            .iter()
-            .filter_map(|path| open(Path::new(path)))
+        let runtimes = runtimes::places()
+            .filter_map(|path| open(&path))
             .collect::<Vec<_>>();
         let known = runtimes.iter().filter_map(runtime_of).collect::<Vec<_>>();
         let marked = self.kernel().set_runtimes(&known);

@@ -17,22 +17,20 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use crate::{attachments::hook_file, cli::failure, grants::OwnFiles, render::escape};
+use crate::{
+    attachments::{
+        hook_file,
+        runtimes::{self, CONFIG},
+    },
+    cli::failure,
+    grants::OwnFiles,
+    render::escape,
+};
 
 /// The name under which the program is a runtime.
 pub(in crate::cli) const NAME: &str = "bailiff-runc";
 
-/// Where the runtime behind is written, if it is not runc.
-const CONFIG: &str = "/etc/bailiff/oci-runtime";
 const VARIABLE: &str = "BAILIFF_RUNTIME";
-
-/// The usual places of runc.
-const RUNC: [&str; 4] = [
-    "/usr/bin/runc",
-    "/usr/sbin/runc",
-    "/usr/local/bin/runc",
-    "/usr/local/sbin/runc",
-];
 
 /// Words of the command line in front of the runtime's own command that take a value.
 const VALUED: [&str; 7] = [
@@ -71,21 +69,13 @@ fn behind() -> anyhow::Result<PathBuf> {
     if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
         return Ok(path.into());
     }
-    match fs::read_to_string(CONFIG) {
-        Ok(text) => {
-            let path = PathBuf::from(text.trim());
-            if !path.is_absolute() {
-                bail!("{CONFIG}: write the absolute path of a runtime into it");
-            }
-            return Ok(path);
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).context(CONFIG),
+    match runtimes::named().context(CONFIG)? {
+        Some(path) if path.is_absolute() => Ok(path),
+        Some(_) => bail!("{CONFIG}: write the absolute path of a runtime into it"),
+        None => runtimes::runc().with_context(|| {
+            format!("there is no runc: write the path of a runtime into {CONFIG}")
+        }),
     }
-    let found = RUNC.iter().map(Path::new).find(|path| path.is_file());
-    found
-        .map(Path::to_owned)
-        .with_context(|| format!("there is no runc: write the path of a runtime into {CONFIG}"))
 }
 
 /// Commands of runtimes that make no container.
