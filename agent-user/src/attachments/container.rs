@@ -1,18 +1,10 @@
 //! Containers: what an attachment says of them, and what a runtime's hook is told.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::render::escape;
-
-/// Bytes of what is read about a container, at most.
-const MAX_JSON: u64 = 1 << 26;
 
 /// Characters of a name that are shown.
 const MAX_SHOWN: usize = 128;
@@ -35,8 +27,10 @@ pub struct Container {
     pub names: Vec<String>,
     pub images: Vec<String>,
     pub annotations: BTreeMap<String, String>,
-    /// Its engine has names for it, and they cannot be found.
-    pub is_nameless: bool,
+    /// Why it may be called otherwise as well.
+    pub nameless: Option<&'static str>,
+    /// The same of its image.
+    pub imageless: Option<&'static str>,
 }
 
 /// What a runtime tells its hooks: the state of the OCI's runtime specification.
@@ -62,6 +56,17 @@ impl Containers {
                 let found = container.annotations.get(key);
                 found.is_some_and(|found| fits(value, found))
             }),
+        }
+    }
+
+    /// Why it may be meant though it seems not to be.
+    #[must_use]
+    pub fn doubt(&self, container: &Container) -> Option<&'static str> {
+        match self {
+            Self::Name(_) => container.nameless,
+            Self::Image(_) => container.imageless,
+            // The runtime says them all.
+            Self::Annotation(_) => None,
         }
     }
 
@@ -132,95 +137,12 @@ fn fits(pattern: &str, text: &str) -> bool {
 }
 
 impl Container {
-    /// What can be found about a container: in what its runtime told, in its bundle, and in its engine's files.
-    ///
-    /// Names and images of podman and of Docker are from their own files: their annotations may be the image's.
+    /// The annotation, which an image can have, by which its runtime runs it without executing a program: crun's
+    /// handlers, such as that for `WebAssembly`.
     #[must_use]
-    pub fn of(state: &OciState) -> Self {
-        let mut found = Self {
-            id: state.id.clone(),
-            annotations: state.annotations.clone(),
-            ..Self::default()
-        };
-        let config = json(&state.bundle.join("config.json"));
-        let written = config.as_ref().and_then(|it| it["annotations"].as_object());
-        for (key, value) in written.into_iter().flatten() {
-            if let Some(value) = value.as_str() {
-                found.annotations.insert(key.clone(), value.into());
-            }
-        }
-        if !found.ask_storage(&state.bundle) && !found.ask_docker(&state.bundle) {
-            found.ask_annotations();
-            let manager = found.annotations.get("io.container.manager");
-            found.is_nameless = manager.is_some_and(|manager| manager == "libpod");
-        }
-        found
-    }
-
-    /// podman and CRI-O: `overlay-containers/ID/userdata` is the bundle, and beside it are all by their ids.
-    fn ask_storage(&mut self, bundle: &Path) -> bool {
-        let Some(all) = bundle.parent().and_then(Path::parent) else {
-            return false;
-        };
-        let files = ["containers.json", "volatile-containers.json"];
-        let lists = files.iter().filter_map(|file| json(&all.join(file)));
-        let mut known = false;
-        for list in lists {
-            let own = list.as_array().into_iter().flatten();
-            let own = own.filter(|one| one["id"].as_str() == Some(&self.id));
-            for one in own {
-                known = true;
-                self.names.extend(texts(&one["names"]));
-                let more = one["metadata"].as_str();
-                let more = more.and_then(|text| serde_json::from_str::<Value>(text).ok());
-                let of = |key: &str| more.as_ref().and_then(|more| more[key].as_str());
-                self.images.extend(of("image-name").map(str::to_owned));
-                if let Some(id) = of("image-id") {
-                    self.images.push(id.into());
-                    self.images.extend(names_of_image(all, id));
-                }
-            }
-        }
-        known
-    }
-
-    /// Docker: its bundles are containerd's, in the namespace `moby`.
-    fn ask_docker(&mut self, bundle: &Path) -> bool {
-        let is_dockers = bundle.components().any(|part| part.as_os_str() == "moby");
-        let is_id = self.id.len() == 64 && self.id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_dockers || !is_id {
-            return false;
-        }
-        let file = Path::new("/var/lib/docker/containers").join(&self.id);
-        let Some(config) = json(&file.join("config.v2.json")) else {
-            return false;
-        };
-        let name = config["Name"].as_str();
-        self.names
-            .extend(name.map(|name| name.trim_start_matches('/').to_owned()));
-        let image = config["Config"]["Image"].as_str();
-        self.images.extend(image.map(str::to_owned));
-        true
-    }
-
-    /// containerd for Kubernetes, CRI-O, and nerdctl.
-    fn ask_annotations(&mut self) {
-        const NAMES: [&str; 3] = [
-            "io.kubernetes.cri.container-name",
-            "io.kubernetes.container.name",
-            "nerdctl/name",
-        ];
-        const IMAGES: [&str; 2] = [
-            "io.kubernetes.cri.image-name",
-            "io.kubernetes.cri-o.ImageName",
-        ];
-        let of = |keys: &[&str]| {
-            let found = keys.iter().filter_map(|key| self.annotations.get(*key));
-            found.cloned().collect::<Vec<_>>()
-        };
-        let (names, images) = (of(&NAMES), of(&IMAGES));
-        self.names.extend(names);
-        self.images.extend(images);
+    pub fn handler(&self) -> Option<&str> {
+        let mut keys = self.annotations.keys().map(String::as_str);
+        keys.find(|key| *key == "run.oci.handler" || key.starts_with("module.wasm.image/"))
     }
 
     /// What it is called, as far as anybody reads it.
@@ -232,35 +154,6 @@ impl Container {
             None => name.clone(),
         }
     }
-}
-
-/// All names of an image of podman's: whoever starts it calls it by one of them, by its digest or by its id.
-fn names_of_image(containers: &Path, id: &str) -> Vec<String> {
-    let Some(storage) = containers.parent() else {
-        return Vec::new();
-    };
-    // `overlay-containers`, and beside it `overlay-images`.
-    let driver = containers.file_name().unwrap_or_default().to_string_lossy();
-    let images = driver.replace("-containers", "-images");
-    let list = json(&storage.join(images).join("images.json"));
-    let all = list.as_ref().and_then(Value::as_array);
-    let own = all
-        .into_iter()
-        .flatten()
-        .filter(|one| one["id"].as_str() == Some(id));
-    own.flat_map(|one| texts(&one["names"])).collect()
-}
-
-fn json(path: &Path) -> Option<Value> {
-    let is_small = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() < MAX_JSON);
-    let text = is_small.then(|| fs::read(path).ok()).flatten()?;
-    serde_json::from_slice(&text).ok()
-}
-
-fn texts(list: &Value) -> Vec<String> {
-    let all = list.as_array().into_iter().flatten();
-    all.filter_map(|text| text.as_str().map(str::to_owned))
-        .collect()
 }
 
 #[cfg(test)]
@@ -290,66 +183,21 @@ mod tests {
     }
 
     #[test]
-    fn podmans_names_are_from_its_own_files_and_annotations_from_the_bundle() {
-        let graph = tempfile::tempdir().unwrap();
-        let storage = graph.path().join("overlay-containers");
-        let bundle = storage.join("abc/userdata");
-        fs::create_dir_all(&bundle).unwrap();
-        fs::create_dir_all(graph.path().join("overlay-images")).unwrap();
-        let write = |name: &str, text: &str| fs::write(storage.join(name), text).unwrap();
-        write(
-            "../overlay-images/images.json",
-            r#"[{"id":"0123","names":["localhost/box:latest","localhost/other-name:1"]},
-                {"id":"4567","names":["localhost/none"]}]"#,
-        );
-        write(
-            "containers.json",
-            r#"[{"id":"other","names":["no"]},
-                {"id":"abc","names":["web"],"metadata":"{\"image-name\":\"localhost/box@sha256:89\",\"image-id\":\"0123\"}"}]"#,
-        );
-        write("volatile-containers.json", "not json");
-        write(
-            "abc/userdata/config.json",
-            r#"{"annotations":{"agent":"yes","io.kubernetes.container.name":"admin"}}"#,
-        );
-        let found = Container::of(&OciState {
-            id: "abc".into(),
-            pid: 1,
-            bundle,
-            annotations: BTreeMap::new(),
-        });
-        assert_eq!(
-            (found.names.as_slice(), found.shown().as_str()),
-            (&["web".into()][..], "web")
-        );
-        let means = |containers: Containers| containers.mean(&found);
-        // By whichever of its image's names, its digest or its id it was started.
-        for image in [
-            "localhost/box:*",
-            "localhost/other-name:1",
-            "*@sha256:89",
-            "0123",
-        ] {
-            assert!(means(Containers::Image(image.into())), "{image}");
-        }
-        assert!(!means(Containers::Image("localhost/none".into())));
-        assert!(means(Containers::Annotation("agent=y*".into())));
-        assert!(means(Containers::Name("abc".into())));
-        // What an image says of itself is no name.
-        assert!(!means(Containers::Name("admin".into())));
-        assert!(!means(Containers::Annotation("agent=no".into())));
-        assert!(Containers::Annotation("agent".into()).check().is_err());
+    fn an_annotation_has_a_key_and_a_value() {
+        let check = |text: &str| Containers::Annotation(text.into()).check();
+        assert!(check("agent=yes").is_ok() && check("agent=").is_ok());
+        assert!(check("agent").is_err() && check("=yes").is_err());
     }
 
     #[test]
-    fn what_kubernetes_calls_it_counts_where_no_engine_knows_it() {
-        let bundle = tempfile::tempdir().unwrap();
-        let found = Container::of(&OciState {
-            id: "x".into(),
-            pid: 1,
-            bundle: bundle.path().join("a/b"),
-            annotations: [("io.kubernetes.cri.container-name".into(), "agent".into())].into(),
-        });
-        assert!(Containers::Name("agent".into()).mean(&found) && !found.is_nameless);
+    fn what_its_runtime_runs_itself_is_told_by_annotations() {
+        let with = |key: &str| Container {
+            annotations: [(key.into(), "x".into())].into(),
+            ..Container::default()
+        };
+        for key in ["run.oci.handler", "module.wasm.image/variant"] {
+            assert_eq!(with(key).handler(), Some(key));
+        }
+        assert_eq!(with("run.oci.hooks.stdout").handler(), None);
     }
 }

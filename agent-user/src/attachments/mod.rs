@@ -2,6 +2,7 @@
 
 pub mod container;
 mod drop_in;
+mod engines;
 pub mod hook_file;
 pub mod runtimes;
 mod unit;

@@ -44,6 +44,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
             "an image and an annotation tell a container, and a name counts before them",
             images::told_by,
         ),
+        once(
+            "a container whose image may have other names does not start where one is attached by its image",
+            images::elsewhere,
+        ),
         new(
             "an image that has its runtime executed gets nothing by it",
             images::hostile,

@@ -13,8 +13,8 @@ use anyhow::{Context as _, bail};
 use crate::{
     api::{Session, StartSession, Target, routes},
     attachments::{
-        Attachment, AttachmentError, Container, Containers, DIRECTORY, OciState,
-        may_be_for_containers, read_all,
+        Attachment, AttachmentError, Container, DIRECTORY, OciState, may_be_for_containers,
+        read_all,
     },
     cli::{
         failure::{self, FAILED},
@@ -78,6 +78,13 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
         ))
         .with_context(within);
     }
+    if let Some(handler) = container.handler() {
+        return Err(anyhow::anyhow!(
+            "its annotation {} has its runtime run it and execute nothing, so no grant takes force",
+            escape(handler)
+        ))
+        .with_context(within);
+    }
     if is_of_user() {
         return Err(anyhow::anyhow!(
             "a user's own container cannot be told by name, image or annotation: attach a pattern of its cgroups, \
@@ -124,7 +131,9 @@ fn choose(
     container: &Container,
     files: impl Iterator<Item = Result<Attachment, AttachmentError>>,
 ) -> anyhow::Result<Option<Attachment>> {
+    // What counts before another has a lower rank, or the same and is read first.
     let mut found: Option<(u8, Attachment)> = None;
+    let mut doubt: Option<(u8, anyhow::Error)> = None;
     for read in files {
         let attachment = match read {
             Ok(attachment) => attachment,
@@ -141,18 +150,24 @@ fn choose(
         let Some(containers) = attachment.subject.containers() else {
             continue;
         };
-        if container.is_nameless && !matches!(containers, Containers::Annotation(_)) {
-            bail!(
-                "podman's files do not say what it is called, and {} may be for it",
-                attachment.file().display()
-            );
-        }
         let rank = containers.rank();
-        if containers.mean(container) && found.as_ref().is_none_or(|(other, _)| rank < *other) {
-            found = Some((rank, attachment));
+        let counts = found.as_ref().is_none_or(|(other, _)| rank < *other)
+            && doubt.as_ref().is_none_or(|(other, _)| rank < *other);
+        if !counts {
+            continue;
+        }
+        if containers.mean(container) {
+            (found, doubt) = (Some((rank, attachment)), None);
+        } else if let Some(why) = containers.doubt(container) {
+            let file = attachment.file();
+            let error = anyhow::anyhow!("{why}, and {} may be for it", file.display());
+            doubt = Some((rank, error));
         }
     }
-    Ok(found.map(|(_, attachment)| attachment))
+    match doubt {
+        Some((_, error)) => Err(error),
+        None => Ok(found.map(|(_, attachment)| attachment)),
+    }
 }
 
 #[cfg(test)]
@@ -173,7 +188,7 @@ mod tests {
             names: vec!["web".into()],
             images: vec!["localhost/box:latest".into()],
             annotations: [("agent".into(), "yes".into())].into(),
-            is_nameless: false,
+            ..Container::default()
         };
         let annotation = "annotation = \"agent=yes\"\ngrant = \"loose\"\n";
         let chosen = |files: Vec<Result<Attachment, AttachmentError>>| {
@@ -189,7 +204,7 @@ mod tests {
         let other = || file("c.toml", "container = \"db\"\ngrant = \"g\"\n");
         assert_eq!(chosen(vec![other()]).unwrap(), None);
         let nameless = Container {
-            is_nameless: true,
+            nameless: Some("not said"),
             ..container.clone()
         };
         assert!(choose(&nameless, [other()].into_iter()).is_err());
@@ -198,5 +213,33 @@ mod tests {
         assert!(chosen(vec![broken(), named()]).is_err());
         let of_unit = || file("e.toml", "unit = \"web.service\"\ngrant = g\n");
         assert_eq!(chosen(vec![of_unit()]).unwrap(), None);
+    }
+
+    #[test]
+    fn what_may_be_for_it_counts_where_nothing_counts_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let imageless = Container {
+            id: "ab".into(),
+            names: vec!["web".into()],
+            annotations: [("agent".into(), "yes".into())].into(),
+            imageless: Some("not said"),
+            ..Container::default()
+        };
+        let chosen = |texts: &[&str]| {
+            let files = texts.iter().map(|text| {
+                let path = directory.path().join("a.toml");
+                fs::write(&path, format!("{text}\ngrant = \"g\"\n")).unwrap();
+                read(&path)
+            });
+            let found = choose(&imageless, files).map_err(|error| error.to_string());
+            found.map(|found| found.is_some())
+        };
+        let (name, image) = ("container = \"web\"", "image = \"box\"");
+        let annotation = "annotation = \"agent=yes\"";
+        assert!(chosen(&[image]).unwrap_err().starts_with("not said, and"));
+        assert!(chosen(&[annotation, image]).is_err() && chosen(&[image, annotation]).is_err());
+        assert_eq!(chosen(&[image, name]), Ok(true));
+        assert_eq!(chosen(&[name, image]), Ok(true));
+        assert_eq!(chosen(&["container = \"db\"", annotation]), Ok(true));
     }
 }

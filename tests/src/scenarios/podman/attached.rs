@@ -289,6 +289,9 @@ pub(super) fn refusing(_: &mut Context) -> Check {
     // A container without a cgroup of its own would bring others under the grant.
     let shared = run(&format!("{options} --cgroups=disabled"), DEEDS)?;
     is_refused(&shared, "does not start")?;
+    // Nothing of it would be executed, and no label take force. crun itself asks for its library first.
+    let handled = format!("--runtime runc {options} --annotation module.wasm.image/variant=compat");
+    is_refused(&run(&handled, DEEDS)?, "execute nothing")?;
     // A file with a mistake may be for it.
     let file = "/etc/bailiff/attach.d/0.toml";
     fs::write(file, "container = \"re\ngrant = \"box\"\n").doing("write a bad attachment")?;

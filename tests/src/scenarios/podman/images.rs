@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{DEEDS, attach, detach, is_free, is_limited, prepare, run, volume};
+use super::{DEEDS, attach, detach, is_free, is_limited, is_refused, prepare, run, volume};
 use crate::{
     harness::{
         Check, Doing,
@@ -47,6 +47,45 @@ pub(super) fn told_by(_: &mut Context) -> Check {
     Ok(())
 }
 
+pub(super) fn elsewhere(_: &mut Context) -> Check {
+    prepare()?;
+    let path = volume("elsewhere")?;
+    // A store beside podman's own, of which the lists of the container's say nothing, and one of another driver.
+    let beside = "--storage-opt additionalimagestore=/srv/store";
+    let other = "--root /srv/plain --runroot /run/plain --storage-driver vfs";
+    must(&[
+        "sh",
+        "-c",
+        &format!(
+            "set -e; tar -C /srv/box -c . > /run/box.tar
+             podman --root /srv/store --runroot /run/store import /run/box.tar shared
+             podman {other} import /run/box.tar plain"
+        ),
+    ])?;
+    let start = |store: &str, name: &str, image: &str| {
+        let words = format!(
+            "podman {store} run --rm --network none --name {name} --volume {path}:/data {image} /bin/sh -c"
+        );
+        let mut words = words.split_whitespace().collect::<Vec<_>>();
+        words.push(DEEDS);
+        process::run(&words)
+    };
+    is_free(&start(beside, "any", "shared")?)?;
+    attach(&["--image", "localhost/plain:*"])?;
+    is_refused(
+        &start(beside, "any", "shared")?,
+        "do not say by which names its image is known",
+    )?;
+    is_limited(&start(other, "any", "plain")?)?;
+    is_free(&start("", "any", "box")?)?;
+    is_free(&start("", "any", "--rootfs /srv/box")?)?;
+    // Whoever is named is known.
+    attach(&["--container", "named"])?;
+    is_limited(&start(beside, "named", "shared")?)?;
+    detach("named")?;
+    detach("localhost/plain:*")
+}
+
 /// A library in the place of one that runc loads.
 const INTRUDER: &str = "#include <unistd.h>\n\
     __attribute__((constructor)) static void intrude(void) {\n\
@@ -67,26 +106,17 @@ pub(super) fn hostile(_: &mut Context) -> Check {
     fs::create_dir_all("/run/scenarios").doing("make a directory")?;
     fs::write("/run/scenarios/intruder.c", INTRUDER).doing("write a library")?;
     must(&["sh", "-c", script])?;
+    let start = |runtime: &str, program: &str| {
+        let words = format!(
+            "podman --runtime {runtime} run --rm --network none --env LD_PRELOAD=/bin/intruder.so \
+             --volume /usr/bin/runc:/host/runc:ro --entrypoint {program} hostile init"
+        );
+        process::run(&words.split_whitespace().collect::<Vec<_>>())
+    };
     let programs = ["/proc/self/exe", "/bin/self", "/host/runc"];
     for (runtime, programs) in [("runc", &programs[..]), ("crun", &programs[..1])] {
         for program in programs {
-            let ended = process::run(&[
-                "podman",
-                "--runtime",
-                runtime,
-                "run",
-                "--rm",
-                "--network",
-                "none",
-                "--env",
-                "LD_PRELOAD=/bin/intruder.so",
-                "--volume",
-                "/usr/bin/runc:/host/runc:ro",
-                "--entrypoint",
-                program,
-                "hostile",
-                "init",
-            ])?;
+            let ended = start(runtime, program)?;
             ensure(!ended.stdout.contains("hidden"), || {
                 format!("{program} of {runtime} read the secret")
             })?;
@@ -94,18 +124,6 @@ pub(super) fn hostile(_: &mut Context) -> Check {
     }
     // The library does what it says where nobody keeps it from it.
     detach("hostile")?;
-    let free = process::run(&[
-        "podman",
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "--env",
-        "LD_PRELOAD=/bin/intruder.so",
-        "--entrypoint",
-        "/usr/bin/runc",
-        "hostile",
-        "init",
-    ])?;
+    let free = start("crun", "/usr/bin/runc")?;
     ensure(free.stdout.contains("hidden"), || free.tail())
 }
