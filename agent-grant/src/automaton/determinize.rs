@@ -170,12 +170,12 @@ struct Heads {
     by_class: Vec<Vec<u32>>,
     /// Those columns.
     own: Vec<u8>,
-    /// By every byte of a name.
+    /// By every byte of a name; in order.
     everywhere: Vec<u32>,
     /// Positions that stay, whatever is read.
     absorbers: Vec<u32>,
     /// Room for what is interned.
-    default: Vec<u32>,
+    both: Vec<u32>,
     others: Vec<Other>,
 }
 
@@ -186,7 +186,7 @@ impl Heads {
             own: Vec::new(),
             everywhere: Vec::new(),
             absorbers: Vec::new(),
-            default: Vec::new(),
+            both: Vec::new(),
             others: Vec::new(),
         }
     }
@@ -211,6 +211,7 @@ impl Heads {
 impl Builder<'_> {
     fn run(&mut self) -> Result<u32, TooManyStates> {
         self.intern(&mut Vec::new());
+        // In order: see there.
         let start = self.intern(&mut self.nfa.start.clone());
         let mut done = 0;
         let mut heads = Heads::new(self.columns);
@@ -245,6 +246,7 @@ impl Builder<'_> {
         let slash = self.classes[usize::from(b'/')];
         let absorbers = std::mem::take(&mut heads.absorbers);
         heads.everywhere.extend_from_slice(&absorbers);
+        self.order(&mut heads.everywhere);
         heads.add(slash, &absorbers);
         heads.absorbers = absorbers;
         heads.own.sort_unstable();
@@ -256,10 +258,14 @@ impl Builder<'_> {
                 default = Some(self.intern_everywhere(heads));
             }
             let specific = &mut heads.by_class[usize::from(class)];
-            if class != slash {
-                specific.extend_from_slice(&heads.everywhere);
-            }
-            let head = self.intern(specific);
+            let head = if class == slash {
+                self.order(specific);
+                self.intern(specific)
+            } else {
+                specific.sort_unstable();
+                merge(specific, &heads.everywhere, &mut heads.both);
+                self.intern(&mut heads.both)
+            };
             heads.others.push(Other::new(class, head));
         }
         if default.is_none() && heads.own.len() < self.columns {
@@ -272,28 +278,27 @@ impl Builder<'_> {
     }
 
     fn intern_everywhere(&mut self, heads: &mut Heads) -> u32 {
-        heads.default.clone_from(&heads.everywhere);
-        self.intern(&mut heads.default)
+        heads.both.clone_from(&heads.everywhere);
+        self.intern(&mut heads.both)
     }
 
-    /// The number of a subset, which is new or not.
+    /// The number of a subset that is in order, which is new or not.
     fn intern(&mut self, subset: &mut Vec<u32>) -> u32 {
-        self.order(subset);
         if let Some(number) = self.whole.get(subset.as_slice()) {
             return *number;
         }
         if self.remembered > MAX_REMEMBERED {
-            return self.intern_ordered(subset);
+            return self.intern_unknown(subset);
         }
         self.remembered += subset.len();
         let whole: Rc<[u32]> = subset.as_slice().into();
-        let number = self.intern_ordered(subset);
+        let number = self.intern_unknown(subset);
         self.whole.insert(whole, number);
         number
     }
 
-    /// The same of one that is in order, and was not met before or is not remembered.
-    fn intern_ordered(&mut self, subset: &mut Vec<u32>) -> u32 {
+    /// The same of one that was not met before or is not remembered.
+    fn intern_unknown(&mut self, subset: &mut Vec<u32>) -> u32 {
         let alive = self.pruner.prune(subset);
         if alive.is_empty() && self.attribution == Attribution::WhereAllowed {
             subset.clear();
@@ -389,6 +394,21 @@ impl Builder<'_> {
             .max_by_key(|(_, sets)| sets.len())
             .map_or(0, |(entry, _)| *entry)
     }
+}
+
+/// What is in one of two lists that are in order, each once: the first may have some twice.
+fn merge(few: &[u32], many: &[u32], both: &mut Vec<u32>) {
+    both.clear();
+    let mut rest = many;
+    for one in few {
+        let before = rest.partition_point(|other| other < one);
+        both.extend_from_slice(&rest[..before]);
+        rest = &rest[before..];
+        if both.last() != Some(one) && rest.first() != Some(one) {
+            both.push(*one);
+        }
+    }
+    both.extend_from_slice(rest);
 }
 
 fn for_each_right(rights: FileRights, mut act: impl FnMut(usize)) {

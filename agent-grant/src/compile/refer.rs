@@ -174,8 +174,10 @@ impl Quotient {
         slashes.sort_unstable();
         slashes.dedup();
         let mut pairs: Vec<(u32, u32)> = Vec::new();
+        // Fits into 32 bits: there are at most `MAX_QUOTIENT` states.
+        let index = |new: u32, old: u32| new as usize * n + old as usize;
         let mut reach = |new: u32, old: u32, pairs: &mut Vec<(u32, u32)>| {
-            let index = new as usize * n + old as usize;
+            let index = index(new, old);
             if new != old && !seen.get(index) {
                 seen.set(index);
                 pairs.push((new, old));
@@ -187,6 +189,8 @@ impl Quotient {
         // Pairs that rights forbid at once need not be followed; few remain.
         let mut at = 0;
         let mut open = Vec::new();
+        // Which pairs bar each of those.
+        let mut ends: Vec<u32> = Vec::new();
         let mut found = Vec::new();
         while let Some((new, old)) = pairs.get(at).copied() {
             at += 1;
@@ -197,26 +201,29 @@ impl Quotient {
                 a != b && !rights_permit_move(Old(before), New(after))
             });
             if forbidden {
-                bars.set(new as usize * n + old as usize);
-            } else {
-                found.iter().for_each(|(a, b)| reach(*a, *b, &mut pairs));
-                open.push((new as usize, old as usize));
+                bars.set(index(new, old));
+                continue;
             }
+            let first = ends.len();
+            for (a, b) in found.iter().copied().filter(|(a, b)| a != b) {
+                reach(a, b, &mut pairs);
+                ends.push(index(a, b) as u32);
+                let (a, b) = (self.slash[a as usize], self.slash[b as usize]);
+                if a != b {
+                    ends.push(index(a, b) as u32);
+                }
+            }
+            open.push((index(new, old), first..ends.len()));
         }
         loop {
             let before = open.len();
             // Deep pairs first: most chains are settled in one sweep.
-            for (new, old) in open.iter().rev() {
-                let is_barred = self.successors(*new, *old, |a, b| {
-                    let (a, b) = (a as usize, b as usize);
-                    let below = self.slash[a] as usize * n + self.slash[b] as usize;
-                    a != b && (bars.get(below) || bars.get(a * n + b))
-                });
-                if is_barred {
-                    bars.set(new * n + old);
+            for (pair, own) in open.iter().rev() {
+                if ends[own.clone()].iter().any(|end| bars.get(*end as usize)) {
+                    bars.set(*pair);
                 }
             }
-            open.retain(|(new, old)| !bars.get(new * n + old));
+            open.retain(|(pair, _)| !bars.get(*pair));
             if open.len() == before {
                 return bars;
             }
