@@ -6,8 +6,13 @@
 //! session's limits away with the daemon's next restart.
 
 use std::{
+    collections::HashMap,
+    ffi::OsString,
     fs, io,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirEntryExt, MetadataExt},
+    },
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -55,10 +60,13 @@ struct Held {
     id: u32,
     /// Of a link: the program that it calls.
     program: Option<u32>,
-    /// Device and number of the pin's inode when it was last asked what is pinned: what an inode of a BPF
-    /// filesystem stands for never changes (`bpf_mkobj_ops()` in kernel/bpf/inode.c).
-    pin: Mutex<Option<(u64, u64)>>,
+    /// The pin when it was last asked what is pinned: what an inode of a BPF filesystem stands for never
+    /// changes (`bpf_mkobj_ops()` in kernel/bpf/inode.c).
+    pin: Mutex<Option<Inode>>,
 }
+
+/// Device and number.
+type Inode = (u64, u64);
 
 /// Everything that limits sessions.
 pub(super) struct Attachment {
@@ -92,12 +100,12 @@ impl Attachment {
         if let Some(held) = self.held.iter().find(|held| !held.is_as_it_was()) {
             return Enforcement::Off(format!("{} is not attached any more", held.name()));
         }
-        let missing = || self.held.iter().filter(|held| !held.is_pinned());
-        let count = missing().count();
+        let missing = self.missing();
+        let count = missing.len();
         if count == 0 {
             return Enforcement::InForce;
         }
-        match self.pin_again(missing()) {
+        match self.pin_again(missing) {
             Ok(()) => {
                 tracing::error!("{count} of Bailiff's pins were gone, and were made again");
                 Enforcement::InForce
@@ -111,9 +119,22 @@ impl Attachment {
         }
     }
 
-    fn pin_again<'a>(&self, missing: impl Iterator<Item = &'a Held>) -> Result<(), KernelError> {
+    fn missing(&self) -> Vec<&Held> {
+        let directories = [maps(), self.directory.clone()];
+        let pins =
+            directories.map(|directory| (pins_in(&directory).unwrap_or_default(), directory));
+        let inode = |held: &Held| {
+            let (directory, name) = (held.path.parent()?, held.path.file_name()?);
+            let (pins, _) = pins.iter().find(|(_, place)| place == directory)?;
+            pins.get(name).copied()
+        };
+        let held = self.held.iter();
+        held.filter(|held| !held.is_pinned(inode(held))).collect()
+    }
+
+    fn pin_again(&self, missing: Vec<&Held>) -> Result<(), KernelError> {
         let root = Path::new(names::PIN_ROOT);
-        for directory in [root, &root.join("maps"), &self.directory] {
+        for directory in [root, &maps(), &self.directory] {
             make_directory(directory)?;
         }
         for held in missing {
@@ -125,6 +146,26 @@ impl Attachment {
             sys::pin(&held.fd, &held.path).map_err(failed)?;
         }
         Ok(())
+    }
+}
+
+/// Where maps are pinned.
+fn maps() -> PathBuf {
+    Path::new(names::PIN_ROOT).join("maps")
+}
+
+/// What lies in a directory, by name: told all at once, since there are hundreds.
+fn pins_in(directory: &Path) -> io::Result<HashMap<OsString, Inode>> {
+    let device = || fs::metadata(directory).map(|found| found.dev());
+    let before = device()?;
+    let inode = |entry: fs::DirEntry| (entry.file_name(), (before, entry.ino()));
+    let entries = fs::read_dir(directory)?;
+    let pins = entries.map(|entry| entry.map(inode)).collect();
+    // Another filesystem that was mounted there meanwhile has the same numbers.
+    if device()? == before {
+        pins
+    } else {
+        Ok(HashMap::new())
     }
 }
 
@@ -171,9 +212,8 @@ impl Held {
         })
     }
 
-    fn is_pinned(&self) -> bool {
-        let found = fs::symlink_metadata(&self.path).ok();
-        let found = found.map(|found| (found.dev(), found.ino()));
+    /// `found` is what lies in its place.
+    fn is_pinned(&self, found: Option<Inode>) -> bool {
         let mut known = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_some() && found == *known {
             return true;
