@@ -289,9 +289,11 @@ impl Daemon {
         .await;
         // Its last events are told by its grant.
         self.flush_events().await;
-        live.leave_grant();
+        let is_grant_gone = live.leave_grant();
         self.sessions().retire(number);
-        self.blocking(|_| heap::give_back()).await;
+        if is_grant_gone {
+            self.blocking(|_| heap::give_back()).await;
+        }
         live.ended.send_replace(true);
         tracing::info!("session {} ended ({})", live.row.name, cause.word());
         // A container's goes with it, and its next start asks again.

@@ -136,12 +136,14 @@ impl Live {
         compiled.is_none_or(|compiled| compiled.inner().capabilities & SYS_TIME != 0)
     }
 
-    /// It has ended, and its events are told: its grant is not asked any more.
-    pub(super) fn leave_grant(&self) {
-        *self
+    /// It has ended, and its events are told: its grant is not asked any more. Whether the grant went with that:
+    /// nobody else has it.
+    pub(super) fn leave_grant(&self) -> bool {
+        let mut compiled = self
             .compiled
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+            .unwrap_or_else(PoisonError::into_inner);
+        compiled.take().and_then(Arc::into_inner).is_some()
     }
 
     /// The cgroup that is the session's. `None`: it is a process and what that starts, wherever they are, or
