@@ -65,8 +65,8 @@ impl Daemon {
             let (view, sight) = self.first_look(&mounts, &mut table)?;
             let resolver = Resolver::new(mounts.root(), &view);
             let names = sight.names();
-            let prepared =
-                Prepared::new(&source, &inputs, resolver, &self.own, names, &self.compiled)?;
+            let own = self.own.places()?;
+            let prepared = Prepared::new(&source, &inputs, resolver, &own, names, &self.compiled)?;
             let number = |dev| table.number(dev, sight.instance(dev)?);
             let epoch = self.epochs.next(&self.store)?;
             let image = prepared.compiled.image(generation, epoch, names, number);

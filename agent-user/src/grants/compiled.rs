@@ -11,7 +11,7 @@ use agent_grant::{
     VisibleMount,
 };
 
-use super::{Cache, GrantError, Making, OwnFiles, Resolutions, Resolver};
+use super::{Cache, GrantError, Making, OwnFiles, OwnPlaces, Resolutions, Resolver};
 use crate::{
     api::{GrantSource, Inputs, Mode, PathText, RuleRef},
     mounts::Names,
@@ -39,7 +39,7 @@ impl Prepared {
         source: &GrantSource,
         inputs: &Inputs,
         mut resolver: Resolver<'_>,
-        own: &OwnFiles,
+        own: &OwnPlaces,
         names: &Names,
         cache: &Cache,
     ) -> Result<Self, GrantError> {
@@ -77,27 +77,23 @@ fn unusable(grant: &mut Grant, resolver: &mut Resolver<'_>) -> Vec<Diagnostic> {
 fn resolve(
     grant: &mut Grant,
     resolver: &mut Resolver<'_>,
-    own: &OwnFiles,
+    own: &OwnPlaces,
     names: &Names,
 ) -> Result<Protected, GrantError> {
     let mistakes = unusable(grant, resolver);
     if mistakes.is_empty() {
-        protected(resolver, own, names)
+        Ok(protected(resolver, own, names))
     } else {
         Err(Errors(mistakes).into())
     }
 }
 
 /// What the session is kept from.
-fn protected(
-    resolver: &Resolver<'_>,
-    own: &OwnFiles,
-    names: &Names,
-) -> Result<Protected, GrantError> {
-    let mut protected = own.places().map_err(GrantError::OwnFiles)?.known_by(names);
+fn protected(resolver: &Resolver<'_>, own: &OwnPlaces, names: &Names) -> Protected {
+    let mut protected = own.known_by(names);
     let kept_from = resolver.kept_from.iter().map(PathText::bytes);
     protected.program.extend(kept_from);
-    Ok(protected)
+    protected
 }
 
 /// A compiled grant.
@@ -111,7 +107,7 @@ impl Compiled {
     pub fn in_place(
         grant: &mut Grant,
         resolver: &mut Resolver<'_>,
-        own: &OwnFiles,
+        own: &OwnPlaces,
         names: &Names,
     ) -> Result<Self, GrantError> {
         let protected = resolve(grant, resolver, own, names)?;
@@ -122,11 +118,11 @@ impl Compiled {
     pub fn mistakes_in_place(
         grant: &mut Grant,
         resolver: &mut Resolver<'_>,
-        own: &OwnFiles,
+        own: &OwnPlaces,
         names: &Names,
-    ) -> Result<Vec<Diagnostic>, GrantError> {
+    ) -> Vec<Diagnostic> {
         let mut mistakes = unusable(grant, resolver);
-        let protected = protected(resolver, own, names)?;
+        let protected = protected(resolver, own, names);
         let compiled = agent_grant::compile(grant, &CompileOptions { protected });
         mistakes.extend(
             compiled
@@ -135,7 +131,7 @@ impl Compiled {
                 .into_iter()
                 .flatten(),
         );
-        Ok(mistakes)
+        mistakes
     }
 
     /// Compiles a grant whose prefixes are as they are to be.

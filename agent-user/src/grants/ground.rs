@@ -20,7 +20,7 @@ use nix::{
 
 use super::{
     load::text_of,
-    own_files::OwnFiles,
+    own_files::{OwnFiles, OwnPlaces},
     reach::Spot,
     trail::{Past, Trail, follow, past_of},
 };
@@ -62,6 +62,7 @@ impl Ground {
 pub struct Host {
     place: MountNamespace,
     view: MountView,
+    places: OwnPlaces,
     /// Filesystems that hold what the daemon itself stands on, by device.
     own: Vec<u32>,
 }
@@ -102,10 +103,12 @@ impl Host {
         let place = MountNamespace::of_process(std::process::id())?;
         let view = place.view()?;
         let root = view.object_at(b"/").map(|(dev, _)| dev);
+        let places = own.places()?;
         let mut host = Self {
             place,
             view,
-            own: own.places()?.devices().chain(root).collect(),
+            own: places.devices().chain(root).collect(),
+            places,
         };
         // Where the root is an overlay, its layers too.
         let mut index = 0;
@@ -123,6 +126,12 @@ impl Host {
     #[must_use]
     pub fn view(&self) -> &MountView {
         &self.view
+    }
+
+    /// Where the daemon's own files are.
+    #[must_use]
+    pub fn own_places(&self) -> &OwnPlaces {
+        &self.places
     }
 
     /// Whether the daemon, its store or its root is on it: who could change that needs no link.

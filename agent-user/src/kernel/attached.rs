@@ -224,8 +224,12 @@ impl Port for Kernel {
         self.superblocks.set(&entry.number, &entry.owner())
     }
 
+    fn has_superblock(&self, entry: SuperblockEntry) -> Result<bool, KernelError> {
+        Ok(self.superblocks.get(&entry.number)? == Some(entry.owner()))
+    }
+
     fn remove_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
-        if self.superblocks.get(&entry.number)? == Some(entry.owner()) {
+        if self.has_superblock(entry)? {
             self.superblocks
                 .set(&entry.number, &Superblock::default())?;
         }
@@ -361,8 +365,12 @@ impl Port for Kernel {
         self.jobs.set(&label.slot, &jobs)
     }
 
-    fn ledger(&self, slot: u32) -> Result<Vec<Count>, KernelError> {
-        self.ledger.range(ledger_index(slot, 0), MAX_RULES)
+    fn ledger(&self, slot: u32, rules: usize) -> Result<Vec<Count>, KernelError> {
+        let rules = rules.min(MAX_RULES - 1);
+        let mut counts = self.ledger.range(ledger_index(slot, 0), rules)?;
+        let of_none = self.ledger.get(&ledger_index(slot, NO_RULE))?;
+        counts.push(of_none.unwrap_or_default());
+        Ok(counts)
     }
 
     fn reset_ledger(&mut self, slot: u32) -> Result<(), KernelError> {

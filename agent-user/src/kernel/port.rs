@@ -97,6 +97,9 @@ pub trait Port: Send {
     /// Filesystems that hooks can place.
     fn superblocks(&self) -> Result<Vec<SuperblockEntry>, KernelError>;
 
+    /// Whether this is one of them.
+    fn has_superblock(&self, entry: SuperblockEntry) -> Result<bool, KernelError>;
+
     /// The number is one of the device's candidates ([`agent_abi::superblock`]): hooks look for it
     /// nowhere else.
     fn add_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError>;
@@ -193,8 +196,8 @@ pub trait Port: Send {
 
     // Counts.
 
-    /// The counts of a session's rules, by rule number; the last is that of no rule.
-    fn ledger(&self, slot: u32) -> Result<Vec<Count>, KernelError>;
+    /// The counts of so many of a session's rules, by rule number; the last is that of no rule.
+    fn ledger(&self, slot: u32, rules: usize) -> Result<Vec<Count>, KernelError>;
 
     /// Nobody may act for the slot meanwhile.
     fn reset_ledger(&mut self, slot: u32) -> Result<(), KernelError>;

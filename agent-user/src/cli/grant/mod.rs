@@ -14,7 +14,7 @@ use agent_grant::{Diagnostic, Grant};
 
 use crate::{
     api::{GrantSource, Inputs, RuleRef},
-    grants::{self, Compiled, OwnFiles, Resolver},
+    grants::{self, Compiled, GrantError, OwnFiles, OwnPlaces, Resolver},
     mounts::{MountNamespace, MountView},
     render::{
         escape,
@@ -39,7 +39,7 @@ fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
     let namespace = MountNamespace::of_process(std::process::id())?;
     let view = namespace.view()?;
     let mut resolver = resolver(&namespace, &view);
-    let own = OwnFiles::default();
+    let own = own_places()?;
     let compiled = Compiled::in_place(&mut grant, &mut resolver, &own, view.names())?;
     let remarks = resolver.resolved(&grant).remarks();
     Ok(Here {
@@ -56,9 +56,18 @@ fn mistakes_here(grant: &mut Grant) -> anyhow::Result<Vec<Diagnostic>> {
     let namespace = MountNamespace::of_process(std::process::id())?;
     let view = namespace.view()?;
     let mut resolver = resolver(&namespace, &view);
-    let own = OwnFiles::default();
-    let mistakes = Compiled::mistakes_in_place(grant, &mut resolver, &own, view.names())?;
-    Ok(mistakes)
+    let own = own_places()?;
+    Ok(Compiled::mistakes_in_place(
+        grant,
+        &mut resolver,
+        &own,
+        view.names(),
+    ))
+}
+
+fn own_places() -> Result<OwnPlaces, GrantError> {
+    let places = OwnFiles::default().places();
+    places.map_err(GrantError::OwnFiles)
 }
 
 fn resolver<'a>(namespace: &'a MountNamespace, view: &'a MountView) -> Resolver<'a> {

@@ -2,7 +2,7 @@
 
 use std::{mem, sync::atomic::Ordering::Relaxed};
 
-use agent_abi::{ledger::Count, share::NOBODYS_ACCOUNT};
+use agent_abi::{ledger::Count, limits::MAX_RULES, share::NOBODYS_ACCOUNT};
 
 use crate::{
     api::RuleCount,
@@ -77,7 +77,7 @@ impl Owed {
 impl Daemon {
     /// All that the ledger has of a slot.
     pub(in crate::daemon) fn ledger_sum(&self, slot: u32) -> Option<Count> {
-        let ledger = self.kernel().ledger(slot).ok()?;
+        let ledger = self.kernel().ledger(slot, MAX_RULES).ok()?;
         let sum = |of: fn(&Count) -> u64| ledger.iter().map(of).sum();
         Some(Count {
             allowed: sum(|count| count.allowed),

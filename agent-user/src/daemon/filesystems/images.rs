@@ -180,7 +180,8 @@ impl Daemon {
     /// Looks at what is mounted, and gives numbers to filesystems that have none.
     ///
     /// A filesystem can go, and another come with its device number, before it has a number. What is
-    /// still mounted afterwards is what has it: from then on it is forgotten as it goes (`sb_delete`).
+    /// still mounted afterwards is what has it: from then on it is forgotten as it goes (`sb_delete`). So it is
+    /// looked once more where one got its number now.
     ///
     /// What a session mounted for itself gets none: it is its own by its device.
     pub(super) fn look(
@@ -193,15 +194,13 @@ impl Daemon {
             .own
             .places()
             .map_err(|error| RequestError::failed("cannot find the daemon's own files", error))?;
-        let mut devices = mounts
-            .view()
-            .map_err(failed)?
-            .devices()
-            .collect::<BTreeSet<_>>();
+        let mut view = mounts.view().map_err(failed)?;
+        let mut devices = view.devices().collect::<BTreeSet<_>>();
         let of_sessions = self.kernel().session_filesystems()?;
         devices.retain(|dev| !of_sessions.contains(dev));
-        self.number(&devices, table)?;
-        let view = mounts.view().map_err(failed)?;
+        if self.number(&devices, table)? {
+            view = mounts.view().map_err(failed)?;
+        }
         Ok(Look {
             numbered: view.devices().filter(|dev| devices.contains(dev)).collect(),
             view,
@@ -209,18 +208,31 @@ impl Daemon {
         })
     }
 
-    /// Gives numbers to filesystems.
-    fn number(&self, devices: &BTreeSet<u32>, table: &mut Superblocks) -> Result<(), RequestError> {
+    /// Gives numbers to filesystems; whether one was given that had none.
+    fn number(
+        &self,
+        devices: &BTreeSet<u32>,
+        table: &mut Superblocks,
+    ) -> Result<bool, RequestError> {
         if table.instances_left() < devices.len() {
             let floor = table.highest_instance();
             let first = self.reserve(Counter::Filesystem, floor, INSTANCES)?;
             table.take_instances(first..first.saturating_add(INSTANCES));
         }
         let mut kernel = self.kernel();
-        table.reconcile(&kernel.superblocks()?);
+        let mut there = Vec::new();
+        for entry in table.entries() {
+            if kernel.has_superblock(entry)? {
+                there.push(entry);
+            }
+        }
+        table.reconcile(&there);
+        if devices.iter().all(|dev| table.instance(*dev).is_some()) {
+            return Ok(false);
+        }
         let without = table.add(kernel.as_mut(), devices.iter().copied())?;
         if without == 0 || !table.has_stale() {
-            return Ok(());
+            return Ok(true);
         }
         let live = self.sessions().live();
         let seen = live
@@ -242,7 +254,7 @@ impl Daemon {
         if without > 0 {
             tracing::warn!("{without} filesystems have no number: they are refused whole");
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Builds the image of a session for what it knows, and puts it in force.

@@ -119,6 +119,15 @@ pub(in crate::daemon) struct Witness<'d> {
 }
 
 impl Witness<'_> {
+    /// What is mounted where the daemon is, as this witness saw it.
+    pub(in crate::daemon) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(in crate::daemon) fn into_host(self) -> Host {
+        self.host
+    }
+
     /// Why a link, or whatever is at its place, may be a session's.
     pub(in crate::daemon) fn against_link(&self, spot: &Spot) -> Option<String> {
         let doubt = self.doubt(FileRights::CREATE, spot);
@@ -341,7 +350,7 @@ impl Daemon {
         if let Err(error) = self.open_reach(
             row.number,
             &row.name,
-            &reach_of(row, making, view, self.host().ok().as_ref(), &self.own),
+            &reach_of(row, making, view, self.host().ok().as_ref()),
             row.started,
         ) {
             tracing::error!("what {} can make is not written down: {error}", row.name);

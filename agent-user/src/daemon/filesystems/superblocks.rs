@@ -123,6 +123,10 @@ impl Superblocks {
         Ok(without)
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = SuperblockEntry> {
+        self.by_dev.values().copied()
+    }
+
     /// Takes what the kernel side dropped by itself out of the table.
     pub(super) fn reconcile(&mut self, entries: &[SuperblockEntry]) {
         let stale = &mut self.stale;

@@ -91,7 +91,7 @@ impl Daemon {
             .await;
         drop(turn);
         seen = after;
-        let prepared = prepared?;
+        let (prepared, host) = prepared?;
         if prepared.rules != live.row.rules {
             return Err(RequestError::Failed(
                 "its grant reads otherwise there".into(),
@@ -126,8 +126,7 @@ impl Daemon {
         let mut row = row.clone();
         row.resolutions = resolutions.clone();
         self.note_disks(Some(&view))?;
-        let host = self.host()?;
-        let reach = reach_of(&row, making, &view, Some(&host), &self.own);
+        let reach = reach_of(&row, making, &view, Some(&host));
         self.open_reach(row.number, &row.name, &reach, row.started)?;
         self.store.set_place(row.number, &resolutions, &sight)?;
         // Not followed.

@@ -13,7 +13,7 @@ use crate::{
     api::{EndCause, Extent, GrantSource, Inputs, Mode, RuleCount, SourceFile},
     clock::fix_record_clock,
     daemon::{error::RequestError, events::owed::Owed, state::Daemon},
-    grants::{Prepared, Resolutions, Resolver},
+    grants::{GrantError, Prepared, Resolutions, Resolver},
     mounts::{MountNamespace, Sight},
     store::{SessionRow, StoreError},
 };
@@ -233,14 +233,12 @@ impl Daemon {
         }
         let resolver = Resolver::replay(&row.resolutions);
         let names = row.sight.names();
-        let compiled = match Prepared::new(
-            &row.source,
-            &row.inputs,
-            resolver,
-            &self.own,
-            names,
-            &self.compiled,
-        ) {
+        let prepared = self.own.places().map_err(GrantError::OwnFiles);
+        let prepared = prepared.and_then(|own| {
+            let (source, inputs) = (&row.source, &row.inputs);
+            Prepared::new(source, inputs, resolver, &own, names, &self.compiled)
+        });
+        let compiled = match prepared {
             Ok(prepared) if prepared.rules == row.rules => {
                 if let Some(view) = mounts.as_ref().and_then(|mounts| mounts.view().ok()) {
                     let making = prepared.compiled.making(&prepared.grant);

@@ -13,7 +13,7 @@ use crate::{
     cgroup::Cgroup,
     clock::fix_record_clock,
     daemon::{error::RequestError, heap, requests::peer::Peer, state::Daemon},
-    grants::{Host, Making, OwnFiles, Prepared, Reach, Resolver, Spot},
+    grants::{Host, Making, Prepared, Reach, Resolver, Spot},
     mounts::{MountNamespace, MountView, Sight},
     process::ProcessHandle,
     store::{Counter, SessionRow},
@@ -140,14 +140,14 @@ impl Daemon {
             })
             .await;
         drop(turn);
-        let prepared = prepared?;
+        let (prepared, host) = prepared?;
         let is_new = prepared.is_new;
         let slot = self.sessions().take_slot().ok_or_else(|| {
             RequestError::Conflict(
                 "as many sessions run as can: end one with `bailiff stop`".into(),
             )
         })?;
-        let live = self.install_new(slot, request, prepared, (place, seen), peer);
+        let live = self.install_new(slot, request, prepared, (place, seen, host), peer);
         let live = live.await;
         if live.is_err() {
             self.sessions().release_slot(slot);
@@ -174,12 +174,13 @@ impl Daemon {
         })
     }
 
-    /// Reads and compiles a grant that no session could have changed, for who is at this place.
+    /// Reads and compiles a grant that no session could have changed, for who is at this place; and by what it
+    /// was told what sessions could have changed.
     pub(in crate::daemon) fn prepare(
         &self,
         wanted: &Wanted<'_>,
         seen: &Seen,
-    ) -> Result<Prepared, RequestError> {
+    ) -> Result<(Prepared, Host), RequestError> {
         let witness = self.witness()?;
         let files = self.grant_files(wanted.grant, wanted.reader, &seen.view, &witness)?;
         let makers = |spot: &Spot| witness.against_link(spot);
@@ -193,8 +194,10 @@ impl Daemon {
         };
         let names = seen.sight.names();
         let (source, inputs) = (wanted.grant, wanted.inputs);
-        Prepared::new(source, inputs, resolver, &self.own, names, &self.compiled)
-            .map_err(|error| RequestError::BadGrant(error.to_string()))
+        let own = witness.host().own_places();
+        let prepared = Prepared::new(source, inputs, resolver, own, names, &self.compiled)
+            .map_err(|error| RequestError::BadGrant(error.to_string()))?;
+        Ok((prepared, witness.into_host()))
     }
 
     fn place(&self, target: &Target, caller: u32) -> Result<(Place, MountNamespace), RequestError> {
@@ -305,7 +308,7 @@ impl Daemon {
         slot: u32,
         request: StartSession,
         prepared: Prepared,
-        (place, seen): (Place, Seen),
+        (place, seen, host): (Place, Seen, Host),
         peer: Option<&Peer>,
     ) -> Result<Arc<Live>, RequestError> {
         // Also of sessions that the store does not know, if it was lost.
@@ -357,9 +360,8 @@ impl Daemon {
         if let Err(error) = self
             .blocking(move |daemon| {
                 daemon.note_disks(Some(&view))?;
-                let host = daemon.host()?;
                 let making = asked.making(&grant);
-                let reach = reach_of(&stored, making, &view, Some(&host), &daemon.own);
+                let reach = reach_of(&stored, making, &view, Some(&host));
                 daemon.open_reach(number, &stored.name, &reach, stored.started)?;
                 let inserted = daemon.store.insert_session(&stored);
                 if inserted.is_err() {
@@ -440,11 +442,10 @@ pub(in crate::daemon) fn reach_of(
     making: &Making,
     view: &MountView,
     host: Option<&Host>,
-    own: &OwnFiles,
 ) -> Reach {
     // Where operators keep grants, by the names that the session has for it.
-    let places = own.places().map(|places| places.known_by(view.names()));
-    let mut kept_from = places.map_or_else(|_| Vec::new(), |places| places.config);
+    let places = host.map(|host| host.own_places().known_by(view.names()));
+    let mut kept_from = places.map_or_else(Vec::new, |places| places.config);
     kept_from.extend(row.resolutions.kept_from.iter().map(PathText::bytes));
     // What is tagged may be anybody's, and so may what root starts.
     let uid = Some(row.uid).filter(|uid| row.extent().is_launched() && *uid != 0);

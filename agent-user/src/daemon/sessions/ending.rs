@@ -374,7 +374,7 @@ impl Daemon {
 
     /// What the ledger says of the session that had this slot last.
     pub(super) fn counts_of(&self, row: &SessionRow) -> Vec<RuleCount> {
-        let ledger = self.kernel().ledger(row.slot);
+        let ledger = self.kernel().ledger(row.slot, row.rules.len());
         let ledger = match ledger {
             Ok(ledger) => ledger,
             Err(error) => {

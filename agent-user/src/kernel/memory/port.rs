@@ -9,7 +9,7 @@ use agent_abi::{
     census::{Member, Settling},
     image::{IMAGE_MAGIC, RELEASED_MAGIC},
     launcher::Runtime,
-    ledger::{Count, ledger_index},
+    ledger::{Count, NO_RULE, ledger_index},
     limits::MAX_RULES,
     share::ACCOUNTS,
 };
@@ -88,6 +88,11 @@ impl Port for MemoryKernel {
         let mut state = self.asked("add_superblock")?;
         state.superblocks.insert(entry.number, entry);
         Ok(())
+    }
+
+    fn has_superblock(&self, entry: SuperblockEntry) -> Result<bool, KernelError> {
+        let state = self.asked("has_superblock")?;
+        Ok(state.superblocks.get(&entry.number) == Some(&entry))
     }
 
     fn remove_superblock(&mut self, entry: SuperblockEntry) -> Result<(), KernelError> {
@@ -261,9 +266,9 @@ impl Port for MemoryKernel {
         self.asked("own_jobs").map(drop)
     }
 
-    fn ledger(&self, slot: u32) -> Result<Vec<Count>, KernelError> {
+    fn ledger(&self, slot: u32, rules: usize) -> Result<Vec<Count>, KernelError> {
         let state = self.asked("ledger")?;
-        let rules = 0..MAX_RULES as u16;
+        let rules = (0..MAX_RULES as u16 - 1).take(rules).chain([NO_RULE]);
         let count = |rule| {
             let index = ledger_index(slot, rule);
             state.ledger.get(&index).copied().unwrap_or_default()
