@@ -2,9 +2,24 @@
 
 use crate::{diagnostic::Source, model::IncludeError};
 
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 8] = [
     ("base", include_str!("../../policies/base.toml")),
     ("coder", include_str!("../../policies/coder.toml")),
+    (
+        "delayed-code",
+        include_str!("../../policies/delayed-code.toml"),
+    ),
+    (
+        "mcp-filesystem",
+        include_str!("../../policies/mcp-filesystem.toml"),
+    ),
+    ("offline", include_str!("../../policies/offline.toml")),
+    ("reviewer", include_str!("../../policies/reviewer.toml")),
+    ("secrets", include_str!("../../policies/secrets.toml")),
+    (
+        "tool-server",
+        include_str!("../../policies/tool-server.toml"),
+    ),
 ];
 
 /// Names of the grants that ship.
