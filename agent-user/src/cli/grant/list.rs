@@ -65,7 +65,12 @@ fn table(list: &GrantList) -> String {
             (Some(error), _) => Cell::styled(first_line(error), BAD),
             (None, purpose) => first_line(purpose.as_deref().unwrap_or_default()).into(),
         };
-        let origin = escape(grant.origin.as_deref().unwrap_or_default()).into_owned();
+        let origin = grant.origin.as_deref().unwrap_or_default();
+        let origin = if origin.ends_with("(shipped)") {
+            "ships".to_owned()
+        } else {
+            escape(origin).into_owned()
+        };
         table.row([
             escape(&grant.name).into(),
             Cell::styled(origin, FAINT),
