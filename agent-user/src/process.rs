@@ -58,6 +58,18 @@ impl ProcessHandle {
         Ok((parent == session).then_some(session))
     }
 
+    /// Its parent's number.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn parent(&self) -> io::Result<u32> {
+        let fields = self.fields_after_name()?;
+        let parent = fields.split_whitespace().nth(4 - 3);
+        parent
+            .and_then(|parent| parent.parse().ok())
+            .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
+    }
+
     /// When it began, as [`crate::clock::ticks_since_boot`] counts.
     ///
     /// # Errors

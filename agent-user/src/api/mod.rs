@@ -30,8 +30,8 @@ pub use requests::{
     Untag, WhyQuery,
 };
 pub use session::{
-    EndCause, EnvironmentState, Extent, HandsOver, RuleCount, Session, SessionReport, SessionState,
-    Summary, Why,
+    EndCause, EnvironmentState, Extent, HandsOver, RefusalKind, RuleCount, Session, SessionReport,
+    SessionState, Summary, Why,
 };
 pub use status::{Enforcement, EnforcementState, Status, StoreStatus};
 pub use word::{Alignment, Mode, Verdict, Vocabulary, Word};

@@ -134,7 +134,9 @@ pub struct EventFilter {
     pub limit: Option<u32>,
 }
 
-/// Which refusal to explain: this event, or the latest of this session, or the latest of all.
+/// Which refusal to explain: this event, or the latest that passes the rest. A process of a session is told of its
+/// own session, and of what is likely meant: what its parent's children were refused last, and by a rule before
+/// what no rule allows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
@@ -143,6 +145,12 @@ pub struct WhyQuery {
     pub event: Option<i64>,
     /// The latest of this session, by its name or number.
     pub session: Option<String>,
+    /// A right (`file.write`), or a family of rights (`file`).
+    pub right: Option<String>,
+    /// A glob over the whole path or object.
+    pub path: Option<String>,
+    /// Just the one with this place, counted from the latest, which has 0.
+    pub nth: Option<u32>,
 }
 
 /// Which sessions.

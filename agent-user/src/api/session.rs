@@ -207,8 +207,23 @@ pub struct Summary {
     pub refusals: Vec<Event>,
     /// How many different ones were recorded.
     pub recorded: u64,
+    /// What they were, by right and rule, in the order in which they were first met.
+    #[serde(default)]
+    pub kinds: Vec<RefusalKind>,
     /// Processes that outlived the command.
     pub survivors: Vec<String>,
+}
+
+/// Refusals of one right by one rule, or by none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RefusalKind {
+    /// The first of them.
+    pub first: Event,
+    /// How many objects they were about.
+    pub different: u64,
+    /// How many they were.
+    pub times: u64,
 }
 
 /// How often one rule decided.

@@ -9,8 +9,8 @@ use super::{
     output::{block_on, print, print_json},
 };
 use crate::{
-    api::{Why, WhyQuery, routes},
-    client::Client,
+    api::{FailureCode, Why, WhyQuery, routes},
+    client::{Client, ClientError},
     render::{
         escape,
         escape::is_harmless,
@@ -20,12 +20,23 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct WhyArgs {
-    /// Number of the event, as `bailiff events` shows it; without it, the latest refusal.
+    /// Number of the event, as `bailiff events` shows it; without it, the latest refusal. In a session, the
+    /// latest of the command before, by a rule rather than by none.
     #[arg(value_parser = event_id)]
     event: Option<i64>,
-    /// The latest refusal of this session.
+    /// A refusal of this session.
     #[arg(short, long, conflicts_with = "event")]
     session: Option<String>,
+    /// A refusal of this right (`file.write`), or of a family of rights (`file`).
+    #[arg(long, conflicts_with = "event")]
+    right: Option<String>,
+    /// A refusal of what this matches: a path, or a pattern over it (`*` crosses slashes).
+    #[arg(long, value_name = "GLOB", conflicts_with = "event")]
+    path: Option<String>,
+    /// The latest N refusals, the latest first.
+    #[arg(long, value_name = "N", conflicts_with = "event",
+          value_parser = clap::value_parser!(u32).range(1..=50))]
+    last: Option<u32>,
     #[command(flatten)]
     json: JsonArg,
 }
@@ -36,15 +47,29 @@ fn event_id(text: &str) -> Result<i64, String> {
 }
 
 pub(super) fn why(args: &WhyArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let asked = WhyQuery {
-        event: args.event,
-        session: args.session.clone(),
-    };
-    let why = block_on(client.get(&routes::WHY.with(&asked)?))??;
-    if args.json.json {
-        print_json(&why)?;
-    } else {
-        print(&told(&why))?;
+    for nth in 0..args.last.unwrap_or(1) {
+        let asked = WhyQuery {
+            event: args.event,
+            session: args.session.clone(),
+            right: args.right.clone(),
+            path: args.path.clone(),
+            nth: args.last.map(|_| nth),
+        };
+        let why = match block_on(client.get(&routes::WHY.with(&asked)?))? {
+            // There are fewer.
+            Err(ClientError::Refused(failure))
+                if nth > 0 && failure.code == FailureCode::NotFound =>
+            {
+                break;
+            }
+            why => why?,
+        };
+        if args.json.json {
+            print_json(&why)?;
+        } else {
+            let text = told(&why);
+            print(&if nth > 0 { format!("\n{text}") } else { text })?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,15 @@
 //! A refusal in words: what, why, whether to try again, what to ask for.
 
 mod ask;
+mod meant;
+mod probe;
 mod proposal;
 mod reason;
 
 use agent_abi::{Reason, Right};
 
+pub use meant::{LATEST, meant};
+pub use probe::is_probe;
 pub use reason::short;
 
 use crate::api::{Event, Inputs, SCHEMA, Verdict, Why};

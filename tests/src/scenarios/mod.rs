@@ -8,6 +8,7 @@ pub(crate) mod below;
 pub(crate) mod bounds;
 pub(crate) mod boxes;
 pub(crate) mod callers;
+pub(crate) mod command_line;
 pub(crate) mod coverage;
 pub(crate) mod crash;
 pub(crate) mod crowd;
@@ -159,6 +160,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(rings::scenarios());
     singles.extend(callers::scenarios());
     singles.extend(environment::scenarios());
+    singles.extend(command_line::scenarios());
     singles.extend(proc::scenarios());
     singles.extend(device_memory::scenarios());
     singles.extend(disks::scenarios());

@@ -1,11 +1,12 @@
 //! What `bailiff run` says at the end: nothing where nothing was refused.
 
 use crate::{
-    api::{Event, Mode, Summary},
+    api::{Mode, RefusalKind, Summary},
     render::{escape, escape::escape_bytes},
+    why,
 };
 
-/// Refusals that are named.
+/// Kinds of refusals that are named.
 const NAMED: usize = 3;
 
 /// Lines for standard error.
@@ -38,14 +39,33 @@ fn refusals(summary: &Summary, session: &str) -> String {
         "refused"
     };
     let things = if count == 1 { "action" } else { "actions" };
-    let mut named = summary
-        .refusals
+    let (probes, mut kinds): (Vec<_>, Vec<_>) = summary
+        .kinds
+        .iter()
+        .partition(|kind| why::is_probe(&kind.first));
+    // What leads somewhere else comes first, then what a rule denies: others follow from these.
+    kinds.sort_by_key(|kind| {
+        (
+            !is_of_network(kind),
+            kind.first.rule.is_none(),
+            kind.first.id,
+        )
+    });
+    let mut named = kinds
         .iter()
         .take(NAMED)
-        .map(name)
+        .map(|kind| name(kind))
         .collect::<Vec<_>>();
-    if summary.recorded > named.len() as u64 {
-        named.push("…".into());
+    match kinds.len().saturating_sub(NAMED) {
+        0 => {}
+        1 => named.push("and one kind more".into()),
+        more => named.push(format!("and {more} kinds more")),
+    }
+    let probes: u64 = probes.iter().map(|kind| kind.times).sum();
+    if probes > 0 {
+        named.push(format!(
+            "{probes} of what every program asks and does without"
+        ));
     }
     let list = if named.is_empty() {
         String::new()
@@ -55,17 +75,26 @@ fn refusals(summary: &Summary, session: &str) -> String {
     format!("{session} {verb} {count} {things}{list}; `bailiff why --session {session}` explains")
 }
 
-fn name(event: &Event) -> String {
+fn is_of_network(kind: &RefusalKind) -> bool {
+    kind.first.right.as_str().starts_with("net.")
+}
+
+/// A kind by its first refusal: `file.read /w/.env (secrets) and 2 others`.
+fn name(kind: &RefusalKind) -> String {
+    let event = &kind.first;
     let object = match &event.path {
         Some(path) => escape_bytes(&path.bytes()),
         None => escape(&event.object).into_owned(),
     };
-    let rule = event
-        .rule
-        .as_ref()
-        .map(|rule| format!(" ({})", escape(&rule.id)));
+    let rule = event.rule.as_ref();
+    let rule = rule.map(|rule| format!(" ({})", escape(&rule.id)));
+    let others = match kind.different.saturating_sub(1) {
+        0 => String::new(),
+        1 => " and another".into(),
+        others => format!(" and {others} others"),
+    };
     format!(
-        "{} {object}{}",
+        "{} {object}{}{others}",
         escape(event.right.as_str()),
         rule.unwrap_or_default()
     )

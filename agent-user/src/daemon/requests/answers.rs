@@ -8,14 +8,13 @@ use std::{
 use crate::{
     api::{
         Alignment, EnvironmentState, Extent, Mode, RuleCount, SCHEMA, Session, SessionReport,
-        SessionState, Status, StoreStatus, Summary, Why, WhyQuery, Word,
+        SessionState, Status, StoreStatus, Summary, Word,
     },
     cgroup::Cgroup,
     daemon::{error::RequestError, sessions::Live, state::Daemon},
     kernel::Enforcement,
     process,
     store::{SessionRow, StoreError},
-    why,
 };
 
 /// Refusals that a summary holds.
@@ -98,14 +97,18 @@ impl Daemon {
         self.flush_events().await;
         let session = self.session(key).await?;
         let name = session.name.clone();
-        let (refusals, recorded) = self
-            .blocking(move |daemon| daemon.store.refusals(&name, FIRST_REFUSALS))
+        let ((refusals, recorded), kinds) = self
+            .blocking(move |daemon| {
+                let first = daemon.store.refusals(&name, FIRST_REFUSALS)?;
+                Ok::<_, StoreError>((first, daemon.store.refusal_kinds(&name)?))
+            })
             .await?;
         Ok(Summary {
             schema: SCHEMA,
             session,
             refusals,
             recorded,
+            kinds,
             survivors,
         })
     }
@@ -188,54 +191,6 @@ impl Daemon {
             alignment,
             because,
         })
-    }
-
-    pub(in crate::daemon) async fn why(
-        self: &Arc<Self>,
-        query: WhyQuery,
-        inside: Option<&str>,
-    ) -> Result<Why, RequestError> {
-        self.flush_events().await;
-        let session = match (inside, &query.session) {
-            (Some(own), _) => Some(own.to_owned()),
-            (None, Some(key)) => Some(self.session_name(key).await?),
-            (None, None) => None,
-        };
-        let wanted = session.clone();
-        let event = self
-            .blocking(move |daemon| match query.event {
-                Some(id) => daemon.store.event(id),
-                None => daemon.store.latest_refusal(wanted.as_deref()),
-            })
-            .await?;
-        let missing = || match query.event {
-            Some(id) => format!("there is no event #{id}; `bailiff events` lists them"),
-            None => "nothing was refused".into(),
-        };
-        // From inside, another session's events are not there.
-        let event = event.filter(|event| inside.is_none_or(|own| event.session == own));
-        let event = event.ok_or_else(|| RequestError::NotFound(missing()))?;
-        if !event.refused() {
-            return Err(RequestError::BadRequest(format!(
-                "event #{} was not a refusal",
-                event.id
-            )));
-        }
-        // A crash says nothing of its cause, which may be what was refused before.
-        let before = if why::is_crash(&event) {
-            let crash = event.clone();
-            self.blocking(move |daemon| daemon.store.refused_before(&crash))
-                .await?
-        } else {
-            None
-        };
-        // Its session may be older than what the store keeps.
-        let row = self.row(&event.session).await.ok();
-        let terms = row.as_ref().map(|row| why::Terms {
-            grant: &row.source.main.name,
-            inputs: &row.inputs,
-        });
-        Ok(why::why_crashed(event, before, terms))
     }
 
     pub(in crate::daemon) async fn status(self: &Arc<Self>) -> Result<Status, RequestError> {

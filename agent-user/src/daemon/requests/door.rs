@@ -166,7 +166,7 @@ pub(super) async fn receive(
         Err(error) => return error.into_response(),
     };
     let changes = request.method() != Method::GET;
-    let inside = matches!(caller, Caller::Inside(_));
+    let inside = matches!(caller, Caller::Inside(..));
     if changes && let Err(error) = caller.operator() {
         return error.into_response();
     }

@@ -6,3 +6,4 @@ mod patient;
 pub(super) mod peer;
 pub(super) mod router;
 pub(super) mod shares;
+mod why;

@@ -208,8 +208,8 @@ fn number_of_group(text: &str) -> Option<u32> {
 #[derive(Clone)]
 pub(super) enum Caller {
     Operator(Peer),
-    /// A process of this session.
-    Inside(Arc<Live>),
+    /// A process of this session, with the number of its parent.
+    Inside(Arc<Live>, Option<u32>),
 }
 
 impl Caller {
@@ -217,7 +217,7 @@ impl Caller {
     pub(in crate::daemon) fn operator(&self) -> Result<&Peer, RequestError> {
         match self {
             Self::Operator(peer) => Ok(peer),
-            Self::Inside(live) => Err(RequestError::Labelled(format!(
+            Self::Inside(live, _) => Err(RequestError::Labelled(format!(
                 "this process runs in the session {}: from inside, only `bailiff why` and \
                  `bailiff status` are answered",
                 live.row.name
@@ -230,11 +230,17 @@ impl Caller {
 pub(super) fn classify(daemon: &Daemon, peer: Peer) -> Result<Caller, RequestError> {
     if let Some(label) = peer.label_now(daemon.labels.as_ref())? {
         let live = daemon.sessions().in_force_by_number(label.generation);
-        return live.map(Caller::Inside).ok_or_else(|| {
-            RequestError::Denied(
-                "the session of this process has ended; nothing is answered".into(),
-            )
-        });
+        let parent = peer
+            .process
+            .as_ref()
+            .and_then(|process| process.parent().ok());
+        return live
+            .map(|live| Caller::Inside(live, parent))
+            .ok_or_else(|| {
+                RequestError::Denied(
+                    "the session of this process has ended; nothing is answered".into(),
+                )
+            });
     }
     if peer.operates() {
         return Ok(Caller::Operator(peer));

@@ -15,6 +15,7 @@ use super::{
     answers::{no_session, of_row},
     door::receive,
     peer::Caller,
+    why::Inside,
 };
 use crate::{
     api::{
@@ -123,7 +124,7 @@ async fn session(
     Extension(caller): Who,
     Path(key): Path<String>,
 ) -> Answer<Session> {
-    if let Caller::Inside(own) = &caller
+    if let Caller::Inside(own, _) = &caller
         && (key == OWN_SESSION || key == own.row.name)
     {
         return Ok(Json(daemon.describe(own)));
@@ -345,10 +346,13 @@ async fn why(
     Query(query): Query<WhyQuery>,
 ) -> Answer<Why> {
     let inside = match &caller {
-        Caller::Inside(live) => Some(live.row.name.clone()),
+        Caller::Inside(live, parent) => Some(Inside {
+            session: &live.row.name,
+            parent: *parent,
+        }),
         Caller::Operator(_) => None,
     };
-    Ok(Json(daemon.why(query, inside.as_deref()).await?))
+    Ok(Json(daemon.why(query, inside).await?))
 }
 
 /// A session that can still be acted on.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{Store, StoreError};
-use crate::api::{Event, EventFilter};
+use crate::api::{Event, EventFilter, RefusalKind};
 
 pub(super) use columns::insert_all;
 use columns::read;
@@ -63,6 +63,15 @@ const FIRST_REFUSALS: &str = "
     )
     SELECT events.*, all_different FROM different JOIN events ON id = first ORDER BY id";
 
+/// What a session was refused by right and rule: how many different objects, how often, and the first of them.
+const REFUSAL_KINDS: &str = "
+    WITH kinds AS (
+        SELECT min(id) AS first, count(DISTINCT object) AS different, sum(count) AS times FROM events
+        WHERE session = ?1 AND verdict IN ('deny', 'would-deny')
+        GROUP BY right, rule_id
+    )
+    SELECT events.*, different, times FROM kinds JOIN events ON id = first ORDER BY id";
+
 impl Store {
     /// The newest events that pass `filter`, oldest first.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<Event>, StoreError> {
@@ -109,15 +118,39 @@ impl Store {
         Ok((first, count))
     }
 
-    /// The latest refusal, of one session or of all.
-    pub fn latest_refusal(&self, session: Option<&str>) -> Result<Option<Event>, StoreError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(
+    /// The latest refusals that pass `filter`, the latest first.
+    pub fn latest_refusals(
+        &self,
+        filter: &EventFilter,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let (condition, values) = condition(filter);
+        let sql = format!(
             "SELECT * FROM events
-             WHERE verdict IN ('deny', 'would-deny') AND (?1 IS NULL OR session = ?1)
-             ORDER BY id DESC LIMIT 1",
-        )?;
-        Ok(statement.query_map([session], read)?.next().transpose()?)
+             WHERE verdict IN ('deny', 'would-deny') AND {condition}
+             ORDER BY id DESC LIMIT {limit}"
+        );
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(&sql)?;
+        let values = values.iter().map(AsRef::as_ref);
+        let values = values.collect::<Vec<&dyn ToSql>>();
+        Ok(statement
+            .query_map(&*values, read)?
+            .collect::<rusqlite::Result<Vec<_>>>()?)
+    }
+
+    /// The kinds of a session's refusals, in the order in which they were first met.
+    pub fn refusal_kinds(&self, session: &str) -> Result<Vec<RefusalKind>, StoreError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(REFUSAL_KINDS)?;
+        let kinds = statement.query_map([session], |row| {
+            Ok(RefusalKind {
+                different: row.get::<_, i64>("different")?.cast_unsigned(),
+                times: row.get::<_, i64>("times")?.cast_unsigned(),
+                first: read(row)?,
+            })
+        })?;
+        Ok(kinds.collect::<rusqlite::Result<Vec<_>>>()?)
     }
 
     /// What was refused last before an event: of its process, or else of its session. What was let
@@ -229,8 +262,68 @@ pub(crate) mod tests {
             first.iter().map(|event| event.id).collect::<Vec<_>>(),
             [1, 2]
         );
-        assert_eq!(store.latest_refusal(None).unwrap().unwrap().id, 4);
-        assert!(store.latest_refusal(Some("other-2")).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_latest_refusals_come_first_and_are_no_losses() {
+        let (_directory, store) = filled();
+        let ids = |filter: &EventFilter, limit| {
+            let latest = store.latest_refusals(filter, limit).unwrap();
+            latest.iter().map(|event| event.id).collect::<Vec<_>>()
+        };
+        let all = EventFilter::default();
+        assert_eq!(ids(&all, 9), [4, 3, 2, 1]);
+        assert_eq!(ids(&all, 1), [4]);
+        let right = Some("file.write".into());
+        assert_eq!(
+            ids(
+                &EventFilter {
+                    right,
+                    ..all.clone()
+                },
+                9
+            ),
+            [2]
+        );
+        let path = Some("/w/*".into());
+        assert_eq!(
+            ids(
+                &EventFilter {
+                    path,
+                    ..all.clone()
+                },
+                9
+            ),
+            [4, 1]
+        );
+        let session = Some("other-2".into());
+        assert_eq!(ids(&EventFilter { session, ..all }, 9), [0_i64; 0]);
+    }
+
+    #[test]
+    fn refusals_are_of_few_kinds() {
+        let (_directory, store) = temporary();
+        let of = |right: &str, path: &[u8], rule: Option<&str>| Event {
+            rule: rule.map(|id| RuleRef {
+                id: id.into(),
+                ..RuleRef::default()
+            }),
+            ..event(right, path, "deny")
+        };
+        let events = [
+            of("file.read", b"/w/.env", Some("secrets")),
+            of("file.read", b"/etc/a", None),
+            of("file.read", b"/w/.env", Some("secrets")),
+            of("file.read", b"/w/.env.local", Some("secrets")),
+            of("file.write", b"/etc/a", None),
+        ];
+        insert(&mut store.lock(), &events).unwrap();
+        let kinds = store.refusal_kinds("coder-1").unwrap();
+        let kinds = kinds
+            .iter()
+            .map(|kind| (kind.first.id, kind.different, kind.times));
+        assert_eq!(kinds.collect::<Vec<_>>(), [(1, 2, 3), (2, 1, 1), (5, 1, 1)]);
+        assert!(store.refusal_kinds("other-2").unwrap().is_empty());
     }
 
     #[test]
