@@ -26,7 +26,7 @@ use super::{
     user_namespaces::is_namespace,
 };
 use crate::{
-    decide::{file, opened, permits, permits_opened, refuse_terminal},
+    decide::{EACCES, EPERM, file, opened, permits, permits_opened, refuse_terminal},
     kernel::{
         DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_MODE, File, PATH_DENTRY, PATH_MOUNT,
         Path, VfsMount, load, member, number_at,
@@ -251,13 +251,19 @@ fn path_chmod(ctx: LsmContext) -> i32 {
     })
 }
 
-/// `int path_chown(const struct path *, kuid_t, kgid_t)`
+/// `int path_chown(const struct path *, kuid_t, kgid_t)`: `EPERM` as for whom the kernel gives nothing away,
+/// which programs that copy, unpack or hand over a descriptor take for an answer and go on.
 #[lsm(hook = "path_chown")]
 fn path_chown(ctx: LsmContext) -> i32 {
     guard(&ctx, |subject, ctx| {
-        at_path(subject, ctx.arg(0), FileRights::ATTR)
+        match at_path(subject, ctx.arg(0), FileRights::ATTR) {
+            NO_ACCESS => -EPERM,
+            result => result,
+        }
     })
 }
+
+const NO_ACCESS: i32 = -EACCES;
 
 /// Decides about a path, if it is one.
 #[inline(always)]
