@@ -3,6 +3,7 @@
 mod attached;
 mod beginnings;
 mod images;
+mod inside;
 mod runtimes;
 
 use std::fs;
@@ -71,6 +72,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
         once(
             "a user's own container that an attachment is for does not start, and every other does",
             runtimes::rootless,
+        ),
+        once(
+            "podman that a session starts itself works in a namespace of the session's, and reaches nothing more",
+            inside::rootless,
         ),
     ]
 }
