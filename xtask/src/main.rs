@@ -1,5 +1,6 @@
 //! Set-up, build, virtual machines, tests and demo. Start with `cargo xtask --help`.
 
+mod agents;
 mod apt;
 mod bench;
 mod build;
@@ -36,6 +37,7 @@ enum Command {
     Fuzz(commands::fuzz::Fuzz),
     Mutants(commands::mutants::Mutants),
     Storm(commands::storm::Storm),
+    Agents(commands::agents::Agents),
     Deny(commands::deny::Deny),
     Demo(commands::demo::Demo),
     Bench(commands::bench::Bench),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Fuzz(command) => command.run(),
         Command::Mutants(command) => command.run(),
         Command::Storm(command) => command.run(),
+        Command::Agents(command) => command.run(),
         Command::Deny(command) => command.run(),
         Command::Demo(command) => command.run(),
         Command::Bench(command) => command.run(),

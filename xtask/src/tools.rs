@@ -72,6 +72,9 @@ pub(crate) const KERNEL_SIDE_LINTS: &[Tool] = &[tool(
 pub(crate) const DEBIAN_ROOT: &[Tool] =
     &[tool("mmdebstrap", "mmdebstrap", "builds the Debian root")];
 
+/// To fetch programs of npm's registry.
+pub(crate) const NPM: &[Tool] = &[tool("npm", "npm", "fetches agents' programs")];
+
 /// Finds the tools; installs what is missing.
 pub(crate) fn need(tools: &[Tool]) -> Result<()> {
     let missing: Vec<Tool> = tools

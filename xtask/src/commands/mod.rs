@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub(crate) mod agents;
 pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod demo;

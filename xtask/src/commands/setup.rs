@@ -21,7 +21,7 @@ impl Setup {
         tools::need(tools::DEBIAN_ROOT)?;
         build::set_up()?;
         if self.root {
-            vm::debian_image()?;
+            vm::debian_image(vm::Contents::Plain)?;
         }
         eprintln!("everything is there");
         Ok(ExitCode::SUCCESS)

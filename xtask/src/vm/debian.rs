@@ -1,4 +1,4 @@
-//! The Debian root: built once, and again when the list below changes.
+//! The Debian roots: built once, and again when the lists below change.
 
 use crate::apt::{mirror, sources};
 use crate::{cache, exec, paths, tools};
@@ -87,16 +87,62 @@ mkdir -p \"$1/usr/lib/modules\"
 
 const MEBIBYTES: u32 = 4096;
 
+/// Programs that put others into sandboxes or are agents, besides: from Debian, and from npm's registry.
+const AGENTS_PACKAGES: &[&str] = &["chromium", "chromium-sandbox"];
+const AGENTS_NPM: &[&str] = &[
+    "@anthropic-ai/claude-code",
+    "@anthropic-ai/sandbox-runtime",
+    "@openai/codex",
+];
+
+/// What is on a disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// What scenarios need.
+    Plain,
+    /// And programs of other people's that are to work in a session.
+    Agents,
+}
+
+impl Contents {
+    fn packages(self) -> Vec<&'static str> {
+        let more: &[&str] = match self {
+            Contents::Plain => &[],
+            Contents::Agents => AGENTS_PACKAGES,
+        };
+        [PACKAGES, more].concat()
+    }
+
+    fn image(self) -> Result<PathBuf> {
+        let name = match self {
+            Contents::Plain => format!("{SUITE}-{:016x}.ext4", self.key()),
+            Contents::Agents => format!("{SUITE}-agents-{:016x}.ext4", self.key()),
+        };
+        Ok(paths::cache()?.join("roots").join(name))
+    }
+
+    fn key(self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (SUITE, self.packages(), LEFT_OUT, FINISH, MEBIBYTES).hash(&mut hasher);
+        if self == Contents::Agents {
+            AGENTS_NPM.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}
+
 /// The image, built if there is none for this list of packages.
-pub(crate) fn image() -> Result<PathBuf> {
-    let folder = paths::cache()?.join("roots");
-    let image = folder.join(format!("{SUITE}-{:016x}.ext4", key()));
+pub(crate) fn image(contents: Contents) -> Result<PathBuf> {
+    let image = contents.image()?;
     let _lock = cache::lock("debian-root")?;
     if !image.exists() {
         tools::need(tools::VM)?;
         tools::need(tools::DEBIAN_ROOT)?;
+        if contents == Contents::Agents {
+            tools::need(tools::NPM)?;
+        }
         eprintln!("building the Debian root ({SUITE}); this takes a few minutes, once");
-        cache::make(&image, build)?;
+        cache::make(&image, |path| build(path, contents))?;
         remove_unused(&image)?;
     }
     // Its age is the time since it was last used.
@@ -104,29 +150,43 @@ pub(crate) fn image() -> Result<PathBuf> {
     Ok(image)
 }
 
-fn key() -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (SUITE, PACKAGES, LEFT_OUT, FINISH, MEBIBYTES).hash(&mut hasher);
-    hasher.finish()
+/// Has the next run fetch what is newest of the programs of other people's.
+pub(crate) fn forget_agents() -> Result<()> {
+    cache::remove(&Contents::Agents.image()?)
 }
 
-fn build(image: &Path) -> Result<()> {
+fn build(image: &Path, contents: Contents) -> Result<()> {
     let list = cache::with_suffix(image, ".sources");
     fs::write(&list, sources(&mirror()?, &[SUITE], &[SECURITY_SUITE]))?;
     let mke2fs = tools::find("mke2fs").context("mke2fs is missing")?;
     let mut command = Command::new("mmdebstrap");
     command.args(["--quiet", "--variant=apt", "--format=null"]);
-    command.arg(format!("--include={}", PACKAGES.join(",")));
+    command.arg(format!("--include={}", contents.packages().join(",")));
     command.args(["--aptopt=Apt::Install-Recommends false"]);
     for path in LEFT_OUT {
         command.arg(format!("--dpkgopt=path-exclude={path}"));
     }
     command.arg(format!("--customize-hook={FINISH}"));
+    if contents == Contents::Agents {
+        command.arg(format!("--customize-hook={}", fetch_from_npm()));
+    }
     command.arg(format!("--customize-hook={}", pack(&mke2fs, image)));
     command.args([SUITE, "/dev/null"]).arg(&list);
     let built = exec::read(&mut command);
     fs::remove_file(&list)?;
     built.map(|_| ())
+}
+
+/// Where `npm install --global` puts them. Without their scripts, one of which only puts Claude Code's program where
+/// its command looks for it.
+fn fetch_from_npm() -> String {
+    format!(
+        "set -e; prefix=\"$1/usr/local\"; \
+         npm install --global --no-audit --no-fund --silent --ignore-scripts --prefix \"$prefix\" {} >&2; \
+         claude=$(find \"$prefix/lib/node_modules\" -path '*/claude-code-linux-x64/claude'); \
+         ln -sf \"${{claude#\"$1\"}}\" \"$prefix/bin/claude\"",
+        AGENTS_NPM.join(" ")
+    )
 }
 
 /// Makes the image in a hook, since only there a caller who is not root sees the files as root's.

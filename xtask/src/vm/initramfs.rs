@@ -34,7 +34,7 @@ pub(super) fn make(vm: &Vm) -> Result<Vec<u8>> {
             minimal_root(&mut archive)?;
             Path::new("/")
         }
-        Root::Debian | Root::Systemd => Path::new("/payload"),
+        Root::Debian | Root::Systemd | Root::Agents => Path::new("/payload"),
     };
     for (from, to) in &vm.copies {
         archive.copy(from, &under.join(to.strip_prefix("/").unwrap_or(to)))?;

@@ -14,7 +14,7 @@ mod qemu;
 mod session;
 mod terminal;
 
-pub(crate) use debian::image as debian_image;
+pub(crate) use debian::{Contents, forget_agents, image as debian_image};
 pub(crate) use emulator::update as update_emulator;
 
 use crate::kernel::Kernel;
@@ -36,6 +36,8 @@ pub(crate) enum Root {
     Debian,
     /// The same with systemd as process 1; the command runs beside it, once it is up.
     Systemd,
+    /// `debian` with codex, Claude Code and Chromium.
+    Agents,
 }
 
 /// What the command's standard input is.

@@ -1,5 +1,6 @@
 //! One run: boot, hand over the job, carry the streams, gather the evidence.
 
+use super::debian::Contents;
 use super::qemu::{Hardware, MODULES_DISK, ROOT_DISK};
 use super::{End, Input, Outcome, Output, Root, Vm};
 use super::{console, debian, disk, emulator, initramfs, qemu, terminal};
@@ -59,7 +60,8 @@ fn run_once(vm: &Vm, argv: Vec<OsString>) -> Result<Outcome> {
     fs::write(&log, "")?;
     let root = match vm.root {
         Root::Minimal => None,
-        Root::Debian | Root::Systemd => Some(debian::image()?),
+        Root::Debian | Root::Systemd => Some(debian::image(Contents::Plain)?),
+        Root::Agents => Some(debian::image(Contents::Agents)?),
     };
     let modules = disk::modules(&vm.kernel)?;
     let hardware = Hardware {
