@@ -96,7 +96,13 @@ fn inside(words: &[&str]) -> Option<anyhow::Result<()>> {
     })
 }
 
-const PLACES: [Place; 4] = [Place::Plain, Place::Overlay, Place::Bind, Place::Chroot];
+const PLACES: [Place; 5] = [
+    Place::Plain,
+    Place::Overlay,
+    Place::Bind,
+    Place::Chroot,
+    Place::Nested,
+];
 
 fn run(filter: &[&str], list: bool) -> ExitCode {
     let holds = |name: &str, word: &str| word.split('|').any(|part| name.contains(part));

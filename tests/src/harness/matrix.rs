@@ -323,6 +323,8 @@ pub(crate) fn ways_of(place: Place) -> &'static [Way] {
     match (place, runs_everything()) {
         (Place::Plain, true) => &Way::ALL,
         (Place::Plain, false) => &[Way::Direct, Way::Compiled],
+        (Place::Nested, true) => &[Way::Compiled],
+        (Place::Nested, false) => &[],
         (_, true) => &[Way::Python, Way::Compiled],
         (_, false) => &[Way::Compiled],
     }

@@ -23,6 +23,8 @@ use super::{
 pub(crate) struct Launch {
     /// Words before `bailiff`: `chroot DIR`.
     pub(crate) before: Vec<String>,
+    /// Words before the command: what it is started by in the session.
+    pub(crate) inner: Vec<String>,
     /// The grant's file, as the session's command line sees it.
     pub(crate) grant: String,
     pub(crate) sets: Vec<(String, String)>,
@@ -51,6 +53,7 @@ impl Launch {
             words.extend(["--set".into(), format!("{name}={value}")]);
         }
         words.push("--".into());
+        words.extend(self.inner.iter().cloned());
         words.extend(command.iter().map(|word| word.as_ref().to_owned()));
         words
     }

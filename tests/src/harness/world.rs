@@ -15,6 +15,8 @@ pub(crate) enum Place {
     Bind,
     /// The session is started by `chroot`.
     Chroot,
+    /// As [`Self::Plain`], in a user and a mount namespace that the session makes.
+    Nested,
 }
 
 impl Place {
@@ -25,6 +27,7 @@ impl Place {
             Self::Overlay => " on an overlay",
             Self::Bind => " below a bind mount",
             Self::Chroot => " after chroot",
+            Self::Nested => " in a namespace of its own",
         }
     }
 }
@@ -52,6 +55,7 @@ pub(crate) struct World {
 const OVERLAY: &str = "/ov";
 const LOWER: &str = "/ovl/lower";
 const JAIL: &str = "/jail";
+const OWN_NAMESPACE: [&str; 5] = ["unshare", "--user", "--map-root-user", "--mount", "--"];
 
 impl World {
     /// The directories of a place; nothing is made.
@@ -82,7 +86,7 @@ impl World {
     pub(crate) fn make(place: Place) -> Check<Self> {
         let world = Self::describe(place);
         match place {
-            Place::Plain => {}
+            Place::Plain | Place::Nested => {}
             Place::Overlay => drop(shell(&format!(
                 "mkdir -p {OVERLAY} {LOWER} /ovl/upper /ovl/work"
             ))?),
@@ -118,7 +122,7 @@ impl World {
     /// Takes down what was mounted.
     pub(crate) fn leave(&self) -> Check {
         match self.place {
-            Place::Plain => Ok(()),
+            Place::Plain | Place::Nested => Ok(()),
             Place::Overlay => shell(&format!("umount {OVERLAY}; rm -rf /ovl {OVERLAY}")).map(drop),
             Place::Bind => shell("umount /bound/w; rm -rf /bound /store").map(drop),
             Place::Chroot => shell(&format!(
@@ -148,10 +152,16 @@ impl World {
         let path = format!("/grant-{grant}.toml");
         // Made anew: a file that stays the same may be an earlier session's.
         let _ = fs::remove_file(self.seen(&path));
-        fs::write(self.seen(&path), text).doing(&format!("write {path}"))?;
+        let is_nested = self.place == Place::Nested || nests_all();
+        let text = if is_nested { opened(text) } else { text.into() };
+        fs::write(self.seen(&path), &text).doing(&format!("write {path}"))?;
         let before = match self.place {
             Place::Chroot => vec!["chroot".into(), JAIL.into()],
             _ => Vec::new(),
+        };
+        let inner = match is_nested {
+            true => OWN_NAMESPACE.map(str::to_owned).into(),
+            false => Vec::new(),
         };
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let mut sets = vec![
@@ -162,10 +172,28 @@ impl World {
         sets.retain(|(name, _)| text.contains(&format!("\n{name} = ")));
         Ok(Launch {
             before,
+            inner,
             grant: path,
             sets,
             home: Some(self.home.clone()),
         })
+    }
+}
+
+/// Whether every session makes namespaces of its own first (`cargo xtask test --nested`).
+fn nests_all() -> bool {
+    std::env::var_os("NESTED_SESSIONS").is_some()
+}
+
+/// A grant with which a session may make namespaces.
+fn opened(text: &str) -> String {
+    const OPENED: &str = "containers = true";
+    if text.contains(OPENED) {
+        return text.into();
+    }
+    match text.split_once("\n[kernel]\n") {
+        Some((before, after)) => format!("{before}\n[kernel]\n{OPENED}\n{after}"),
+        None => format!("{text}\n[kernel]\n{OPENED}\n"),
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) struct Test {
     /// Add to the kernel's command line, such as "lsm=landlock,bpf".
     #[arg(long, value_name = "WORDS")]
     append: Vec<String>,
+    /// Have every session of the scenarios make a user and a mount namespace first, and go on there.
+    #[arg(long, conflicts_with = "host_only")]
+    nested: bool,
     /// Only scenarios whose names hold all these words; of `A|B` one.
     #[arg(value_name = "WORD")]
     words: Vec<OsString>,
@@ -189,6 +192,12 @@ impl Test {
         done.into_iter().map(|(_, result)| result).collect()
     }
 
+    /// What scenarios are told.
+    fn env(&self) -> Vec<(&'static str, String)> {
+        let nested = self.nested.then(|| ("NESTED_SESSIONS", "1".to_owned()));
+        nested.into_iter().collect()
+    }
+
     /// A kernel that cannot be had or run counts as a failure of that kernel and no other.
     fn on_kernel(&self, boot: &Boot, programs: &Programs) -> (String, Tally) {
         let started = Instant::now();
@@ -197,7 +206,7 @@ impl Test {
             timeout: Duration::from_secs(self.timeout),
             append: boot.append.clone(),
             root: boot.root,
-            env: Vec::new(),
+            env: self.env(),
         };
         let mut name = boot.kernel.clone();
         let verdict = kernel::get(&boot.kernel).and_then(|kernel| {

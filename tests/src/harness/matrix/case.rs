@@ -123,7 +123,13 @@ impl Case {
             Place::Bind => self.places && !self.across,
             Place::Overlay => self.places && (!self.nameless || kernel_is_at_least(6, 3)),
             Place::Chroot => self.places,
+            Place::Nested => self.nests(),
         }
+    }
+
+    /// Whether it is the same in a namespace that the session makes.
+    fn nests(&self) -> bool {
+        true
     }
 
     pub(crate) fn ways(mut self, ways: &[Way]) -> Self {
