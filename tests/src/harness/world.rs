@@ -119,6 +119,11 @@ impl World {
         Ok(())
     }
 
+    /// Whether its sessions go on in namespaces that they make.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.place == Place::Nested || nests_all()
+    }
+
     /// Takes down what was mounted.
     pub(crate) fn leave(&self) -> Check {
         match self.place {
@@ -152,14 +157,17 @@ impl World {
         let path = format!("/grant-{grant}.toml");
         // Made anew: a file that stays the same may be an earlier session's.
         let _ = fs::remove_file(self.seen(&path));
-        let is_nested = self.place == Place::Nested || nests_all();
-        let text = if is_nested { opened(text) } else { text.into() };
+        let text = if self.is_nested() {
+            opened(text)
+        } else {
+            text.into()
+        };
         fs::write(self.seen(&path), &text).doing(&format!("write {path}"))?;
         let before = match self.place {
             Place::Chroot => vec!["chroot".into(), JAIL.into()],
             _ => Vec::new(),
         };
-        let inner = match is_nested {
+        let inner = match self.is_nested() {
             true => OWN_NAMESPACE.map(str::to_owned).into(),
             false => Vec::new(),
         };

@@ -171,7 +171,7 @@ fn extended() -> Vec<Case> {
     ]
 }
 
-/// Version 2; the owner, the user 1000, the group, the mask and others.
+/// Version 2; the owner, the user root, whom every user namespace has, the group, the mask and others.
 fn list() -> Vec<u8> {
     let entry = |tag: u16, permissions: u16, id: u32| {
         [
@@ -185,7 +185,7 @@ fn list() -> Vec<u8> {
     [
         2_u32.to_le_bytes().to_vec(),
         entry(1, 6, nobody),
-        entry(2, 4, 1000),
+        entry(2, 4, 0),
         entry(4, 4, nobody),
         entry(0x10, 4, nobody),
         entry(0x20, 4, nobody),

@@ -53,23 +53,31 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn mounts() -> Vec<Case> {
     vec![
-        mounting("mounts a filesystem", |g| syscall::mount(&g.inside(""))).never(),
+        mounting("mounts a filesystem", |g| syscall::mount(&g.inside("")))
+            .never()
+            .own_when_nested(),
         mounting("mounts a granted name over a secret", |g| {
             let (from, to) = (g.outside(""), g.inside(""));
             syscall::bind_mount(&from, &to)
         })
-        .never(),
+        .never()
+        // What is seen there stays refused: `boxes`, `nested`.
+        .own_when_nested(),
         mounting("remounts a filesystem", |_| syscall::remount("/dev/shm")).never(),
-        mounting("unmounts a filesystem", |_| syscall::unmount("/dev/mqueue")).never(),
-        mounting("begins a filesystem by fsopen", |_| syscall::fsopen()),
+        mounting("unmounts a filesystem", |_| syscall::unmount("/dev/mqueue"))
+            .never()
+            .invalid_when_nested(),
+        mounting("begins a filesystem by fsopen", |_| syscall::fsopen()).own_when_nested(),
         mounting("clones a mount by open_tree", |g| {
             syscall::open_tree(&g.inside(""))
-        }),
+        })
+        .own_when_nested(),
         mounting("moves a mount", |g| {
             syscall::move_mount("/dev/mqueue", &g.inside(""))
         })
         // Mounts below a shared one cannot be moved.
-        .without_free(),
+        .without_free()
+        .invalid_when_nested(),
         mounting("changes a mount by mount_setattr", |_| {
             syscall::mount_setattr("/dev/shm")
         }),
@@ -77,10 +85,12 @@ fn mounts() -> Vec<Case> {
             let dir = g.inside("");
             syscall::pivot_root(&dir, &dir)
         })
-        .without_free(),
+        .without_free()
+        .invalid_when_nested(),
         privileged("changes its root", CAPABILITY, |g| {
             syscall::chroot(&g.inside(""))
-        }),
+        })
+        .own_when_nested(),
     ]
 }
 
@@ -88,13 +98,16 @@ fn identity() -> Vec<Case> {
     vec![
         privileged("makes a user namespace", "kernel.namespace", |_| {
             syscall::unshare_user()
-        }),
+        })
+        .own_when_nested(),
         privileged("makes a mount namespace", CAPABILITY, |_| {
             syscall::unshare_mounts()
-        }),
+        })
+        .own_when_nested(),
         privileged("makes namespaces of the other kinds", CAPABILITY, |_| {
             syscall::unshare_rest()
-        }),
+        })
+        .own_when_nested(),
         Case::new(
             "surface",
             "enters the namespaces of a process outside",
@@ -119,7 +132,8 @@ fn identity() -> Vec<Case> {
         .or_reason("unresolvable")
         .never()
         .errnos(&[libc::EPERM, libc::EACCES]),
-        privileged("becomes another user", CAPABILITY, |_| syscall::set_uid()),
+        privileged("becomes another user", CAPABILITY, |_| syscall::set_uid())
+            .invalid_when_nested(),
         privileged("drops its groups", CAPABILITY, |_| syscall::set_groups()),
         Case::new(
             "surface",

@@ -32,6 +32,18 @@ pub(crate) struct Case {
     pub(super) errnos: Vec<i32>,
     /// What a tool says that fails by the refusal without telling its error.
     pub(super) says: Vec<&'static str>,
+    pub(super) nested: Nested,
+}
+
+/// What becomes of it in a user and a mount namespace that the session makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nested {
+    /// It is refused as elsewhere.
+    Refused,
+    /// The kernel answers EINVAL before it asks anybody.
+    Invalid,
+    /// It is done to what is the session's own, and nothing outside is different.
+    Own,
 }
 
 impl Case {
@@ -60,6 +72,7 @@ impl Case {
             rule: None,
             errnos: vec![libc::EACCES, libc::EPERM],
             says: Vec::new(),
+            nested: Nested::Refused,
         }
     }
 
@@ -123,13 +136,27 @@ impl Case {
             Place::Bind => self.places && !self.across,
             Place::Overlay => self.places && (!self.nameless || kernel_is_at_least(6, 3)),
             Place::Chroot => self.places,
-            Place::Nested => self.nests(),
+            Place::Nested => true,
         }
     }
 
-    /// Whether it is the same in a namespace that the session makes.
-    fn nests(&self) -> bool {
-        true
+    /// In namespaces of its own a session may do it.
+    pub(crate) fn own_when_nested(mut self) -> Self {
+        self.nested = Nested::Own;
+        self
+    }
+
+    /// In a user namespace with one user, or with mounts that came with it, it is invalid.
+    pub(crate) fn invalid_when_nested(mut self) -> Self {
+        self.nested = Nested::Invalid;
+        self
+    }
+
+    /// Whether the kernel asks for a capability of the host first: in a user namespace nobody has one, and the
+    /// kernel refuses without asking further.
+    pub(super) fn is_refused_unasked_when_nested(&self) -> bool {
+        let asks = ["process.capability", "process.ptrace"];
+        self.rights.iter().any(|right| asks.contains(right))
     }
 
     pub(crate) fn ways(mut self, ways: &[Way]) -> Self {
