@@ -23,7 +23,7 @@ use super::{
     ground::{Ground, Listener},
     process,
     report::skip,
-    world::{Place, World},
+    world::{Place, World, nests_all},
 };
 use crate::{
     acts::{Act, Way, Witness},
@@ -320,6 +320,13 @@ pub(crate) fn everything_grant() -> String {
 
 /// Which ways a place is tried in. What programs make of an act does not differ by kernel.
 pub(crate) fn ways_of(place: Place) -> &'static [Way] {
+    if nests_all() {
+        return match place {
+            // The first is the last again, and whoever is chrooted makes no user namespace.
+            Place::Plain | Place::Chroot => &[],
+            Place::Overlay | Place::Bind | Place::Nested => &[Way::Compiled],
+        };
+    }
     match (place, runs_everything()) {
         (Place::Plain, true) => &Way::ALL,
         (Place::Plain, false) => &[Way::Direct, Way::Compiled],

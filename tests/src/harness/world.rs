@@ -189,7 +189,7 @@ impl World {
 }
 
 /// Whether every session makes namespaces of its own first (`cargo xtask test --nested`).
-fn nests_all() -> bool {
+pub(crate) fn nests_all() -> bool {
     std::env::var_os("NESTED_SESSIONS").is_some()
 }
 
