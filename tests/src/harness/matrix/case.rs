@@ -132,11 +132,10 @@ impl Case {
             return false;
         }
         match place {
-            Place::Plain => true,
+            Place::Plain | Place::Nested => true,
             Place::Bind => self.places && !self.across,
             Place::Overlay => self.places && (!self.nameless || kernel_is_at_least(6, 3)),
             Place::Chroot => self.places,
-            Place::Nested => true,
         }
     }
 
