@@ -30,9 +30,24 @@ pub struct Waiting {
     pub sequence: u64,
     /// The inode of its mount namespace.
     pub number: u32,
-    /// Nonzero once it was told to stop: before that nobody can let it go on.
+    /// [`STOPPING`] and what comes after that.
     pub stopped: u32,
 }
+
+/// It has not been told to stop yet: nobody can let it go on.
+pub const STOPPING: u32 = 0;
+
+/// It was told to stop.
+pub const STOPPED: u32 = 1;
+
+/// It goes on, and executes what it was about to with its label armed: it sets up what will be limited.
+pub const PASSES: u32 = 2;
+
+/// The same if it executes a copy in memory to which nobody can write any more.
+pub const PASSES_WITH_COPY: u32 = 3;
+
+/// It has done so, but for the interpreter of what it executes.
+pub const PASSED: u32 = 4;
 
 /// Place in the `ATTENDED` map of when the daemon last said that it is there.
 pub const ATTENDED_AT: u32 = 0;

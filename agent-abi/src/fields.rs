@@ -120,6 +120,8 @@ macro_rules! for_each_kernel_field {
             REGISTERS_CALL = "pt_regs", "orig_ax";
             TASK_STATUS = "task_struct", "thread_info", "status";
             BPRM_FILE = "linux_binprm", "file";
+            BPRM_FILENAME = "linux_binprm", "filename";
+            BPRM_INTERPRETER = "linux_binprm", "interp";
             VMA_FILE = "vm_area_struct", "vm_file";
             VMA_ANON = "vm_area_struct", "anon_vma";
             SOCKET_SK = "socket", "sk";

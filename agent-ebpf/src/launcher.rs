@@ -47,7 +47,14 @@ pub(crate) fn renews_itself(program: *const Inode) -> bool {
     if own.1 == 0 || !is_runtime(own, namespace) {
         return false;
     }
-    own == program::of_file(program) || is_sealed_memory(Address::of(program))
+    own == program::of_file(program) || is_copy(program)
+}
+
+/// Whether it is a copy that somebody made of a program: a file in memory that never had a path, and that nobody can
+/// write to any more.
+#[inline(always)]
+pub(crate) fn is_copy(program: *const Inode) -> bool {
+    is_sealed_memory(Address::of(program))
 }
 
 #[inline(always)]

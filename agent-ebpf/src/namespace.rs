@@ -9,7 +9,10 @@
 
 use agent_abi::{
     EventKind,
-    arrival::{ATTENDED_AT, BY_NUMBER, BY_SEQUENCE, PATIENCE, Viewed, Waiting},
+    arrival::{
+        ATTENDED_AT, BY_NUMBER, BY_SEQUENCE, PASSED, PASSES, PASSES_WITH_COPY, PATIENCE, STOPPED,
+        STOPPING, Viewed, Waiting,
+    },
 };
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_send_signal};
 
@@ -34,16 +37,7 @@ pub(crate) fn await_names(subject: &Subject) -> i32 {
     if subject.image.is_none() {
         return 0;
     }
-    // SAFETY: `current` is a valid task, and has namespaces until it exits.
-    let (sequence, number, process): (u64, u32, u32) = unsafe {
-        let all: *const Namespaces = load(subject.task, &TASK_NAMESPACES);
-        let mounts: *const MountNamespace = load(all, &NAMESPACES_MOUNT);
-        (
-            load(mounts, &MOUNT_NAMESPACE_SEQUENCE),
-            load(mounts, &MOUNT_NAMESPACE_NUMBER),
-            load(subject.task, &TASK_TGID),
-        )
-    };
+    let (sequence, number, process) = whereabouts(subject);
     let generation = subject.label.generation;
     if is_viewed(generation, BY_SEQUENCE, sequence)
         || is_viewed(generation, BY_NUMBER, u64::from(number))
@@ -55,9 +49,65 @@ pub(crate) fn await_names(subject: &Subject) -> i32 {
         label: subject.label,
         sequence,
         number,
-        stopped: 0,
+        stopped: STOPPING,
     };
     stop(process, &waiting)
+}
+
+/// The sequence and the number of the current process's mount namespace, and the process.
+#[inline(always)]
+fn whereabouts(subject: &Subject) -> (u64, u32, u32) {
+    // SAFETY: `current` is a valid task, and has namespaces until it exits.
+    unsafe {
+        let all: *const Namespaces = load(subject.task, &TASK_NAMESPACES);
+        let mounts: *const MountNamespace = load(all, &NAMESPACES_MOUNT);
+        (
+            load(mounts, &MOUNT_NAMESPACE_SEQUENCE),
+            load(mounts, &MOUNT_NAMESPACE_NUMBER),
+            load(subject.task, &TASK_TGID),
+        )
+    }
+}
+
+/// What the daemon said of what the current process is about to execute.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Passage {
+    /// Nothing.
+    Unasked = 0,
+    /// It executes it with its label armed.
+    Open = 1,
+    /// It does not: its label takes force.
+    Shut = 2,
+}
+
+/// Whether the daemon lets the current process execute this with its label armed: once, where it was when it was
+/// asked about. `is_interpreter`: of what it executes already.
+#[inline(never)]
+pub(crate) fn passage(subject: &Subject, is_copy: bool, is_interpreter: bool) -> Passage {
+    let (sequence, _, process) = whereabouts(subject);
+    let Some(entry) = WAITING.get_ptr_mut(&process) else {
+        return Passage::Unasked;
+    };
+    // SAFETY: a live map value.
+    let waiting = unsafe { entry.read_volatile() };
+    let is_own = waiting.label == subject.label && waiting.sequence == sequence;
+    if !is_own || waiting.stopped < PASSES {
+        return Passage::Unasked;
+    }
+    if is_interpreter && waiting.stopped == PASSED {
+        return Passage::Open;
+    }
+    if is_interpreter || waiting.stopped == PASSED {
+        let _ = WAITING.remove(&process);
+        return Passage::Unasked;
+    }
+    // SAFETY: a live map value.
+    unsafe { (&raw mut (*entry).stopped).write_volatile(PASSED) };
+    if waiting.stopped == PASSES_WITH_COPY && !is_copy {
+        return Passage::Shut;
+    }
+    Passage::Open
 }
 
 #[inline(always)]
@@ -91,11 +141,11 @@ fn stop(process: u32, waiting: &Waiting) -> i32 {
     }
     match WAITING.get_ptr_mut(&process) {
         // SAFETY: a live map value.
-        Some(entry) => unsafe { (&raw mut (*entry).stopped).write_volatile(1) },
+        Some(entry) => unsafe { (&raw mut (*entry).stopped).write_volatile(STOPPED) },
         // Let go by who took it for an earlier stop.
         None => {
             let waiting = Waiting {
-                stopped: 1,
+                stopped: STOPPED,
                 ..*waiting
             };
             let _ = WAITING.insert(&process, &waiting, 0);

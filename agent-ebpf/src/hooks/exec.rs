@@ -19,14 +19,15 @@ use crate::{
     decide::{EACCES, ENOMEM, EPERM, opened, permits_mapped, refuse},
     forking,
     kernel::{
-        BPRM_FILE, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY, FILE_FLAGS, FILE_INODE, File,
-        INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER, TASK_REAL_PARENT, Task, VMA_ANON,
-        VMA_FILE, Vma, is_null_at, load, member, number_at, numbers_are_cheap,
+        BPRM_FILE, BPRM_FILENAME, BPRM_INTERPRETER, Bprm, DENTRY_INODE, Dentry, FILE_DENTRY,
+        FILE_FLAGS, FILE_INODE, File, INODE_MODE, Inode, TASK_ATOMIC_FLAGS, TASK_GROUP_LEADER,
+        TASK_REAL_PARENT, Task, VMA_ANON, VMA_FILE, Vma, is_null_at, load, member, number_at,
+        numbers_are_cheap,
     },
-    launcher::{is_launcher, renews_itself},
+    launcher::{is_copy, is_launcher, renews_itself},
     maps::LABELS,
     membership::{held_by, unsettle},
-    namespace::await_names,
+    namespace::{Passage, await_names, passage},
     place::{Place, is_character_device, place_of},
     program,
     subject::{Armed, Subject, current_task, guard, guard_armed, guard_unless, is_armed},
@@ -54,7 +55,15 @@ fn bprm_check_security(ctx: LsmContext) -> i32 {
         |_| false,
         |subject, ctx| {
             if is_armed(subject) {
-                let awaited = await_names(subject);
+                let is_copy = is_copy(program(ctx));
+                let passage = passage(subject, is_copy, is_interpreter(ctx));
+                if passage == Passage::Open {
+                    return 0;
+                }
+                let awaited = match passage {
+                    Passage::Unasked => await_names(subject),
+                    Passage::Open | Passage::Shut => 0,
+                };
                 if awaited != 0 {
                     return awaited;
                 }
@@ -130,6 +139,16 @@ fn take_force(subject: &Subject, ctx: &LsmContext) -> i32 {
     } else {
         -ENOMEM
     }
+}
+
+/// Whether the interpreter of what is executed is asked about (`bprm_change_interp()`, fs/exec.c).
+#[inline(always)]
+fn is_interpreter(ctx: &LsmContext) -> bool {
+    let bprm: *const Bprm = ctx.arg(0);
+    // SAFETY: the hook's argument; the pointers are only compared.
+    let (whole, now): (u64, u64) =
+        unsafe { (load(bprm, &BPRM_FILENAME), load(bprm, &BPRM_INTERPRETER)) };
+    whole != now
 }
 
 #[inline(always)]

@@ -104,6 +104,9 @@ pub enum Target {
         process: u32,
         /// The container's id.
         id: String,
+        /// Where its engine made its root directory, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root: Option<String>,
     },
     /// The calling process where it is, from the next program on that it executes.
     Caller,

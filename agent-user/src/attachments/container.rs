@@ -27,6 +27,8 @@ pub struct Container {
     pub names: Vec<String>,
     pub images: Vec<String>,
     pub annotations: BTreeMap<String, String>,
+    /// Where its engine made its root directory.
+    pub root: Option<String>,
     /// Why it may be called otherwise as well.
     pub nameless: Option<&'static str>,
     /// The same of its image.

@@ -29,6 +29,9 @@ impl Container {
             ..Self::default()
         };
         let config = json(&state.bundle.join("config.json")).unwrap_or_default();
+        let root = config["root"]["path"].as_str();
+        let root = root.map(|root| state.bundle.join(root));
+        found.root = root.and_then(|root| root.to_str().map(str::to_owned));
         let written = config["annotations"].as_object();
         for (key, value) in written.into_iter().flatten() {
             if let Some(value) = value.as_str() {

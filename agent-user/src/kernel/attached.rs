@@ -342,6 +342,10 @@ impl Port for Kernel {
         Ok(waiting)
     }
 
+    fn set_waiting(&mut self, process: u32, waiting: &Waiting) -> Result<(), KernelError> {
+        self.waiting.set(&process, waiting)
+    }
+
     fn forget_waiting(&mut self, process: u32) -> Result<(), KernelError> {
         self.waiting.delete(&process).map(drop)
     }

@@ -179,6 +179,9 @@ pub trait Port: Send {
     /// Who waits, by process.
     fn waiting_processes(&self) -> Result<Vec<(u32, Waiting)>, KernelError>;
 
+    /// Says how a process that waits goes on; by a signal alone.
+    fn set_waiting(&mut self, process: u32, waiting: &Waiting) -> Result<(), KernelError>;
+
     /// Does nothing where it does not wait. It goes on by a signal alone.
     fn forget_waiting(&mut self, process: u32) -> Result<(), KernelError>;
 

@@ -54,8 +54,12 @@ pub(crate) fn scenarios() -> Vec<Single> {
             images::hostile,
         ),
         new(
-            "a hook that is executed where the root directory is the host's still lets nothing begin there",
+            "a hook that is executed where the root directory is the host's still is itself, and nobody else is",
             beginnings::hooked,
+        ),
+        new(
+            "a container whose root directory is the host's, or what its image has mounted over it, does not start",
+            beginnings::at_the_hosts_root,
         ),
         once(
             "a container that was made beside a daemon and starts beside none executes nothing",

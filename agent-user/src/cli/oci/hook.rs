@@ -97,6 +97,7 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
         target: Target::Container {
             process: pid,
             id: container.id.clone(),
+            root: container.root.clone(),
         },
         grant,
         inputs,

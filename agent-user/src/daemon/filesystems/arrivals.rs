@@ -8,7 +8,7 @@ use std::{fs, os::unix::fs::MetadataExt, sync::Arc, time::Duration};
 
 use agent_abi::{
     Label,
-    arrival::{BEAT, BY_NUMBER, BY_SEQUENCE, Viewed, Waiting},
+    arrival::{BEAT, BY_NUMBER, BY_SEQUENCE, STOPPED, Viewed, Waiting},
 };
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{sleep, timeout};
@@ -40,7 +40,7 @@ pub(super) struct Waits {
 
 impl Arrival {
     /// `None`: it has ended.
-    fn of(pid: u32, waiting: &Waiting) -> Result<Option<Self>, RequestError> {
+    pub(super) fn of(pid: u32, waiting: &Waiting) -> Result<Option<Self>, RequestError> {
         let Ok(process) = ProcessHandle::open(pid) else {
             return Ok(None);
         };
@@ -120,14 +120,15 @@ impl Daemon {
     /// Finds names for the filesystems of everybody who waits, and lets them go on.
     async fn see_arrivals(self: &Arc<Self>) {
         for (pid, waiting) in self.waiting_processes() {
-            if waiting.stopped == 0 {
-                // Soon; or it ended in between.
+            if waiting.stopped != STOPPED {
+                // Soon, or it has gone on; or it ended in between.
                 if ProcessHandle::open(pid).is_err() {
                     self.forget_waiting(pid);
                 }
                 continue;
             }
             let label = match self.sessions().in_force_by_number(waiting.label.generation) {
+                Some(live) if self.passes(&live, pid, &waiting) => continue,
                 Some(live) => self.see_arrival(&live, pid, &waiting).await,
                 None => waiting.label,
             };
@@ -157,7 +158,7 @@ impl Daemon {
         })
     }
 
-    fn waiting_processes(&self) -> Vec<(u32, Waiting)> {
+    pub(super) fn waiting_processes(&self) -> Vec<(u32, Waiting)> {
         let waiting = self.kernel().waiting_processes();
         waiting.unwrap_or_else(|error| {
             tracing::error!("who waits for names of filesystems is not known: {error}");
@@ -165,7 +166,7 @@ impl Daemon {
         })
     }
 
-    fn forget_waiting(&self, pid: u32) {
+    pub(super) fn forget_waiting(&self, pid: u32) {
         let forgotten = self.kernel().forget_waiting(pid);
         if let Err(error) = forgotten {
             tracing::warn!("{error}");
@@ -318,11 +319,15 @@ impl Daemon {
         }))
     }
 
-    /// Lets a process go on that waits with this label. Nobody else is sent the signal, whatever has its number
-    /// now.
+    /// Lets a process go on that waits with this label.
     fn let_go(&self, pid: u32, label: Label) {
         // Before the signal: one that stops anew is written down anew.
         self.forget_waiting(pid);
+        self.signal_waiting(pid, label);
+    }
+
+    /// Nobody else is sent the signal, whatever has its number now.
+    pub(super) fn signal_waiting(&self, pid: u32, label: Label) {
         let Ok(process) = ProcessHandle::open(pid) else {
             return;
         };

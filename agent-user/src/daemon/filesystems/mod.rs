@@ -6,5 +6,6 @@ mod follow;
 mod images;
 mod numbers;
 pub(super) mod reach;
+mod setting_up;
 pub(super) mod superblocks;
 mod vantage;

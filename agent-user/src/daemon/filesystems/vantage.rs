@@ -58,7 +58,15 @@ impl Daemon {
         if known.apart && !is_image {
             return Err(RequestError::Failed(
                 "its root directory is the host's there: it is a container without one of its own, or a hook of its \
-                 runtime that is executed before it has one (`createContainer`)"
+                 runtime (`createContainer`) of which that is not known since the daemon was started anew"
+                    .into(),
+            ));
+        }
+        let made = live.container.as_ref().and_then(|made| made.root);
+        if made.is_some_and(|made| made != arrival.mounts.vantage().root) {
+            return Err(RequestError::Failed(
+                "its root directory is none that its engine made: a link in its image leads there from where \
+                 something is mounted"
                     .into(),
             ));
         }
@@ -151,7 +159,9 @@ impl Daemon {
         Ok(mounts.vantage().root != hosts.vantage().root)
     }
 
+    /// Nobody passes from here on.
     fn decide(&self, live: &Live) -> Result<(), RequestError> {
+        self.let_none_pass(live.label());
         let mut sight = (*live.sight()).clone();
         sight.decided = true;
         self.keep_sight(live, sight)?;

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Live, surroundings};
+use super::{Live, container::Made, surroundings};
 use crate::{
     api::{EndCause, Extent, GrantSource, Inputs, PathText, StartSession, Target},
     cgroup::Cgroup,
@@ -26,6 +26,7 @@ struct Place {
     cgroup: Option<Cgroup>,
     /// The first of the processes that run there already.
     first: Option<u32>,
+    container: Option<Made>,
 }
 
 /// From where a session's paths are named, and what is seen there.
@@ -97,6 +98,7 @@ impl Daemon {
             extent: Extent::Attached,
             cgroup: Some(self.hierarchy.known(subject, 0)),
             first: None,
+            container: None,
         };
         let mounts = surroundings::mounts_of_host()?;
         let live = self.begin(request, place, mounts, None).await?;
@@ -208,12 +210,14 @@ impl Daemon {
             Target::Container { .. } => Extent::Container,
             Target::Caller => Extent::Process,
         };
+        let mut container = None;
         let cgroup = match target {
             Target::New => None,
             Target::Caller => Some(self.cgroup_of(caller)),
             Target::Cgroup(path) | Target::CgroupAtExec(path) => Some(self.taggable(path, caller)?),
-            Target::Container { process, id } => {
-                let path = self.place_of_container(*process, id)?;
+            Target::Container { process, id, root } => {
+                let (path, first) = self.place_of_container(*process, id)?;
+                container = Some(Made::new(first, root.as_deref()));
                 Some(self.taggable(&path, caller)?)
             }
         };
@@ -227,6 +231,7 @@ impl Daemon {
             extent,
             cgroup,
             first,
+            container,
         };
         Ok((place, mounts))
     }
@@ -377,14 +382,16 @@ impl Daemon {
             return Err(error);
         }
         let mounts = self.share(mounts);
-        let live = Arc::new(Live::new(
+        let mut live = Live::new(
             row,
             cgroup,
             Some(compiled),
             Some(mounts),
             sight,
             extent.is_tagged(),
-        ));
+        );
+        live.container = place.container;
+        let live = Arc::new(live);
         if live.may_set_clock() {
             fix_record_clock();
         }

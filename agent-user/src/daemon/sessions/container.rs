@@ -1,18 +1,44 @@
 //! The cgroup of a container that its runtime is about to start.
 
-use std::path::Path;
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use crate::{
     daemon::{error::RequestError, state::Daemon},
     process::{self, ProcessHandle},
 };
 
+/// A container as its runtime has made it.
+pub(in crate::daemon) struct Made {
+    /// What will execute its program.
+    pub(in crate::daemon) first: ProcessHandle,
+    /// Device and inode of its root directory, where it can be seen from here.
+    pub(in crate::daemon) root: Option<(u64, u64)>,
+}
+
+impl Made {
+    pub(super) fn new(first: ProcessHandle, root: Option<&str>) -> Self {
+        let root = root.and_then(|root| identity(Path::new(root)));
+        Self { first, root }
+    }
+}
+
+/// An empty directory is what a filesystem would be mounted on, in some other mount namespace.
+fn identity(root: &Path) -> Option<(u64, u64)> {
+    fs::read_dir(root).ok()?.next()?.ok()?;
+    let found = fs::metadata(root).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
 impl Daemon {
-    /// The path of the cgroup that is this container's alone, with all that will be in it.
+    /// The path of the cgroup that is this container's alone, with all that will be in it, and its first process.
     ///
     /// # Errors
     /// There is none: others would be limited with it.
-    pub(super) fn place_of_container(&self, pid: u32, id: &str) -> Result<String, RequestError> {
+    pub(super) fn place_of_container(
+        &self,
+        pid: u32,
+        id: &str,
+    ) -> Result<(String, ProcessHandle), RequestError> {
         let gone = |error| RequestError::failed("cannot find the container's cgroup", error);
         let handle = ProcessHandle::open(pid).map_err(gone)?;
         let own = self.hierarchy.of_process(pid).map_err(gone)?;
@@ -34,7 +60,7 @@ impl Daemon {
                 process::comm(other).unwrap_or_else(|| "?".into()),
             )));
         }
-        Ok(path.to_string_lossy().into_owned())
+        Ok((path.to_string_lossy().into_owned(), handle))
     }
 }
 

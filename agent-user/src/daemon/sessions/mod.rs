@@ -44,6 +44,8 @@ pub(super) struct Live {
     /// Where its mounts are seen; `None` once it has ended, and where nothing new is seen any more.
     mounts: RwLock<Option<Arc<MountNamespace>>>,
     sight: RwLock<Arc<Sight>>,
+    /// `None` where an earlier daemon was told.
+    pub(super) container: Option<container::Made>,
     /// A process has enrolled, or the cgroup was tagged.
     pub(super) running: AtomicBool,
     /// The kernel side puts cgroups into it that appear.
@@ -82,6 +84,7 @@ impl Live {
             resolutions: RwLock::new(None),
             mounts: RwLock::new(mounts),
             sight: RwLock::new(Arc::new(sight)),
+            container: None,
             running: AtomicBool::new(running),
             attached: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -243,7 +243,7 @@ impl MemoryKernel {
             label,
             sequence,
             number: u32::try_from(number).unwrap_or(0),
-            stopped: 1,
+            stopped: arrival::STOPPED,
         };
         self.state().waiting.insert(pid, waiting);
     }

@@ -249,6 +249,12 @@ impl Port for MemoryKernel {
         Ok(waiting.map(|(process, entry)| (*process, *entry)).collect())
     }
 
+    fn set_waiting(&mut self, process: u32, waiting: &Waiting) -> Result<(), KernelError> {
+        let mut state = self.asked("set_waiting")?;
+        state.waiting.insert(process, *waiting);
+        Ok(())
+    }
+
     fn forget_waiting(&mut self, process: u32) -> Result<(), KernelError> {
         self.asked("forget_waiting")?.waiting.remove(&process);
         Ok(())

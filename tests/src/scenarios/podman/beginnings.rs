@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{DEEDS, attach, detach, is_free, is_limited, prepare, run, volume};
+use super::{DEEDS, attach, detach, is_limited, prepare, run, volume};
 use crate::{
     harness::{
         Check, Doing,
@@ -16,48 +16,148 @@ use crate::{
 /// A hook that is executed in the container's namespaces and cgroup while its root directory is the host's still.
 const HOOK: &str = r#"{
   "version": "1.0.0",
-  "hook": { "path": "/bin/sh", "args": ["sh", "-c", "cat /etc/shadow > /srv/hooked"] },
+  "hook": { "path": "/bin/hook", "args": ["hook"] },
   "when": { "always": true },
-  "stages": ["createContainer"]
+  "stages": ["STAGE"]
 }"#;
+
+/// Has this script executed so, for every container.
+fn put_hook(stage: &str, script: &str) -> Check {
+    fs::write(SCRIPT, script).doing("write a hook")?;
+    must(&["chmod", "755", SCRIPT])?;
+    fs::write(OTHER, HOOK.replace("STAGE", stage)).doing("write a hook")
+}
+
+const SCRIPT: &str = "/usr/bin/hook";
+
+const OTHER: &str = "/etc/containers/oci/hooks.d/other.json";
+
+/// What a hook may do as itself.
+const READS: &str = "#!/bin/sh\ncat /etc/shadow > /srv/hooked\n";
+
+/// A program of the container's image, and one that the hook brought along (NVIDIA's `ldconfig`), each in its root
+/// directory and in a mount namespace of the hook's own.
+const GOES_IN: &str = r#"#!/usr/bin/python3
+import ctypes, json, os, sys
+root = json.load(open(json.load(sys.stdin)["bundle"] + "/config.json"))["root"]["path"]
+ctypes.CDLL(None).unshare(0x20000)
+brought = os.memfd_create("copy", os.MFD_ALLOW_SEALING)
+os.write(brought, open("/usr/bin/busybox", "rb").read())
+ctypes.CDLL(None).fcntl(brought, 1033, 15)
+os.chroot(root)
+os.chdir("/")
+if COPY:
+    os.execve(brought, ["cat", "/etc/secret"], {})
+os.execv("/bin/cat", ["cat", "/etc/secret"])
+"#;
 
 pub(super) fn hooked(_: &mut Context) -> Check {
     prepare()?;
     let path = volume("hooked-data")?;
     let options = |name: &str| format!("--network none --name {name} --volume {path}:/data");
     attach(&["--container", "begins"])?;
-    let hook = Path::new("/etc/containers/oci/hooks.d/other.json");
-    fs::write(hook, HOOK).doing("write a hook")?;
     let left = Path::new("/srv/hooked");
     for runtime in ["crun", "runc"] {
-        let ended = run(&format!("--runtime {runtime} {}", options("begins")), DEEDS)?;
-        ensure(ended.code != 0 && ended.stdout.is_empty(), || {
-            format!(
-                "{runtime}: began where the host is: {} | {}",
-                ended.tail(),
-                super::daemons_words()
-            )
-        })?;
-        let is_empty = fs::read(left).map_or(true, |content| content.is_empty());
-        ensure(is_empty, || {
-            format!("{runtime}'s hook read what it may not")
-        })?;
-        ensure(super::daemons_words().contains("createContainer"), || {
-            format!("not said why: {}", super::daemons_words())
-        })?;
-        // The hook does what it says where no grant is in force.
-        is_free(&run(
-            &format!("--runtime {runtime} {}", options("free")),
-            DEEDS,
-        )?)?;
+        let start = |name: &str| run(&format!("--runtime {runtime} {}", options(name)), DEEDS);
+        // Such a hook is itself, and the container comes under its grant.
+        put_hook("createContainer", READS)?;
+        is_limited(&start("begins")?)?;
         ensure(fs::metadata(left).is_ok_and(|left| left.len() > 0), || {
-            format!("{runtime} executed no hook")
+            format!("{runtime}'s hook was refused: {}", super::daemons_words())
         })?;
         fs::remove_file(left).doing("remove what the hook left")?;
+        put_hook("createContainer", &GOES_IN.replace("COPY", "True"))?;
+        is_limited(&start("begins")?)?;
+        // A program of the image is not the hook.
+        put_hook("createContainer", &GOES_IN.replace("COPY", "False"))?;
+        let refused = start("begins")?;
+        ensure(refused.code != 0 && refused.stdout.is_empty(), || {
+            format!("{runtime}: {}", refused.tail())
+        })?;
+        ensure(start("free")?.code == 0, || {
+            format!("{runtime}'s hook cannot do what it is for")
+        })?;
+        // Nor is what is executed when the container has its root directory, of which the image says what it is.
+        put_hook(
+            "startContainer",
+            "#!/bin/sh\ncat /etc/secret > /data/hooked\n",
+        )?;
+        let with = |name: &str| {
+            run(
+                &format!(
+                    "--runtime {runtime} {} --volume {SCRIPT}:/bin/hook",
+                    options(name)
+                ),
+                "true",
+            )
+        };
+        let left_inside = || fs::read_to_string(format!("{path}/hooked")).unwrap_or_default();
+        with("begins")?;
+        ensure(left_inside().is_empty(), || {
+            format!("{runtime}: the hook read {}", left_inside())
+        })?;
+        let free = with("free")?;
+        ensure(left_inside() == "hidden\n", || {
+            format!("{runtime} executed no hook: {}", free.tail())
+        })?;
+        fs::remove_file(format!("{path}/hooked")).doing("remove what it wrote")?;
     }
-    fs::remove_file(hook).doing("remove the hook")?;
+    fs::remove_file(OTHER).doing("remove the hook")?;
     is_limited(&run(&options("begins"), DEEDS)?)?;
     detach("begins")
+}
+
+/// The container's own program where its root directory is the host's, or another that is mounted: by the operator, or
+/// because its image has a link where he mounts it. The grant allows the file there by the path that it would have.
+pub(super) fn at_the_hosts_root(_: &mut Context) -> Check {
+    prepare()?;
+    must(&[
+        "sh",
+        "-c",
+        "set -e; cp -a /srv/box /srv/trap; ln -s / /srv/trap/host; cp -a /srv/box /srv/other
+         echo secret > /srv/other/bin/secret; echo secret > /usr/bin/secret
+         for one in proc dev sys; do mkdir /srv/other/$one; mount --rbind --make-slave /$one /srv/other/$one; done
+         tar -C /srv/trap -c . | podman import - trap",
+    ])?;
+    attach(&["--container", "rooted"])?;
+    put_hook("createContainer", "#!/bin/sh\nexit 0\n")?;
+    for runtime in ["crun", "runc"] {
+        for options in [
+            "--rootfs /",
+            "--volume /:/host trap",
+            "--volume /srv/other:/host trap",
+        ] {
+            let words = format!(
+                "podman --runtime {runtime} run --rm --network none --name rooted {options} /bin/cat /bin/secret"
+            );
+            let ended = process::run(&["sh", "-c", &words])?;
+            ensure(ended.code != 0 && ended.stdout.is_empty(), || {
+                format!("{runtime} {options}: began there: {}", ended.tail())
+            })?;
+        }
+    }
+    let words = super::daemons_words();
+    ensure(words.contains("none that its engine made"), || {
+        format!("not said why: {words}")
+    })?;
+    // By such a link crun makes what is mounted the container's root directory.
+    for mounted in ["/", "/srv/other"] {
+        let words = format!(
+            "podman --runtime crun run --rm --network none --volume {mounted}:/host trap /bin/cat /bin/secret"
+        );
+        let free = process::run(&words.split_whitespace().collect::<Vec<_>>())?;
+        ensure(free.stdout == "secret\n", || free.tail())?;
+    }
+    fs::remove_file("/usr/bin/secret").doing("remove the secret")?;
+    must(&[
+        "umount",
+        "--recursive",
+        "/srv/other/proc",
+        "/srv/other/dev",
+        "/srv/other/sys",
+    ])?;
+    fs::remove_file(OTHER).doing("remove the hook")?;
+    detach("rooted")
 }
 
 pub(super) fn started_without_daemon(_: &mut Context) -> Check {
