@@ -231,6 +231,24 @@ fn what_the_command_line_adds_is_a_grant_that_check_accepts() {
     fs::write(&file, &run.out).unwrap();
     let check = at_work(&["grant", "check", file.to_str().unwrap()]);
     assert_eq!(check.code, 0, "{}{}", check.out, check.err);
+    // Another step from there.
+    let more = ["--grant", file.to_str().unwrap(), "--net", "127.0.0.1:8081"];
+    let more = at_work(&[&["run"][..], &more, &["--print-grant", "true"]].concat());
+    assert_eq!(more.code, 0, "{}", more.err);
+    assert!(more.out.contains("id = \"command-line-4\""), "{}", more.out);
+    assert!(more.out.contains("name = \"coder+"), "{}", more.out);
+}
+
+#[test]
+fn a_printed_grant_has_what_was_filled_in() {
+    let run = at_work(&["run", "--workspace", "/srv/w", "--print-grant", "true"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(
+        run.out.contains("[variables]\nworkspace = \"/srv/w\""),
+        "{}",
+        run.out
+    );
+    assert!(run.out.contains("name = \"coder\""), "{}", run.out);
 }
 
 #[test]
@@ -283,6 +301,15 @@ fn nobody_grants_his_home_directory_by_standing_in_it() {
     for meant in [
         &["run", "--workspace", path, "--print-grant", "true"][..],
         &["run", "--grant", "base", "--print-grant", "true"],
+        &[
+            "run",
+            "--grant",
+            "tool-server",
+            "--set",
+            "data=/srv",
+            "--print-grant",
+            "true",
+        ],
     ] {
         let run = run(meant);
         assert_eq!(run.code, 0, "{}", run.err);

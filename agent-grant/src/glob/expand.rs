@@ -129,9 +129,11 @@ fn component(pattern: &str, before: &Token, part: &[Token]) -> Result<Component,
             GlobError::new(at, "a component is empty").label("two slashes, or one at the end");
         return Err(if pattern.ends_with('/') {
             let bare = pattern.trim_end_matches('/');
-            error.help(format!(
-                "`{bare}` is the directory, `{bare}/**` also what is below"
-            ))
+            error.help(if bare.ends_with("/**") {
+                format!("`{bare}` is the directory and what is below")
+            } else {
+                format!("`{bare}` is the directory, `{bare}/**` also what is below")
+            })
         } else {
             error
         });

@@ -1,7 +1,13 @@
 //! A grant and what a command line adds to it, written as a grant.
 
-use std::{fmt::Write as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
 
+use agent_grant::Effect;
 use serde::Serialize;
 
 /// One rule of a command line: rights, and what they are about.
@@ -17,7 +23,6 @@ pub struct Addition {
 enum About {
     File,
     Net,
-    Unix,
 }
 
 /// Why something cannot be added.
@@ -28,7 +33,7 @@ pub enum AdditionError {
     NoObject,
     /// Rights of two kinds, or of one that rules are not about.
     #[error(
-        "`{0}` is no right of rules; they are file.RIGHT:PATH, net.connect:ADDRESS:PORT, unix.connect:NAME"
+        "`{0}` cannot be given here: write file.RIGHT:PATH (several by commas) or net.connect:ADDRESS:PORT"
     )]
     NotInRules(String),
 }
@@ -43,13 +48,13 @@ pub struct Standing<'a> {
 }
 
 impl Addition {
-    /// Reads `file.read,file.list:PATTERN`, `net.connect:DESTINATION` or `unix.connect:NAME`. A path that is
-    /// relative begins in the working directory; a directory stands for all that is in it, too. What the rights
-    /// and patterns are worth is found by whoever reads the grant.
+    /// Reads `file.read,file.list:PATTERN` or `net.connect:DESTINATION`. A path that is relative begins in the
+    /// working directory. A directory stands for all that is in it, too; of what is denied each may be one. What is
+    /// there by just this name is no pattern. What rights and patterns are worth is found by whoever reads the grant.
     ///
     /// # Errors
     /// It is none of these.
-    pub fn read(text: &str, standing: Standing<'_>) -> Result<Self, AdditionError> {
+    pub fn read(text: &str, effect: Effect, standing: Standing<'_>) -> Result<Self, AdditionError> {
         let (rights, object) = text.split_once(':').ok_or(AdditionError::NoObject)?;
         if object.is_empty() {
             return Err(AdditionError::NoObject);
@@ -62,7 +67,6 @@ impl Addition {
             let about = match family {
                 "file" => About::File,
                 "net" => About::Net,
-                "unix" => About::Unix,
                 _ => return Err(unknown()),
             };
             if kind.replace(about).is_some_and(|before| before != about) {
@@ -72,8 +76,8 @@ impl Addition {
         }
         let about = kind.unwrap_or(About::File);
         let objects = match about {
-            About::File => paths(object, standing),
-            About::Net | About::Unix => vec![object.to_owned()],
+            About::File => paths(object, effect, standing),
+            About::Net => vec![object.to_owned()],
         };
         Ok(Self {
             about,
@@ -94,35 +98,57 @@ impl Addition {
 }
 
 /// The patterns that are meant by a path.
-fn paths(path: &str, standing: Standing<'_>) -> Vec<String> {
+fn paths(path: &str, effect: Effect, standing: Standing<'_>) -> Vec<String> {
     let begins = ['/', '~', '$', '{', '\\'];
     let pattern = if path.starts_with(begins) {
         path.to_owned()
     } else {
-        let below = path.trim_start_matches("./");
-        match below {
+        match path.trim_start_matches("./") {
             "" | "." => "${cwd}".into(),
             below => format!("${{cwd}}/{below}"),
         }
     };
-    let pattern = match pattern.trim_end_matches('/') {
-        "" => "/".to_owned(),
-        without => without.to_owned(),
+    let bare = match pattern.trim_end_matches('/') {
+        "" => "/",
+        bare => bare,
     };
-    if !is_directory(&pattern, standing) {
+    let (begin, rest, real) = in_full(bare, standing);
+    let is_pattern = rest.contains(WILD);
+    let pattern = match fs::symlink_metadata(&real) {
+        Ok(_) if is_pattern => format!("{begin}{}", escaped(rest)),
+        _ => bare.to_owned(),
+    };
+    let is_directory = path.ends_with('/') || Path::new(&real).is_dir();
+    let is_below = pattern == "**" || pattern.ends_with("/**");
+    if is_below || effect == Effect::Allow && !is_directory {
         return vec![pattern];
     }
     let below = format!("{}/**", pattern.trim_end_matches('/'));
     vec![pattern, below]
 }
 
-/// Whether a pattern without any is a directory now.
-fn is_directory(pattern: &str, standing: Standing<'_>) -> bool {
-    let filled = [("${cwd}", standing.cwd), ("~", standing.home)]
-        .into_iter()
-        .find_map(|(begin, value)| Some(format!("{}{}", value?, pattern.strip_prefix(begin)?)))
-        .unwrap_or_else(|| pattern.to_owned());
-    !filled.contains(['*', '?', '[', '{', '\\', '$']) && Path::new(&filled).is_dir()
+const WILD: [char; 7] = ['*', '?', '[', ']', '{', '}', '\\'];
+
+/// The variable that a pattern begins with, the rest, and the path that both are if nothing in it is a wildcard.
+fn in_full<'p>(pattern: &'p str, standing: Standing<'_>) -> (&'p str, &'p str, String) {
+    for (begin, value) in [("${cwd}", standing.cwd), ("~", standing.home)] {
+        if let (Some(value), Some(rest)) = (value, pattern.strip_prefix(begin)) {
+            return (&pattern[..begin.len()], rest, format!("{value}{rest}"));
+        }
+    }
+    ("", pattern, pattern.to_owned())
+}
+
+/// As a pattern that matches just this.
+fn escaped(name: &str) -> String {
+    let mut pattern = String::new();
+    for c in name.chars() {
+        if WILD.contains(&c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }
 
 /// What is added to a grant.
@@ -139,12 +165,12 @@ struct Document<'a> {
     purpose: &'a str,
     mode: &'a str,
     include: [&'a str; 1],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    variables: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     file: Vec<Table<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     net: Vec<Table<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unix: Vec<Table<'a>>,
 }
 
 #[derive(Serialize)]
@@ -158,8 +184,6 @@ struct Table<'a> {
     path: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a [String]>,
 }
 
 /// What a grant is made of.
@@ -171,7 +195,14 @@ pub struct Base<'a> {
     pub purpose: Option<&'a str>,
     /// Of the whole: `enforce` or `audit`.
     pub mode: &'a str,
+    /// Values that its variables are to have.
+    pub variables: &'a BTreeMap<String, String>,
+    /// The ids of its rules.
+    pub ids: &'a BTreeSet<String>,
 }
+
+const ADDED: &str = "With rules of the command line.";
+const ID: &str = "command-line-";
 
 impl Additions {
     #[must_use]
@@ -183,37 +214,41 @@ impl Additions {
     #[must_use]
     pub fn text(&self, base: Base<'_>) -> String {
         let mut purpose = base.purpose.unwrap_or_default().to_owned();
-        let _ = write!(purpose, " With rules of the command line.");
-        // As long as names may be.
-        let name = format!("{}+", &base.name[..base.name.floor_char_boundary(63)]);
+        let mut name = base.name.to_owned();
+        if !self.is_empty() && !purpose.ends_with(ADDED) {
+            let _ = write!(purpose, " {ADDED}");
+            // As long as names may be.
+            name = format!("{}+", &name[..name.floor_char_boundary(63)]);
+        }
+        let free = (1..).map(|number| format!("{ID}{number}"));
+        let mut ids = free.filter(|id| !base.ids.contains(id));
         let mut document = Document {
             version: 1,
             name: &name,
             purpose: purpose.trim(),
             mode: base.mode,
             include: [base.include],
+            variables: base.variables,
             file: Vec::new(),
             net: Vec::new(),
-            unix: Vec::new(),
         };
         let allowed = self.allow.iter().map(|addition| (addition, true));
         let denied = self.deny.iter().map(|addition| (addition, false));
-        for (number, (addition, allows)) in allowed.chain(denied).enumerate() {
+        for (addition, allows) in allowed.chain(denied) {
             let words = Some(addition.rights.as_slice());
             let objects = Some(addition.objects.as_slice());
             let is = |about: About| objects.filter(|_| addition.about == about);
             let table = Table {
-                id: format!("command-line-{}", number + 1),
+                // There is always a next.
+                id: ids.next().unwrap_or_default(),
                 allow: words.filter(|_| allows),
                 deny: words.filter(|_| !allows),
                 path: is(About::File),
                 to: is(About::Net),
-                name: is(About::Unix),
             };
             match addition.about {
                 About::File => document.file.push(table),
                 About::Net => document.net.push(table),
-                About::Unix => document.unix.push(table),
             }
         }
         // Strings and lists of strings: nothing that TOML could not hold.
@@ -238,6 +273,8 @@ mod tests {
             name: base,
             purpose: None,
             mode: "audit",
+            variables: &BTreeMap::from([("workspace".into(), "/srv/w".into())]),
+            ids: &BTreeSet::from(["command-line-1".into()]),
         });
         let inputs = agent_grant::Inputs {
             cwd: Some("/w".into()),
@@ -252,16 +289,16 @@ mod tests {
 
     #[test]
     fn what_is_added_is_a_grant_that_allows_and_denies_it() {
-        let read = |text: &str| Addition::read(text, NOWHERE).unwrap();
+        let read = |text: &str| Addition::read(text, Effect::Allow, NOWHERE).unwrap();
+        let deny = |text: &str| Addition::read(text, Effect::Deny, NOWHERE).unwrap();
         let additions = Additions {
             allow: vec![
                 read("file.read,list:/data/**"),
-                read("unix.connect:@bus"),
                 Addition::destination("127.0.0.1:8080"),
             ],
             deny: vec![
-                read("file.all:notes"),
-                read("net.connect:127.0.0.1:8081/tcp"),
+                deny("file.all:notes"),
+                deny("net.connect:127.0.0.1:8081/tcp"),
             ],
         };
         let grant = grant(&additions, "coder");
@@ -271,8 +308,10 @@ mod tests {
         assert!(allowed("/data/x/y", Right::FileRead));
         assert!(allowed("/data/x", Right::FileList));
         assert!(!allowed("/data/x", Right::FileWrite));
-        assert!(allowed("/w/other", Right::FileRead));
-        assert!(!allowed("/w/notes", Right::FileRead));
+        assert!(allowed("/srv/w/other", Right::FileRead));
+        assert!(!allowed("/w/other", Right::FileRead));
+        assert!(grant.rules.iter().any(|rule| rule.id == "command-line-2"));
+        assert!(!grant.rules.iter().any(|rule| rule.id == "command-line-1"));
     }
 
     #[test]
@@ -285,7 +324,8 @@ mod tests {
         };
         std::fs::create_dir(dir.path().join("sub")).unwrap();
         std::fs::write(dir.path().join("file"), "").unwrap();
-        let of = |path: &str| paths(path, standing);
+        let of = |path: &str| paths(path, Effect::Allow, standing);
+        let denied = |path: &str| paths(path, Effect::Deny, standing);
         assert_eq!(of("sub"), ["${cwd}/sub", "${cwd}/sub/**"]);
         assert_eq!(of("./sub/"), ["${cwd}/sub", "${cwd}/sub/**"]);
         assert_eq!(of("~/sub"), ["~/sub", "~/sub/**"]);
@@ -294,15 +334,28 @@ mod tests {
         assert_eq!(of("not-yet"), ["${cwd}/not-yet"]);
         assert_eq!(of("s*b"), ["${cwd}/s*b"]);
         assert_eq!(of("/"), ["/", "/**"]);
+        assert_eq!(of("new/"), ["${cwd}/new", "${cwd}/new/**"]);
+        // Of what is denied nobody is to make a directory that is open.
+        assert_eq!(denied("file"), ["${cwd}/file", "${cwd}/file/**"]);
+        assert_eq!(denied("s*b"), ["${cwd}/s*b", "${cwd}/s*b/**"]);
+        assert_eq!(denied("s*b/**"), ["${cwd}/s*b/**"]);
+        // What is there by just this name.
+        std::fs::create_dir(dir.path().join("s[1]")).unwrap();
+        assert_eq!(of("s[1]"), ["${cwd}/s\\[1\\]", "${cwd}/s\\[1\\]/**"]);
+        assert_eq!(of("~/s[1]"), ["~/s\\[1\\]", "~/s\\[1\\]/**"]);
     }
 
     #[test]
     fn what_is_no_rule_is_said_to_be_none() {
-        let read = |text: &str| Addition::read(text, NOWHERE).unwrap_err();
+        let read = |text: &str| Addition::read(text, Effect::Allow, NOWHERE).unwrap_err();
         for text in ["file.read", "/data", "file.read:"] {
             assert_eq!(read(text), AdditionError::NoObject, "{text}");
         }
-        for text in ["process.signal:session", "file.read,net.connect:/x"] {
+        for text in [
+            "process.signal:session",
+            "unix.connect:@bus",
+            "file.read,net.connect:/x",
+        ] {
             assert!(matches!(read(text), AdditionError::NotInRules(_)), "{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Read},
     os::unix::ffi::OsStrExt,
@@ -10,7 +10,9 @@ use std::{
     sync::Arc,
 };
 
-use agent_grant::{Diagnostic, Errors, Grant, IncludeError, Mode, Source, shipped, shipped_names};
+use agent_grant::{
+    Diagnostic, Errors, Grant, IncludeError, Mode, Source, shipped, shipped_names, syntax::GIVEN,
+};
 
 use super::additions::{Additions, Base};
 use crate::{
@@ -95,11 +97,18 @@ pub fn with_additions(
     let path = source.main.file.as_ref().filter(|_| is_path(name));
     let path = path.and_then(|path| String::from_utf8(path.bytes()).ok());
     let mode = if audit { Mode::Audit } else { base.mode };
+    let mut ids = BTreeSet::new();
+    ids.extend(base.rules.iter().map(|rule| rule.id.clone()));
+    let mut variables = inputs.set.clone();
+    // The given ones are told by whoever starts it.
+    variables.retain(|name, _| !GIVEN.contains(&name.as_str()));
     let text = additions.text(Base {
         include: path.as_deref().unwrap_or(name),
         name: &base.name,
         purpose: base.purpose.as_deref(),
         mode: mode.name(),
+        variables: &variables,
+        ids: &ids,
     });
     let main = SourceFile {
         name: name.into(),

@@ -160,7 +160,6 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(rings::scenarios());
     singles.extend(callers::scenarios());
     singles.extend(environment::scenarios());
-    singles.extend(command_line::scenarios());
     singles.extend(proc::scenarios());
     singles.extend(device_memory::scenarios());
     singles.extend(disks::scenarios());
@@ -178,6 +177,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());
     // These have sessions that could write everything, which leaves others less to trust.
+    singles.extend(command_line::scenarios());
     singles.extend(interference::scenarios());
     singles.extend(daemon_kept::scenarios());
     singles.extend(mounts::scenarios());

@@ -233,9 +233,10 @@ fn tell(grant: &Examined<'_>) -> anyhow::Result<()> {
         ))?;
     }
     print(&format!(
-        "{name}: {}, {} rules, {} of {} tests passed, {} KB in the kernel",
+        "{name}: {}, {} {}, {} of {} tests passed, {} KB in the kernel",
         verdict(grant.is_ok()),
         sound.rules,
+        if sound.rules == 1 { "rule" } else { "rules" },
         sound.tests.len() - sound.failed().count(),
         sound.tests.len(),
         sound.table_bytes.div_ceil(1024)

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, iter, path::Path};
 
-use agent_grant::Grant;
+use agent_grant::{Effect, Grant};
 use anyhow::bail;
 use clap::Args;
 
@@ -28,10 +28,11 @@ pub(super) struct RunGrantArgs {
     /// The directory to work in, for grants with a variable `workspace`; else the current one.
     #[arg(short, long, value_name = "DIR")]
     workspace: Option<String>,
-    /// Allow this besides: `file.read:/data`, `file.read,file.write:~/notes/**`, `unix.connect:@NAME`.
+    /// Allow this besides: `file.read,file.list:/data`, `file.read,file.write:~/notes/**`.
     ///
     /// A path is a pattern as in a grant; a relative one begins in the current directory, and a directory
-    /// stands for all that is in it. What a rule of the grant denies stays denied.
+    /// stands for all that is in it. To look into a directory takes `list`. What a rule of the grant denies
+    /// stays denied.
     #[arg(long, value_name = "RIGHT:OBJECT")]
     allow: Vec<String>,
     /// Deny this, whatever the grant allows; written as for `--allow`.
@@ -91,9 +92,8 @@ impl RunGrantArgs {
 
     /// Whoever stands in his home directory does not mean all of it. Who does says so.
     fn must_be_a_place_to_work(&self, source: &GrantSource, inputs: &Inputs) -> anyhow::Result<()> {
-        let is_said = |name: &str| inputs.set.contains_key(name);
         let files = iter::once(&source.main).chain(&source.includes);
-        if is_said("cwd") || is_said(WORKSPACE) || !files.into_iter().any(is_about_here) {
+        if inputs.set.contains_key("cwd") || !files.into_iter().any(is_about_here) {
             return Ok(());
         }
         // Of one that is gone, and of the root, the grant's reader tells.
@@ -101,15 +101,31 @@ impl RunGrantArgs {
             return Ok(());
         };
         let is_above = |home: &String| Path::new(home).starts_with(cwd);
-        if inputs.home.as_ref().is_some_and(is_above) {
-            bail!(
-                "{} is no directory to work in: your home directory, or above it, and all of it would be granted. \
-                 Change to a checkout, or say --workspace {} if you mean it",
-                escape(cwd),
-                shell::word(cwd)
-            );
+        if !inputs.home.as_ref().is_some_and(is_above) {
+            return Ok(());
         }
-        Ok(())
+        // With variables that say otherwise nothing of it is meant.
+        let elsewhere = Inputs {
+            cwd: None,
+            ..inputs.clone()
+        };
+        if grants::read(source, &elsewhere).is_ok() {
+            return Ok(());
+        }
+        let has_workspace = iter::once(&source.main)
+            .chain(&source.includes)
+            .any(|file| file.text.contains("\nworkspace = "));
+        let option = if has_workspace {
+            "--workspace "
+        } else {
+            "--set cwd="
+        };
+        bail!(
+            "{} is no directory to work in: your home directory, or above it, and all of it would be granted. \
+             Change to a checkout, or say {option}{} if you mean it",
+            escape(cwd),
+            shell::word(cwd)
+        );
     }
 
     /// The same, and what they say.
@@ -123,7 +139,7 @@ impl RunGrantArgs {
 
     fn is_adjusted(&self) -> bool {
         let lists = [&self.allow, &self.deny, &self.net];
-        self.audit || lists.iter().any(|list| !list.is_empty())
+        self.print_grant || self.audit || lists.iter().any(|list| !list.is_empty())
     }
 
     fn adjusted(&self, chosen: &Chosen, inputs: &Inputs) -> anyhow::Result<(GrantSource, Grant)> {
@@ -131,16 +147,16 @@ impl RunGrantArgs {
             cwd: inputs.cwd.as_deref(),
             home: inputs.home.as_deref(),
         };
-        let read = |option: &'static str, texts: &[String]| -> anyhow::Result<Vec<Addition>> {
+        let read = |option: &'static str, effect, texts: &[String]| -> anyhow::Result<Vec<_>> {
             let read = |text: &String| {
-                Addition::read(text, standing)
+                Addition::read(text, effect, standing)
                     .map_err(|error| anyhow::anyhow!("{option} {}: {error}", escape(text)))
             };
             texts.iter().map(read).collect()
         };
         let mut additions = Additions {
-            allow: read("--allow", &self.allow)?,
-            deny: read("--deny", &self.deny)?,
+            allow: read("--allow", Effect::Allow, &self.allow)?,
+            deny: read("--deny", Effect::Deny, &self.deny)?,
         };
         let destinations = self.net.iter().map(|to| Addition::destination(to));
         additions.allow.extend(destinations);

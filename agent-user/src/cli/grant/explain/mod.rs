@@ -87,7 +87,7 @@ pub(in crate::cli) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     } else {
         let Ok(endpoint) = net::parse_endpoint(object) else {
             bail!(
-                "`{}` is neither a path nor a destination such as `10.0.0.1:443/tcp`; a file here                  is written `./{}`",
+                "`{}` is neither a path nor a destination such as `10.0.0.1:443/tcp`; a file here is written `./{}`",
                 escape(object),
                 escape(object)
             );
