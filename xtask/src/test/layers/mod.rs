@@ -242,6 +242,7 @@ const USER: Crate = Crate {
         (
             "cli",
             &[
+                "accounts",
                 "api",
                 "attachments",
                 "client",
