@@ -6,6 +6,9 @@
 //!
 //! - It is only before the container's first process has executed anything. Until then nothing in the cgroup is but
 //!   the runtime and what that starts; what comes later (`podman exec`, checks of health) finds a session that began.
+//! - It descends from that first process, which executes these hooks itself, and which does not wait to execute its
+//!   own program. Whoever comes from outside meanwhile (`podman exec`) has another parent for good: the kernel gives
+//!   orphans to a reaper of their parent's process namespace (`find_new_reaper()`), never to the container's.
 //! - That first process, which the runtime named, is none of them, whatever its root directory is: the host's
 //!   (`--rootfs /`), or an image's link over which an operator mounted the host.
 //! - A program is executed so where the root directory is the host's, by a path there. In the container's own root
@@ -26,8 +29,11 @@ use super::arrivals::Arrival;
 use crate::{
     daemon::{error::RequestError, sessions::Live, state::Daemon},
     mounts::MountNamespace,
-    process,
+    process::{self, ProcessHandle},
 };
+
+/// Between a container's first process and what a hook of it executes.
+const MAX_ANCESTORS: usize = 64;
 
 impl Daemon {
     /// Whether a process that waits sets the container up. Then it goes on, and its label stays armed.
@@ -73,6 +79,14 @@ impl Daemon {
         if first.pid() == pid || !first.alive() || !self.is_open(live)? {
             return Ok(None);
         }
+        if !Self::descends_from(pid, first)
+            || self
+                .waiting_processes()
+                .iter()
+                .any(|(waiting, _)| *waiting == first.pid())
+        {
+            return Ok(None);
+        }
         let Some(arrival) = Arrival::of(pid, waiting)? else {
             return Ok(None);
         };
@@ -88,6 +102,24 @@ impl Daemon {
         // Else its number is another's by now.
         let holds = is_apart && first.alive();
         Ok(holds.then_some(PASSES_WITH_COPY))
+    }
+
+    /// Whether a process was started by `first`, or by who was, as far as parents live. In doubt it was not.
+    fn descends_from(pid: u32, first: &ProcessHandle) -> bool {
+        let mut pid = pid;
+        for _ in 0..MAX_ANCESTORS {
+            let Ok(parent) = ProcessHandle::open(pid).and_then(|process| process.parent()) else {
+                return false;
+            };
+            if parent == first.pid() {
+                return first.alive();
+            }
+            if parent <= 1 {
+                return false;
+            }
+            pid = parent;
+        }
+        false
     }
 
     /// What was said of who set it up, and has not executed what it was asked for, is forgotten.
