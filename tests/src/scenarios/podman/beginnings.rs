@@ -116,7 +116,7 @@ pub(super) fn at_the_hosts_root(_: &mut Context) -> Check {
         "-c",
         "set -e; cp -a /srv/box /srv/trap; ln -s / /srv/trap/host; cp -a /srv/box /srv/other
          echo secret > /srv/other/bin/secret; echo secret > /usr/bin/secret
-         for one in proc dev sys; do mkdir /srv/other/$one; mount --rbind --make-slave /$one /srv/other/$one; done
+         for one in proc dev sys; do mkdir -p /srv/other/$one; mount --rbind --make-slave /$one /srv/other/$one; done
          tar -C /srv/trap -c . | podman import - trap",
     ])?;
     attach(&["--container", "rooted"])?;
