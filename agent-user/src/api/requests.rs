@@ -107,6 +107,9 @@ pub enum Target {
         /// Where its engine made its root directory, if that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         root: Option<String>,
+        /// Where something is to be mounted in it.
+        #[serde(default)]
+        destinations: Vec<String>,
     },
     /// The calling process where it is, from the next program on that it executes.
     Caller,

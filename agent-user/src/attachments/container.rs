@@ -29,6 +29,8 @@ pub struct Container {
     pub annotations: BTreeMap<String, String>,
     /// Where its engine made its root directory.
     pub root: Option<String>,
+    /// Where something is to be mounted in it.
+    pub destinations: Vec<String>,
     /// Why it may be called otherwise as well.
     pub nameless: Option<&'static str>,
     /// The same of its image.

@@ -32,6 +32,9 @@ impl Container {
         let root = config["root"]["path"].as_str();
         let root = root.map(|root| state.bundle.join(root));
         found.root = root.and_then(|root| root.to_str().map(str::to_owned));
+        let mounts = config["mounts"].as_array().into_iter().flatten();
+        let destinations = mounts.filter_map(|mount| mount["destination"].as_str());
+        found.destinations = destinations.map(str::to_owned).collect();
         let written = config["annotations"].as_object();
         for (key, value) in written.into_iter().flatten() {
             if let Some(value) = value.as_str() {

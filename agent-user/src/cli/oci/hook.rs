@@ -98,6 +98,7 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
             process: pid,
             id: container.id.clone(),
             root: container.root.clone(),
+            destinations: container.destinations.clone(),
         },
         grant,
         inputs,

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use super::arrivals::Arrival;
 use crate::{
-    api::Mode,
+    api::{Extent, Mode},
     daemon::{
         error::RequestError,
         sessions::{
             Live,
             begin::{Seen, Wanted, reach_of},
+            container::Made,
         },
         state::Daemon,
     },
@@ -62,6 +63,12 @@ impl Daemon {
                     .into(),
             ));
         }
+        if live.container.is_none() && live.row.extent() == Extent::Container {
+            return Err(RequestError::Failed(
+                "what its engine made is not known since the daemon was started anew: start the container anew, too"
+                    .into(),
+            ));
+        }
         let made = live.container.as_ref().and_then(|made| made.root);
         if made.is_some_and(|made| made != arrival.mounts.vantage().root) {
             return Err(RequestError::Failed(
@@ -83,6 +90,13 @@ impl Daemon {
             waiting,
         } = arrival;
         let mut seen = self.see(mounts).await?;
+        let led_away = |made: &Made| made.led_away(&seen.view).map(str::to_owned);
+        if let Some(destination) = live.container.as_ref().and_then(led_away) {
+            return Err(RequestError::Failed(format!(
+                "what is to be mounted at {destination} is not there: a link in its image leads elsewhere. Mount it at \
+                 the directory that is meant"
+            )));
+        }
         let turn = self.shares.compiling.acquire().await;
         let asked = Arc::clone(live);
         let (prepared, after) = self

@@ -215,9 +215,14 @@ impl Daemon {
             Target::New => None,
             Target::Caller => Some(self.cgroup_of(caller)),
             Target::Cgroup(path) | Target::CgroupAtExec(path) => Some(self.taggable(path, caller)?),
-            Target::Container { process, id, root } => {
+            Target::Container {
+                process,
+                id,
+                root,
+                destinations,
+            } => {
                 let (path, first) = self.place_of_container(*process, id)?;
-                container = Some(Made::new(first, root.as_deref()));
+                container = Some(Made::new(first, root.as_deref(), destinations));
                 Some(self.taggable(&path, caller)?)
             }
         };

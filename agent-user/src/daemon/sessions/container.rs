@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use crate::{
     daemon::{error::RequestError, state::Daemon},
+    mounts::MountView,
     process::{self, ProcessHandle},
 };
 
@@ -13,12 +14,33 @@ pub(in crate::daemon) struct Made {
     pub(in crate::daemon) first: ProcessHandle,
     /// Device and inode of its root directory, where it can be seen from here.
     pub(in crate::daemon) root: Option<(u64, u64)>,
+    /// Where something is to be mounted in it.
+    destinations: Vec<String>,
 }
 
 impl Made {
-    pub(super) fn new(first: ProcessHandle, root: Option<&str>) -> Self {
+    pub(super) fn new(first: ProcessHandle, root: Option<&str>, destinations: &[String]) -> Self {
         let root = root.and_then(|root| identity(Path::new(root)));
-        Self { first, root }
+        Self {
+            first,
+            root,
+            destinations: destinations.to_vec(),
+        }
+    }
+
+    /// Where something was to be mounted, and nothing is: runtimes follow an image's links, so that it is mounted where
+    /// one of these leads, and a grant's paths there would mean it.
+    pub(in crate::daemon) fn led_away(&self, view: &MountView) -> Option<&str> {
+        let is_there = |destination: &str| {
+            let destination = match destination.trim_end_matches('/') {
+                "" => "/",
+                bare => bare,
+            };
+            view.seen()
+                .any(|mount| mount.point == destination.as_bytes())
+        };
+        let mut destinations = self.destinations.iter().map(String::as_str);
+        destinations.find(|destination| !is_there(destination))
     }
 }
 

@@ -4,7 +4,7 @@ mod adopt;
 mod arm;
 pub(super) mod begin;
 mod below;
-mod container;
+pub(super) mod container;
 pub(super) mod ending;
 pub(super) mod labels;
 mod last_process;

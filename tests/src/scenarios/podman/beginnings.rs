@@ -179,6 +179,13 @@ pub(super) fn started_without_daemon(_: &mut Context) -> Check {
         "it wrote without a daemon".into()
     })?;
     must(&["systemctl", "start", "bailiff"])?;
+    // Nor one that was made beside another daemon, which knew of what it is made.
+    must(&["podman", "init", "late"])?;
+    must(&["systemctl", "restart", "bailiff"])?;
+    let started = process::run(&["podman", "start", "--attach", "late"])?;
+    ensure(started.code != 0 && started.stdout.is_empty(), || {
+        format!("began beside another daemon: {}", started.tail())
+    })?;
     is_limited(&process::run(&["podman", "start", "--attach", "late"])?)?;
     must(&["podman", "rm", "--force", "--time", "0", "late"])?;
     detach("late")
@@ -242,6 +249,7 @@ pub(super) fn linked(_: &mut Context) -> Check {
     ensure(words.contains("is an image's and leads"), || {
         format!("not said why: {words}")
     })?;
+    led_away(keys)?;
     let own = read_app("", "own", "/app/text")?;
     ensure(own.stdout == "text", || {
         format!("{} | {}", own.tail(), super::daemons_words())
@@ -249,4 +257,38 @@ pub(super) fn linked(_: &mut Context) -> Check {
     let mounted = read_app("--volume /srv/keys:/app", "box", "/app/key")?;
     ensure(mounted.stdout == "key!", || mounted.tail())?;
     detach("linked")
+}
+
+/// An image's link in the place where something is mounted: runtimes follow it, to where the grant allows what is there.
+fn led_away(keys: &str) -> Check {
+    for (image, link) in [("led", "keys"), ("led-above", "x")] {
+        must(&[
+            "sh",
+            "-c",
+            &format!(
+                "set -e; rm -rf /srv/{image}; cp -a /srv/box /srv/{image}; mkdir /srv/{image}/app
+                 ln -s /app /srv/{image}/{link}; tar -C /srv/{image} -c . | podman import - {image}"
+            ),
+        ])?;
+    }
+    let tries = [
+        (keys, "led", "/app/key"),
+        ("--volume /srv/keys:/x/below", "led-above", "/app/below/key"),
+    ];
+    for (options, image, file) in tries {
+        detach("linked")?;
+        let free = read_app(options, image, file)?;
+        ensure(free.stdout == "key!", || format!("free: {}", free.tail()))?;
+        must(&[BAILIFF, "attach", "--container", "linked", "--grant", "app"])?;
+        let refused = read_app(options, image, file)?;
+        ensure(refused.code != 0 && refused.stdout.is_empty(), || {
+            format!("{file} of {image} was read: {}", refused.tail())
+        })?;
+        let words = super::daemons_words();
+        ensure(
+            words.contains("a link in its image leads elsewhere"),
+            || format!("not said why: {words}"),
+        )?;
+    }
+    Ok(())
 }
