@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    str::FromStr,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -47,14 +48,7 @@ impl ProcessHandle {
     /// # Errors
     /// It is gone.
     pub fn terminal_session(&self) -> io::Result<Option<u32>> {
-        let field = |number: usize| -> io::Result<u32> {
-            let fields = self.fields_after_name()?;
-            let field = fields.split_whitespace().nth(number - 3);
-            field
-                .and_then(|field| field.parse().ok())
-                .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
-        };
-        let (parent, session) = (field(4)?, field(6)?);
+        let (parent, session): (u32, u32) = (self.parent()?, self.field(6)?);
         Ok((parent == session).then_some(session))
     }
 
@@ -63,11 +57,7 @@ impl ProcessHandle {
     /// # Errors
     /// It is gone.
     pub fn parent(&self) -> io::Result<u32> {
-        let fields = self.fields_after_name()?;
-        let parent = fields.split_whitespace().nth(4 - 3);
-        parent
-            .and_then(|parent| parent.parse().ok())
-            .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
+        self.field(4)
     }
 
     /// When it began, as [`crate::clock::ticks_since_boot`] counts.
@@ -75,11 +65,15 @@ impl ProcessHandle {
     /// # Errors
     /// It is gone: nothing is said of another that has its number now.
     pub fn began(&self) -> io::Result<u64> {
-        // The start is field 22.
+        self.field(22)
+    }
+
+    /// A field of `/proc/PID/stat` behind the name, by its number in proc(5).
+    fn field<T: FromStr>(&self, number: usize) -> io::Result<T> {
         let fields = self.fields_after_name()?;
-        let began = fields.split_whitespace().nth(22 - 3);
-        began
-            .and_then(|began| began.parse().ok())
+        let field = fields.split_whitespace().nth(number - 3);
+        field
+            .and_then(|field| field.parse().ok())
             .ok_or_else(|| io::Error::other("/proc/PID/stat is not understood"))
     }
 

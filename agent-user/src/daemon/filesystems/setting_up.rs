@@ -79,12 +79,9 @@ impl Daemon {
         if first.pid() == pid || !first.alive() || !self.is_open(live)? {
             return Ok(None);
         }
-        if !Self::descends_from(pid, first)
-            || self
-                .waiting_processes()
-                .iter()
-                .any(|(waiting, _)| *waiting == first.pid())
-        {
+        let waiting_now = self.kernel().waiting_processes()?;
+        let first_waits = waiting_now.iter().any(|(waits, _)| *waits == first.pid());
+        if first_waits || !Self::descends_from(pid, first) {
             return Ok(None);
         }
         let Some(arrival) = Arrival::of(pid, waiting)? else {
