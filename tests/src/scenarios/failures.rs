@@ -262,6 +262,8 @@ fn no_daemon(_: &mut Context) -> Check {
         "run",
         "--grant",
         "coder",
+        "--workspace",
+        "/run/scenarios",
         "--",
         "touch",
         "/run/scenarios/ran",
