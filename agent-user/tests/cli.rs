@@ -11,8 +11,9 @@ use std::{
 use common::{Run, bailiff, finish};
 
 /// Commands that need no daemon, or end otherwise without one.
-const NOT_ASKING: [&str; 7] = [
+const NOT_ASKING: [&str; 8] = [
     "run",
+    "init",
     "exec",
     "detach",
     "grant",

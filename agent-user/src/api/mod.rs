@@ -26,8 +26,8 @@ pub use failure::{Failure, FailureCode};
 pub use member::{Member, Standing};
 pub use path::PathText;
 pub use requests::{
-    Enrol, EventFilter, GrantSource, Inputs, SessionsQuery, SourceFile, StartSession, Target,
-    Untag, WhyQuery,
+    Distrust, Enrol, EventFilter, GrantSource, Inputs, SessionsQuery, Sought, SourceFile,
+    StartSession, Target, Trust, Trusted, Untag, WhyQuery,
 };
 pub use session::{
     EndCause, EnvironmentState, Extent, HandsOver, RefusalKind, RuleCount, Session, SessionReport,

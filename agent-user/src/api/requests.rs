@@ -1,6 +1,9 @@
 //! What the command line asks for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,19 @@ pub struct GrantSource {
     pub main: SourceFile,
     /// What it includes, and what that includes.
     pub includes: Vec<SourceFile>,
+}
+
+impl GrantSource {
+    /// The files that are named by their paths, with what is in them: those that do not belong to an operator's
+    /// directory of grants, nor ship.
+    #[must_use]
+    pub fn texts_by_path(&self) -> BTreeSet<(Vec<u8>, Arc<str>)> {
+        let files = std::iter::once(&self.main).chain(&self.includes);
+        let by_path = files.filter(|file| file.name.contains('/') || file.name.ends_with(".toml"));
+        by_path
+            .filter_map(|file| Some((file.file.as_ref()?.bytes(), Arc::clone(&file.text))))
+            .collect()
+    }
 }
 
 /// One file of a grant.
@@ -43,6 +59,50 @@ pub struct StartSession {
     pub inputs: Inputs,
     /// For `bailiff ps`.
     pub command: Vec<String>,
+    /// Where nobody named the grant: what was looked for instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sought: Option<Sought>,
+}
+
+/// The search for a checkout's own grant, `bailiff.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Sought {
+    /// Where it began; it goes upwards.
+    pub from: PathText,
+    /// What was found, which is used only if the caller's user trusts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathText>,
+}
+
+/// Trusts a grant's file, as its text is now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Trust {
+    /// The file's absolute path.
+    pub file: PathText,
+    /// What is in it, with what it includes.
+    pub grant: GrantSource,
+}
+
+/// Trusts a grant's file no longer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Distrust {
+    /// The file's absolute path.
+    pub file: PathText,
+}
+
+/// A grant's file that a user trusts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Trusted {
+    /// The file's absolute path.
+    pub file: PathText,
+    /// Whose sessions may use it.
+    pub uid: u32,
+    /// Since when, with the text that it has.
+    pub since: jiff::Timestamp,
 }
 
 /// What fills in a grant's variables. For a cgroup that is tagged the daemon fills in what is left open,

@@ -7,8 +7,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::{
-    Attached, Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery,
-    StartSession, Status, Summary, Untag, Why, WhyQuery, doctor::HookCoverage,
+    Attached, Distrust, Enrol, Event, EventFilter, Member, Page, Session, SessionReport,
+    SessionsQuery, StartSession, Status, Summary, Trust, Trusted, Untag, Why, WhyQuery,
+    doctor::HookCoverage,
 };
 
 /// Calls `$callback!` with every route: what it is for, its constant, its type, and its path.
@@ -41,6 +42,12 @@ macro_rules! for_each_route {
             THAW: Route<Post<()>, Named, Session> = "/v1/sessions/{session}/thaw";
             /// Frees the processes of a tagged cgroup from their session.
             UNTAG: Route<Post<Untag>, Plain, Session> = "/v1/untag";
+            /// Grants of checkouts that the caller's user trusts; root is told of everybody's.
+            TRUSTED: Route<Get, Plain, Page<Trusted>> = "/v1/trusted";
+            /// Trusts one, as its text is now.
+            TRUST: Route<Post<Trust>, Plain, Trusted> = "/v1/trusted";
+            /// Trusts it no longer.
+            DISTRUST: Route<Post<Distrust>, Plain, Trusted> = "/v1/trusted/remove";
             /// Attachments, and whether each holds.
             ATTACHMENTS: Route<Get, Plain, Page<Attached>> = "/v1/attachments";
             /// Has the daemon read what operators wrote of them.

@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use serde_json::{Value, json};
 
 use super::{
-    Attached, Event, Failure, Member, Page, SCHEMA, Session, SessionReport, Status, Vocabulary,
-    Why, Word,
+    Attached, Event, Failure, Member, Page, SCHEMA, Session, SessionReport, Status, Trusted,
+    Vocabulary, Why, Word,
     doctor::HostReport,
     grant::{
         GrantCheck, GrantDiff, GrantExplanation, GrantGraph, GrantList, GrantShown, GrantTests,
@@ -114,6 +114,7 @@ fn document() -> Value {
         "why": of.subschema_for::<Why>(),
         "report": of.subschema_for::<SessionReport>(),
         "doctor": of.subschema_for::<HostReport>(),
+        "trust": of.subschema_for::<Page<Trusted>>(),
         "grant check": of.subschema_for::<Vec<GrantCheck>>(),
         "grant diff": of.subschema_for::<GrantDiff>(),
         "grant explain": of.subschema_for::<GrantExplanation>(),

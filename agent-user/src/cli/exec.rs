@@ -81,6 +81,7 @@ fn start(args: &ExecArgs, client: &Client) -> anyhow::Result<(Session, Handed)> 
         grant,
         inputs: args.grant.inputs(),
         command: shown(&args.command),
+        sought: None,
     };
     let session: Session = block_on(client.post(&routes::START.place(), &start))?
         .map_err(|error| why_not_started(|| args.grant.load(), error))?;

@@ -87,6 +87,11 @@ impl SetArgs {
     }
 }
 
+/// What every grant is given, and nothing that somebody fills in.
+pub(super) fn given_inputs() -> Inputs {
+    SetArgs { set: Vec::new() }.inputs()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

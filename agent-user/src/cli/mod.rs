@@ -2,6 +2,7 @@
 
 mod attach;
 mod attachments;
+mod checkout;
 mod daemon;
 mod doctor;
 mod event_line;
@@ -10,6 +11,7 @@ mod exec;
 mod failure;
 mod grant;
 mod grant_args;
+mod init;
 mod journal;
 mod oci;
 mod output;
@@ -20,6 +22,7 @@ mod self_test;
 mod status;
 mod stop;
 mod tag;
+mod trust;
 mod why;
 
 use std::{
@@ -61,6 +64,15 @@ enum Command {
     /// The session has a cgroup of its own: below this process's where that is delegated (`Delegate=yes` of
     /// a service), so that limits there hold for it, else /sys/fs/cgroup/bailiff/SESSION.
     Run(run::RunArgs),
+    /// Write a grant for the checkout in which you stand, `bailiff.toml`.
+    ///
+    /// With what its languages need, and reasons, in comments. `bailiff run` finds it by itself.
+    Init(init::InitArgs),
+    /// Use the grant that a checkout brings with it, `bailiff.toml`, from now on.
+    ///
+    /// Shows what it allows, and asks. `bailiff run` takes it while it is what was shown, for you alone; where it
+    /// has changed, it is to be looked at again.
+    Trust(trust::TrustArgs),
     /// Become a command in a new session, with the same pid and in the same cgroup.
     ///
     /// For services and schedulers: `ExecStart=bailiff exec --grant coder -- COMMAND`. What limits and
@@ -172,6 +184,8 @@ pub fn main() -> ExitCode {
     let client = Client::new(&cli.socket);
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &client),
+        Command::Init(args) => init::init(&args, &client),
+        Command::Trust(args) => trust::trust(&args, &client),
         Command::Exec(args) => Ok(exec::exec(&args, &client)),
         Command::Tag(args) => tag::tag(&args, &client),
         Command::Untag(args) => tag::untag(&args, &client),

@@ -56,6 +56,7 @@ pub(super) fn tag(args: &TagArgs, client: &Client) -> anyhow::Result<ExitCode> {
             ..Inputs::default()
         },
         command: Vec::new(),
+        sought: None,
     };
     let session: Session = block_on(client.post(&routes::START.place(), &start))?
         .map_err(|error| why_not_started(|| args.grant.load(), error))?;

@@ -16,5 +16,6 @@ mod startup;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use startup::{Settings, main};

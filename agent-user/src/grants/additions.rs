@@ -41,8 +41,10 @@ pub enum AdditionError {
 /// Where a path on the command line begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
-    /// The working directory.
+    /// What `${cwd}` stands for.
     pub cwd: Option<&'a str>,
+    /// Where the working directory is below that, if it is.
+    pub below: Option<&'a str>,
     /// The home directory.
     pub home: Option<&'a str>,
 }
@@ -103,9 +105,13 @@ fn paths(path: &str, effect: Effect, standing: Standing<'_>) -> Vec<String> {
     let pattern = if path.starts_with(begins) {
         path.to_owned()
     } else {
+        let here = match standing.below {
+            None | Some("") => "${cwd}".to_owned(),
+            Some(below) => format!("${{cwd}}/{below}"),
+        };
         match path.trim_start_matches("./") {
-            "" | "." => "${cwd}".into(),
-            below => format!("${{cwd}}/{below}"),
+            "" | "." => here,
+            below => format!("{here}/{below}"),
         }
     };
     let bare = match pattern.trim_end_matches('/') {
@@ -264,6 +270,7 @@ mod tests {
 
     const NOWHERE: Standing<'static> = Standing {
         cwd: None,
+        below: None,
         home: None,
     };
 
@@ -320,6 +327,7 @@ mod tests {
         let here = dir.path().to_str();
         let standing = Standing {
             cwd: here,
+            below: None,
             home: here,
         };
         std::fs::create_dir(dir.path().join("sub")).unwrap();

@@ -8,6 +8,7 @@ mod reach;
 mod retention;
 mod schema;
 mod sessions;
+mod trust;
 mod words;
 mod writer;
 
@@ -27,6 +28,7 @@ pub use events::{Stats, ended_row, lost_row};
 pub use reach::KeptReach;
 pub use retention::Retention;
 pub use sessions::{SessionRow, Tally};
+pub use trust::KeptTrust;
 pub use writer::{EventWriter, WriterStatus};
 
 #[derive(Debug, thiserror::Error)]

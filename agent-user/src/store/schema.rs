@@ -103,6 +103,15 @@ const STEPS: &[&str] = &[
     UPDATE sessions SET extent = 'own-cgroup' WHERE own_cgroup;
     ALTER TABLE sessions DROP COLUMN own_cgroup;
 ",
+    "
+    CREATE TABLE trusted (
+        uid   INTEGER NOT NULL,
+        file  BLOB NOT NULL,
+        texts TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (uid, file)
+    ) WITHOUT ROWID;
+",
 ];
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ pub(crate) mod below;
 pub(crate) mod bounds;
 pub(crate) mod boxes;
 pub(crate) mod callers;
+pub(crate) mod checkout;
 pub(crate) mod command_line;
 pub(crate) mod coverage;
 pub(crate) mod crash;
@@ -177,6 +178,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(storm::scenarios());
     singles.extend(stress::scenarios());
     // These have sessions that could write everything, which leaves others less to trust.
+    singles.extend(checkout::scenarios());
     singles.extend(command_line::scenarios());
     singles.extend(interference::scenarios());
     singles.extend(daemon_kept::scenarios());

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{
-        SCHEMA,
+        Inputs, SCHEMA,
         grant::{GrantCheck, Mistake, Remark, TestResult},
     },
     attachments,
@@ -111,6 +111,7 @@ fn examine(name: &str, set: &SetArgs) -> anyhow::Result<Sound> {
     let mut remarks = lint(here.compiled.inner());
     remarks.extend(on_this_host(&here));
     remarks.extend(here.remarks.iter().map(|text| link_not_followed(text)));
+    leave_out_included(&mut remarks, &here, &set.inputs());
     Ok(Sound {
         rules: here.grant.rules.len(),
         table_bytes: here.compiled.inner().table_bytes(),
@@ -150,6 +151,27 @@ fn on_this_host(here: &Here) -> Vec<Lint> {
     let is_directory = |path: &[u8]| Path::new(OsStr::from_bytes(path)).is_dir();
     remarks.extend(denied_alone(compiled, &patterns, &is_directory));
     remarks
+}
+
+/// Takes out what is remarked on a grant by itself that this one includes by its name: it is no business of this file's.
+fn leave_out_included(remarks: &mut Vec<Lint>, here: &Here, inputs: &Inputs) {
+    let place = |lint: &Lint| {
+        let at = lint.diagnostic.location.as_ref();
+        at.map(|at| (at.source.name.clone(), at.span.clone()))
+    };
+    let names = here.source.includes.iter().map(|file| &file.name);
+    for file in names.filter(|name| !grants::is_path(name)) {
+        let known = super::here(file, inputs).map(|alone| lint(alone.compiled.inner()));
+        let known = known.unwrap_or_default();
+        remarks.retain(|remark| {
+            let is_same = |other: &Lint| {
+                other.kind == remark.kind
+                    && other.diagnostic.message == remark.diagnostic.message
+                    && place(other) == place(remark)
+            };
+            place(remark).is_none() || !known.iter().any(is_same)
+        });
+    }
 }
 
 /// What is not granted on this host because a link is not followed.

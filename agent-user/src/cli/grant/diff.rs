@@ -80,7 +80,7 @@ fn compared(args: &DiffArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Differences that show on the same object by the same rules become one row.
-fn rows(differences: &[agent_grant::Difference]) -> Vec<Difference> {
+pub(super) fn rows(differences: &[agent_grant::Difference]) -> Vec<Difference> {
     let mut rows: Vec<Difference> = Vec::new();
     for difference in differences {
         let row = row(difference);

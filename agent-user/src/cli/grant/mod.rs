@@ -9,6 +9,7 @@ mod move_words;
 mod place;
 pub(super) mod show;
 pub(super) mod test;
+pub(super) mod words;
 
 use agent_grant::{Diagnostic, Grant};
 
@@ -35,7 +36,16 @@ struct Here {
 }
 
 fn here(name: &str, inputs: &Inputs) -> anyhow::Result<Here> {
-    let (source, mut grant) = grants::load(name, inputs)?;
+    let (source, grant) = grants::load(name, inputs)?;
+    in_place(source, grant)
+}
+
+/// The same of texts that were read before.
+fn here_of(source: &GrantSource, inputs: &Inputs) -> anyhow::Result<Here> {
+    in_place(source.clone(), grants::read(source, inputs)?)
+}
+
+fn in_place(source: GrantSource, mut grant: Grant) -> anyhow::Result<Here> {
     let namespace = MountNamespace::of_process(std::process::id())?;
     let view = namespace.view()?;
     let mut resolver = resolver(&namespace, &view);

@@ -103,6 +103,7 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
         grant,
         inputs,
         command: vec!["container".into(), container.shown()],
+        sought: None,
     });
     let start = start.with_context(within)?;
     let _: Session = block_on(client.post(&routes::START.place(), &start))?.with_context(within)?;

@@ -1,14 +1,17 @@
 //! Which grant a command runs under: what the command line says of it, or what there is for its program.
 
-use std::{ffi::OsStr, iter, path::Path};
+use std::{ffi::OsStr, iter, os::unix::ffi::OsStrExt, path::Path};
 
 use agent_grant::{Effect, Grant};
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::{
-    api::{GrantSource, Inputs, SourceFile},
-    cli::grant_args::SetArgs,
+    api::{GrantSource, Inputs, PathText, Sought, SourceFile},
+    cli::{
+        checkout::{self, Search},
+        grant_args::SetArgs,
+    },
     grants::{self, Addition, Additions, Standing},
     render::{escape, shell},
 };
@@ -20,7 +23,8 @@ const WORKSPACE: &str = "workspace";
 #[derive(Debug, Args)]
 pub(super) struct RunGrantArgs {
     /// The grant: a file, or the name of one in /etc/bailiff/grants or of those that ship (`bailiff grant
-    /// list`). Without it, the one that is called as the program, else `coder`.
+    /// list`). Without it, the checkout's own, `bailiff.toml`, if you trust it (`bailiff trust`); where there is
+    /// none, the one that is called as the program, else `coder`.
     #[arg(short, long)]
     grant: Option<String>,
     #[command(flatten)]
@@ -54,17 +58,60 @@ pub(super) struct RunGrantArgs {
 pub(super) struct Chosen {
     name: String,
     /// For the user, where he named none.
-    pub(super) told: Option<String>,
+    pub(super) told: Vec<String>,
+    /// What was looked for, where he named none.
+    search: Option<Search>,
+}
+
+impl Chosen {
+    /// The same for the daemon, which knows what is trusted.
+    pub(super) fn sought(&self) -> Option<Sought> {
+        let text = |path: &Path| PathText::new(path.as_os_str().as_bytes());
+        let search = self.search.as_ref()?;
+        Some(Sought {
+            from: text(&search.from),
+            file: search.file.as_deref().map(text),
+        })
+    }
+
+    /// The directory that the checkout's own grant is about.
+    fn checkout(&self) -> Option<&str> {
+        let file = self.search.as_ref()?.file.as_ref()?;
+        file.parent()?.to_str()
+    }
 }
 
 impl RunGrantArgs {
     /// The grant that is meant for `program`.
-    pub(super) fn choose(&self, program: &OsStr) -> Chosen {
-        choose(self.grant.as_deref(), program, &grants::is_known)
+    pub(super) fn choose(&self, program: &OsStr) -> anyhow::Result<Chosen> {
+        if let Some(named) = &self.grant {
+            return Ok(Chosen {
+                name: named.clone(),
+                told: Vec::new(),
+                search: None,
+            });
+        }
+        // From a directory that is gone nothing is found; what the grant says of it, its reader tells.
+        let search = checkout::search().ok();
+        let file = search.as_ref().and_then(|search| search.file.as_deref());
+        let (name, told) = match file {
+            Some(file) => found(file)?,
+            None => choose(program, &grants::is_known),
+        };
+        let passed = search.iter().flat_map(|search| search.passed.clone());
+        Ok(Chosen {
+            name,
+            told: passed.chain([told]).collect(),
+            search,
+        })
     }
 
-    pub(super) fn inputs(&self) -> anyhow::Result<Inputs> {
+    /// What fills in the grant's variables. A checkout's own is about the checkout, from wherever in it.
+    pub(super) fn inputs(&self, chosen: &Chosen) -> anyhow::Result<Inputs> {
         let mut inputs = self.set.inputs();
+        if let Some(checkout) = chosen.checkout() {
+            inputs.cwd = Some(checkout.into());
+        }
         if let Some(workspace) = &self.workspace {
             let path = std::path::absolute(workspace)?;
             let path = path.into_os_string().into_string();
@@ -80,7 +127,7 @@ impl RunGrantArgs {
     /// There is no such grant, an option is wrong, or the grant is about the current directory and that is a home
     /// directory.
     pub(super) fn gather(&self, chosen: &Chosen) -> anyhow::Result<GrantSource> {
-        let inputs = self.inputs()?;
+        let inputs = self.inputs(chosen)?;
         let source = if self.is_adjusted() {
             self.adjusted(chosen, &inputs)?.0
         } else {
@@ -130,7 +177,7 @@ impl RunGrantArgs {
 
     /// The same, and what they say.
     pub(super) fn load(&self, chosen: &Chosen) -> anyhow::Result<(GrantSource, Grant)> {
-        let inputs = self.inputs()?;
+        let inputs = self.inputs(chosen)?;
         if self.is_adjusted() {
             return self.adjusted(chosen, &inputs);
         }
@@ -143,8 +190,17 @@ impl RunGrantArgs {
     }
 
     fn adjusted(&self, chosen: &Chosen, inputs: &Inputs) -> anyhow::Result<(GrantSource, Grant)> {
+        let below = chosen.search.as_ref().zip(chosen.checkout());
+        let below = below.and_then(|(search, top)| search.from.strip_prefix(top).ok());
+        let below = below.map(|below| below.to_str().unwrap_or("*"));
+        if below.is_some_and(|below| below.contains(['*', '?', '[', ']', '{', '}', '\\'])) {
+            bail!(
+                "the name of this directory is no plain text: run this at the top of the checkout"
+            );
+        }
         let standing = Standing {
             cwd: inputs.cwd.as_deref(),
+            below,
             home: inputs.home.as_deref(),
         };
         let read = |option: &'static str, effect, texts: &[String]| -> anyhow::Result<Vec<_>> {
@@ -174,29 +230,31 @@ fn is_about_here(file: &SourceFile) -> bool {
     file.text.contains("${cwd}")
 }
 
-fn choose(named: Option<&str>, program: &OsStr, is_known: &dyn Fn(&str) -> bool) -> Chosen {
-    if let Some(named) = named {
-        return Chosen {
-            name: named.into(),
-            told: None,
-        };
-    }
+/// The path of the checkout's own grant, and what the user is told of it.
+fn found(file: &Path) -> anyhow::Result<(String, String)> {
+    let name = file
+        .to_str()
+        .with_context(|| format!("the path of {} is not UTF-8: name a grant", file.display()))?;
+    let told = format!(
+        "under the checkout's own grant, {} (--grant names another)",
+        escape(name)
+    );
+    Ok((name.into(), told))
+}
+
+/// The name of the grant for a program, and what the user is told of it.
+fn choose(program: &OsStr, is_known: &dyn Fn(&str) -> bool) -> (String, String) {
     let called = Path::new(program).file_name().and_then(OsStr::to_str);
     if let Some(called) = called.filter(|called| !grants::is_path(called) && is_known(called)) {
-        return Chosen {
-            name: called.into(),
-            told: Some(format!(
-                "under the grant `{called}`, which is for this program (--grant names another)"
-            )),
-        };
+        let told = format!(
+            "under the grant `{called}`, which is for this program (--grant names another)"
+        );
+        return (called.into(), told);
     }
-    let shown = escape(called.unwrap_or("this program")).into_owned();
-    Chosen {
-        name: DEFAULT.into(),
-        told: Some(format!(
-            "under the grant `{DEFAULT}`; there is none for {shown} (--grant names another)"
-        )),
-    }
+    let shown = escape(called.unwrap_or("this program"));
+    let told =
+        format!("under the grant `{DEFAULT}`; there is none for {shown} (--grant names another)");
+    (DEFAULT.into(), told)
 }
 
 #[cfg(test)]
@@ -204,19 +262,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grant_is_the_one_named_or_the_programs_or_the_coders() {
+    fn the_grant_is_the_programs_or_the_coders() {
         let known = |name: &str| ["claude", "coder"].contains(&name);
-        let of = |named, program: &str| choose(named, OsStr::new(program), &known).name;
-        assert_eq!(of(Some("mine"), "claude"), "mine");
-        assert_eq!(of(None, "claude"), "claude");
-        assert_eq!(of(None, "/opt/bin/claude"), "claude");
-        assert_eq!(of(None, "make"), "coder");
-        assert_eq!(of(None, ".."), "coder");
-        assert_eq!(of(None, "/x/claude.toml"), "coder");
-        assert!(
-            choose(Some("mine"), OsStr::new("make"), &known)
-                .told
-                .is_none()
-        );
+        let of = |program: &str| choose(OsStr::new(program), &known).0;
+        assert_eq!(of("claude"), "claude");
+        assert_eq!(of("/opt/bin/claude"), "claude");
+        assert_eq!(of("make"), "coder");
+        assert_eq!(of(".."), "coder");
+        assert_eq!(of("/x/claude.toml"), "coder");
     }
 }

@@ -59,11 +59,14 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
-    let chosen = args.grant.choose(&args.command[0]);
+    let chosen = match args.grant.choose(&args.command[0]) {
+        Ok(chosen) => chosen,
+        Err(error) => return Ok(failed(&or_inside(client, error))),
+    };
     let gathered = args
         .grant
         .gather(&chosen)
-        .and_then(|grant| Ok((grant, args.grant.inputs()?)));
+        .and_then(|grant| Ok((grant, args.grant.inputs(&chosen)?)));
     let (grant, inputs) = match gathered {
         Ok(gathered) => gathered,
         Err(error) => return Ok(failed(&or_inside(client, error))),
@@ -87,6 +90,7 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
         grant,
         inputs,
         command: shown(&args.command),
+        sought: chosen.sought(),
     };
     let terminal = if args.no_pty {
         None
@@ -115,8 +119,8 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
         }
         ForkResult::Parent { child } => {
             drop((go_read, report_write));
-            if let Some(told) = chosen.told.as_ref().filter(|_| !args.quiet) {
-                note(told);
+            if !args.quiet {
+                chosen.told.iter().for_each(|told| note(told));
             }
             let run = Run {
                 args,

@@ -287,6 +287,7 @@ impl Daemon {
             grant,
             inputs: attachment.inputs(),
             command: Vec::new(),
+            sought: None,
         };
         self.start_attached(request, place_of(&attachment.subject))
             .await

@@ -5,7 +5,7 @@
 //! there, and that is in force before the process goes on. It is decided once, and what is mounted there later has
 //! no name: a session that may mount would choose it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::arrivals::Arrival;
 use crate::{
@@ -102,6 +102,7 @@ impl Daemon {
         let (prepared, after) = self
             .blocking(move |daemon| {
                 let wanted = Wanted {
+                    trusted: BTreeSet::new(),
                     grant: &asked.row.source,
                     inputs: &asked.row.inputs,
                     reader: std::process::id(),

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     api::{
-        Attached, Enrol, Event, EventFilter, Member, Page, Session, SessionReport, SessionsQuery,
-        StartSession, Status, Summary, Untag, Why, WhyQuery,
+        Attached, Distrust, Enrol, Event, EventFilter, Member, Page, Session, SessionReport,
+        SessionsQuery, StartSession, Status, Summary, Trust, Trusted, Untag, Why, WhyQuery,
         doctor::HookCoverage,
         routes::{self, OWN_SESSION},
     },
@@ -46,6 +46,9 @@ pub(in crate::daemon) fn router(daemon: Arc<Daemon>) -> Router {
         .route(routes::FREEZE.pattern(), post(freeze))
         .route(routes::THAW.pattern(), post(thaw))
         .route(routes::UNTAG.pattern(), post(untag))
+        .route(routes::TRUSTED.pattern(), get(trusted))
+        .route(routes::TRUST.pattern(), post(trust))
+        .route(routes::DISTRUST.pattern(), post(distrust))
         .route(routes::ATTACHMENTS.pattern(), get(attachments))
         .route(routes::LOAD_ATTACHMENTS.pattern(), post(load_attachments))
         .route(routes::EVENTS.pattern(), get(events))
@@ -248,6 +251,32 @@ async fn untag(
     };
     daemon.untag(&live).await?;
     Ok(Json(daemon.session(&live.row.name).await?))
+}
+
+async fn trusted(State(daemon): App, Extension(caller): Who) -> Answer<Page<Trusted>> {
+    let uid = caller.operator()?.uid;
+    let items = daemon.blocking(move |daemon| daemon.trusted(uid)).await?;
+    Ok(Json(Page::new(items)))
+}
+
+async fn trust(
+    State(daemon): App,
+    Extension(caller): Who,
+    Json(request): Json<Trust>,
+) -> Answer<Trusted> {
+    let uid = caller.operator()?.uid;
+    let trusted = daemon.blocking(move |daemon| daemon.trust(uid, &request));
+    Ok(Json(trusted.await?))
+}
+
+async fn distrust(
+    State(daemon): App,
+    Extension(caller): Who,
+    Json(request): Json<Distrust>,
+) -> Answer<Trusted> {
+    let uid = caller.operator()?.uid;
+    let gone = daemon.blocking(move |daemon| daemon.distrust(uid, &request));
+    Ok(Json(gone.await?))
 }
 
 async fn attachments(State(daemon): App, Extension(caller): Who) -> Answer<Page<Attached>> {

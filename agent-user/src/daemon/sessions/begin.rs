@@ -1,6 +1,7 @@
 //! Putting a grant in force: for processes to come, or for a running cgroup.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -44,6 +45,8 @@ pub(in crate::daemon) struct Wanted<'a> {
     pub(in crate::daemon) reader: u32,
     /// Whose links are followed besides root's.
     pub(in crate::daemon) uid: u32,
+    /// Files that may be where sessions could write them, since somebody trusts what was read from them.
+    pub(in crate::daemon) trusted: BTreeSet<Vec<u8>>,
     /// See [`Daemon::is_image`].
     pub(in crate::daemon) is_image: bool,
 }
@@ -122,7 +125,8 @@ impl Daemon {
             Some(_) => process.map_or(0, |process| process.pid()),
             None => std::process::id(),
         };
-        let uid = peer.map_or(0, |peer| peer.uid);
+        let asker = peer.map(|peer| peer.uid);
+        let uid = asker.unwrap_or(0);
         let is_image = Self::is_image(&mounts)?;
         let mut seen = self.see(mounts).await?;
         seen.sight.decided = place.is_decided();
@@ -130,14 +134,17 @@ impl Daemon {
         let turn = self.shares.compiling.acquire().await;
         let (request, prepared, seen) = self
             .blocking(move |daemon| {
-                let wanted = Wanted {
-                    grant: &request.grant,
-                    inputs: &request.inputs,
-                    reader,
-                    uid,
-                    is_image,
-                };
-                let prepared = daemon.prepare(&wanted, &seen);
+                let prepared = daemon.trust_in(&request, asker).and_then(|trusted| {
+                    let wanted = Wanted {
+                        grant: &request.grant,
+                        inputs: &request.inputs,
+                        reader,
+                        uid,
+                        trusted,
+                        is_image,
+                    };
+                    daemon.prepare(&wanted, &seen)
+                });
                 (request, prepared, seen)
             })
             .await;
@@ -184,7 +191,7 @@ impl Daemon {
         seen: &Seen,
     ) -> Result<(Prepared, Host), RequestError> {
         let witness = self.witness()?;
-        let files = self.grant_files(wanted.grant, wanted.reader, &seen.view, &witness)?;
+        let files = self.grant_files(wanted, &seen.view, &witness)?;
         let makers = |spot: &Spot| witness.against_link(spot);
         let resolver = Resolver::new(seen.mounts.root(), &seen.view)
             .of_owner(wanted.uid)

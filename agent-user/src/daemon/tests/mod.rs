@@ -14,4 +14,5 @@ mod faults;
 mod sessions;
 mod stress;
 mod takeover;
+mod trust;
 mod world;

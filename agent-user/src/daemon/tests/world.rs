@@ -206,6 +206,7 @@ impl World {
                 ..Inputs::default()
             },
             command: vec!["agent".into()],
+            sought: None,
         }
     }
 
