@@ -6,9 +6,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::{
     api::{Event, Verdict},
     render::{
-        escape, local_time,
+        columns, escape, local_time,
         style::{self, FAINT, NAME, PLAIN},
-        table::{Cell, render_line},
+        table::{Cell, flow, render_line, width},
     },
     why,
 };
@@ -22,6 +22,8 @@ pub(super) struct EventLines {
     now: Timestamp,
     zone: TimeZone,
     widths: [usize; 8],
+    /// Columns of the terminal that they are for.
+    terminal: Option<usize>,
 }
 
 impl EventLines {
@@ -30,6 +32,7 @@ impl EventLines {
             now,
             zone,
             widths: [0; 8],
+            terminal: columns::of_output(),
         }
     }
 
@@ -45,7 +48,15 @@ impl EventLines {
     /// One line, without its end.
     pub(super) fn render(&mut self, event: &Event) -> String {
         self.fit(std::slice::from_ref(event));
-        render_line(&self.cells(event), &self.widths)
+        let cells = self.cells(event);
+        let line = render_line(&cells, &self.widths);
+        let terminal = self
+            .terminal
+            .filter(|columns| width(&anstream::adapter::strip_str(&line).to_string()) > *columns);
+        match terminal {
+            Some(columns) => flow(&cells, columns),
+            None => line,
+        }
     }
 
     fn cells(&self, event: &Event) -> Vec<Cell> {

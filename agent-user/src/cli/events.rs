@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
-    JsonArg,
+    JsonArg, event_groups,
     event_line::EventLines,
     failure,
     output::{block_on, print, print_json, print_json_line},
@@ -44,6 +44,9 @@ pub(super) struct EventsArgs {
     /// At most so many, the newest.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1000)]
     limit: u32,
+    /// Count what is alike: by session, right, rule and directory.
+    #[arg(short, long, conflicts_with_all = ["follow", "json"])]
+    group: bool,
     /// Go on with what comes.
     #[arg(short, long)]
     follow: bool,
@@ -86,7 +89,20 @@ pub(super) fn events(args: EventsArgs, client: &Client) -> anyhow::Result<ExitCo
         after: None,
         limit: Some(args.limit),
     };
+    if args.group {
+        return grouped(&filter, client);
+    }
     block_on(show(filter, args.follow, args.json.json, client))??;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn grouped(filter: &EventFilter, client: &Client) -> anyhow::Result<ExitCode> {
+    let page = block_on(client.get(&routes::EVENTS.with(filter)?))??;
+    if page.items.is_empty() {
+        failure::tell("no event matches");
+    } else {
+        print(&event_groups::table(&page.items).render())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,7 @@ mod attachments;
 mod checkout;
 mod daemon;
 mod doctor;
+mod event_groups;
 mod event_line;
 mod events;
 mod exec;
@@ -150,6 +151,9 @@ enum GrantCommand {
     Show(grant::show::ShowArgs),
     /// Say what a grant allows on a path or destination, which rule decides, and what would have to
     /// change; with `--to`, whether a path may be moved, and what forbids it.
+    ///
+    /// Exits with 0 whatever the answer is (`--json` has it for programs), 1 if what is asked about is neither a
+    /// path nor a destination, 2 if the grant has mistakes.
     Explain(grant::explain::ExplainArgs),
     /// Compare what two grants allow, exactly. Exits with 0 if they are equal, 1 if they differ, 2
     /// on errors.

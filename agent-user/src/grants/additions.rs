@@ -8,7 +8,8 @@ use std::{
 };
 
 use agent_grant::Effect;
-use serde::Serialize;
+
+use super::written::{key, list, string};
 
 /// One rule of a command line: rights, and what they are about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,17 @@ pub enum AdditionError {
     /// There is nothing behind the rights.
     #[error("write it as RIGHT:OBJECT, such as file.read:/data or net.connect:10.0.0.1:443")]
     NoObject,
+    /// An address with more around it than a rule has.
+    #[error(
+        "that is a URL: write the addresses of its host and the port, such as 10.0.0.5:443 (`getent ahosts HOST` \
+         lists them)"
+    )]
+    Url,
+    /// A destination, and a right that is about a socket's path.
+    #[error(
+        "`connect` alone is for the path of a Unix socket: write net.connect:ADDRESS:PORT, or file.connect:PATH"
+    )]
+    Destination,
     /// Rights of two kinds, or of one that rules are not about.
     #[error(
         "`{0}` cannot be given here: write file.RIGHT:PATH (several by commas) or net.connect:ADDRESS:PORT"
@@ -77,6 +89,7 @@ impl Addition {
             words.push(word.to_owned());
         }
         let about = kind.unwrap_or(About::File);
+        must_be_clear(about, rights, object)?;
         let objects = match about {
             About::File => paths(object, effect, standing),
             About::Net => vec![object.to_owned()],
@@ -89,14 +102,36 @@ impl Addition {
     }
 
     /// A destination to connect to.
-    #[must_use]
-    pub fn destination(to: &str) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn destination(to: &str) -> Result<Self, AdditionError> {
+        must_be_clear(About::Net, "net.connect", to)?;
+        Ok(Self {
             about: About::Net,
             rights: vec!["connect".into()],
             objects: vec![to.into()],
-        }
+        })
     }
+}
+
+/// Refuses what is about something else than it seems to be.
+fn must_be_clear(about: About, rights: &str, object: &str) -> Result<(), AdditionError> {
+    match about {
+        About::Net if object.contains("://") => Err(AdditionError::Url),
+        About::File if rights == "connect" && has_port(object) => Err(AdditionError::Destination),
+        About::File | About::Net => Ok(()),
+    }
+}
+
+/// `HOST:443`, which is hardly a path.
+fn has_port(object: &str) -> bool {
+    let port = object.rsplit_once(':').map(|(_, port)| port);
+    let port = port.map(|port| port.trim_end_matches("/tcp").trim_end_matches("/udp"));
+    let is_port = |port: &str| {
+        port == "*" || !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    !object.starts_with(['/', '~', '.', '$']) && port.is_some_and(is_port)
 }
 
 /// The patterns that are meant by a path.
@@ -164,34 +199,6 @@ pub struct Additions {
     pub deny: Vec<Addition>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u8,
-    name: &'a str,
-    purpose: &'a str,
-    mode: &'a str,
-    include: [&'a str; 1],
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    variables: &'a BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    file: Vec<Table<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    net: Vec<Table<'a>>,
-}
-
-#[derive(Serialize)]
-struct Table<'a> {
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    allow: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deny: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'a [String]>,
-}
-
 /// What a grant is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Base<'a> {
@@ -228,37 +235,37 @@ impl Additions {
         }
         let free = (1..).map(|number| format!("{ID}{number}"));
         let mut ids = free.filter(|id| !base.ids.contains(id));
-        let mut document = Document {
-            version: 1,
-            name: &name,
-            purpose: purpose.trim(),
-            mode: base.mode,
-            include: [base.include],
-            variables: base.variables,
-            file: Vec::new(),
-            net: Vec::new(),
-        };
-        let allowed = self.allow.iter().map(|addition| (addition, true));
-        let denied = self.deny.iter().map(|addition| (addition, false));
-        for (addition, allows) in allowed.chain(denied) {
-            let words = Some(addition.rights.as_slice());
-            let objects = Some(addition.objects.as_slice());
-            let is = |about: About| objects.filter(|_| addition.about == about);
-            let table = Table {
-                // There is always a next.
-                id: ids.next().unwrap_or_default(),
-                allow: words.filter(|_| allows),
-                deny: words.filter(|_| !allows),
-                path: is(About::File),
-                to: is(About::Net),
-            };
-            match addition.about {
-                About::File => document.file.push(table),
-                About::Net => document.net.push(table),
-            }
+        let mut text = format!(
+            "version = 1\nname = {}\npurpose = {}\nmode = {}\ninclude = [{}]\n",
+            string(&name),
+            string(purpose.trim()),
+            string(base.mode),
+            string(base.include)
+        );
+        if !base.variables.is_empty() {
+            text += "\n[variables]\n";
         }
-        // Strings and lists of strings: nothing that TOML could not hold.
-        toml::to_string(&document).unwrap_or_default()
+        for (name, value) in base.variables {
+            let _ = writeln!(text, "{} = {}", key(name), string(value));
+        }
+        let allowed = self.allow.iter().map(|addition| (addition, "allow"));
+        let denied = self.deny.iter().map(|addition| (addition, "deny"));
+        for (addition, effect) in allowed.chain(denied) {
+            let (table, objects) = match addition.about {
+                About::File => ("file", "path"),
+                About::Net => ("net", "to"),
+            };
+            // There is always a next.
+            let id = ids.next().unwrap_or_default();
+            let _ = write!(
+                text,
+                "\n[[{table}]]\nid = {}\n{effect} = {}\n{objects} = {}\n",
+                string(&id),
+                list(&addition.rights),
+                list(&addition.objects)
+            );
+        }
+        text
     }
 }
 
@@ -301,7 +308,7 @@ mod tests {
         let additions = Additions {
             allow: vec![
                 read("file.read,list:/data/**"),
-                Addition::destination("127.0.0.1:8080"),
+                Addition::destination("127.0.0.1:8080").unwrap(),
             ],
             deny: vec![
                 deny("file.all:notes"),
@@ -365,6 +372,22 @@ mod tests {
             "file.read,net.connect:/x",
         ] {
             assert!(matches!(read(text), AdditionError::NotInRules(_)), "{text}");
+        }
+        for text in [
+            "connect:api.example:443",
+            "connect:10.0.0.1:*",
+            "connect:[::1]:53/udp",
+        ] {
+            assert_eq!(read(text), AdditionError::Destination, "{text}");
+        }
+        for url in ["https://api.example", "http://10.0.0.1:80/x"] {
+            assert_eq!(Addition::destination(url), Err(AdditionError::Url), "{url}");
+        }
+        for text in ["file.connect:a:1", "connect:./a:1", "connect:/run/x.sock"] {
+            assert!(
+                Addition::read(text, Effect::Allow, NOWHERE).is_ok(),
+                "{text}"
+            );
         }
     }
 }

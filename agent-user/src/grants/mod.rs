@@ -13,6 +13,7 @@ mod reach;
 mod resolve;
 mod straight;
 mod trail;
+mod written;
 
 pub use additions::{Addition, AdditionError, Additions, Base, Standing};
 pub use cache::Cache;

@@ -1,5 +1,6 @@
 //! What people read: aligned, coloured on a terminal, plain in a pipe, safe everywhere.
 
+pub mod columns;
 pub mod diagnostic;
 pub mod escape;
 pub mod shell;

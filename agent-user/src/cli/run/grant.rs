@@ -1,8 +1,8 @@
 //! Which grant a command runs under: what the command line says of it, or what there is for its program.
 
-use std::{ffi::OsStr, iter, os::unix::ffi::OsStrExt, path::Path};
+use std::{collections::BTreeMap, ffi::OsStr, iter, os::unix::ffi::OsStrExt, path::Path};
 
-use agent_grant::{Effect, Grant};
+use agent_grant::{Effect, Grant, syntax::GIVEN};
 use anyhow::{Context as _, bail};
 use clap::Args;
 
@@ -13,7 +13,7 @@ use crate::{
         grant_args::SetArgs,
     },
     grants::{self, Addition, Additions, Standing},
-    render::{escape, shell},
+    render::{escape, escape::escape_bytes, shell},
 };
 
 /// For programs that no grant is called by.
@@ -114,6 +114,7 @@ impl RunGrantArgs {
         }
         if let Some(workspace) = &self.workspace {
             let path = std::path::absolute(workspace)?;
+            must_be_no_system_directory(&path)?;
             let path = path.into_os_string().into_string();
             let path = path.map_err(|_| anyhow::anyhow!("the workspace's path is not UTF-8"))?;
             inputs.set.insert(WORKSPACE.into(), path);
@@ -175,6 +176,31 @@ impl RunGrantArgs {
         );
     }
 
+    /// What stands before a grant that is printed: values that no grant can hold, since whoever starts it gives them.
+    pub(super) fn heading(&self, chosen: &Chosen) -> anyhow::Result<String> {
+        let inputs = self.inputs(chosen)?;
+        let mut given: BTreeMap<&str, &str> = inputs
+            .set
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        given.retain(|name, _| GIVEN.contains(name));
+        if let Some(checkout) = chosen.checkout() {
+            given.entry("cwd").or_insert(checkout);
+        }
+        let options: Vec<_> = given
+            .into_iter()
+            .map(|(name, value)| format!(" --set {}", shell::word(&format!("{name}={value}"))))
+            .collect();
+        Ok(match options.is_empty() {
+            true => String::new(),
+            false => format!(
+                "# It was made for{}, which is to be given with it.\n",
+                options.concat()
+            ),
+        })
+    }
+
     /// The same, and what they say.
     pub(super) fn load(&self, chosen: &Chosen) -> anyhow::Result<(GrantSource, Grant)> {
         let inputs = self.inputs(chosen)?;
@@ -214,8 +240,11 @@ impl RunGrantArgs {
             allow: read("--allow", Effect::Allow, &self.allow)?,
             deny: read("--deny", Effect::Deny, &self.deny)?,
         };
-        let destinations = self.net.iter().map(|to| Addition::destination(to));
-        additions.allow.extend(destinations);
+        for to in &self.net {
+            let to = Addition::destination(to)
+                .map_err(|error| anyhow::anyhow!("--net {}: {error}", escape(to)))?;
+            additions.allow.push(to);
+        }
         Ok(grants::with_additions(
             &chosen.name,
             &additions,
@@ -223,6 +252,26 @@ impl RunGrantArgs {
             inputs,
         )?)
     }
+}
+
+/// Directories of the system's, which all of its programs stand on.
+const SYSTEM: &[&str] = &[
+    "/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/boot", "/dev", "/proc",
+    "/sys", "/run", "/var", "/opt",
+];
+
+/// In a workspace anything may be written and executed: nobody means the system's own.
+fn must_be_no_system_directory(path: &Path) -> anyhow::Result<()> {
+    let real = path.canonicalize();
+    let real = real.as_deref().unwrap_or(path);
+    if !SYSTEM.iter().any(|system| real == Path::new(system)) {
+        return Ok(());
+    }
+    let shown = escape_bytes(real.as_os_str().as_bytes());
+    bail!(
+        "{shown} is no directory to work in: the system stands on it, and all of it would be granted. Say \
+         --set workspace={shown} if you mean it"
+    )
 }
 
 /// Whether a grant's text speaks of the current directory.

@@ -75,7 +75,11 @@ pub(super) fn run(args: &RunArgs, client: &Client) -> anyhow::Result<ExitCode> {
         if let Err(error) = args.grant.load(&chosen) {
             return Ok(failed(&error));
         }
-        print(&grant.main.text)?;
+        print(&format!(
+            "{}{}",
+            args.grant.heading(&chosen)?,
+            grant.main.text
+        ))?;
         return Ok(ExitCode::SUCCESS);
     }
     let program = match program::find(&args.command[0]) {
