@@ -2,9 +2,11 @@
 
 use crate::{diagnostic::Source, model::IncludeError};
 
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("base", include_str!("../../policies/base.toml")),
+    ("claude", include_str!("../../policies/claude.toml")),
     ("coder", include_str!("../../policies/coder.toml")),
+    ("codex", include_str!("../../policies/codex.toml")),
     (
         "delayed-code",
         include_str!("../../policies/delayed-code.toml"),

@@ -413,7 +413,7 @@ fn large_grant() -> Compiled {
     ] {
         text += &format!("[[file]]\nallow = [{rights}]\npath = [\"/{at}/**\"]\n");
     }
-    let names: Vec<_> = (1..300_u64)
+    let names: Vec<_> = (1..400_u64)
         .map(|number| format!("\"/{:016x}\"", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
         .collect();
     text += &format!(

@@ -64,7 +64,12 @@ fn shipped_with(name: &str, set: &[(&str, &str)]) -> Grant {
 const PARTS: [&str; 2] = ["secrets", "delayed-code"];
 
 /// Where nothing allows what they deny; they have tests of their own.
-const WHERE_NOTHING_ALLOWS_IT: [&str; 2] = ["start-up-files", "no-network"];
+const WHERE_NOTHING_ALLOWS_IT: [&str; 4] = [
+    "start-up-files",
+    "no-network",
+    "claude-later",
+    "codex-later",
+];
 
 /// A rule that can be taken away without a failing test could be lost in an edit without anybody's
 /// noticing.
@@ -135,6 +140,35 @@ fn start_up_files_stay_where_home_is_the_workspace() {
         }
     }
     assert!(!may("/home/agent/.ssh/id_rsa", Right::FileRead));
+}
+
+/// Where an agent's own rules name what it may write, the rest is closed by that; a workspace that holds it all is
+/// another matter.
+#[test]
+fn what_an_agent_takes_commands_from_stays_where_home_is_the_workspace() {
+    for (name, paths) in [
+        ("claude", [".claude.json", ".claude/shell-snapshots/0.sh"]),
+        ("codex", [".codex/config.toml", ".agents/skills/a/SKILL.md"]),
+    ] {
+        let grant = shipped_with(name, &[("cwd", "/home/agent")]);
+        let agent = compile(&grant, &CompileOptions::default()).unwrap();
+        assert!(agent.decide(b"/home/agent/main.c", Right::FileWrite).0);
+        for path in paths {
+            let path = format!("/home/agent/{path}");
+            for right in [Right::FileWrite, Right::FileCreate, Right::FileDelete] {
+                assert!(!agent.decide(path.as_bytes(), right).0, "{path} {right:?}");
+            }
+        }
+    }
+}
+
+/// Directories move by the exact relation.
+#[test]
+fn no_grant_is_too_large_for_the_relation_of_moves() {
+    for name in shipped_names() {
+        let compiled = compile(&shipped_grant(name), &CompileOptions::default()).unwrap();
+        assert!(compiled.refer.allowed.is_some(), "{name}");
+    }
 }
 
 #[test]

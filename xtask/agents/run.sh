@@ -43,6 +43,15 @@ do_one() { # LINE
         '{index: $try.index, code: $code, output: $output, events: [$events.items[] | {right, object}]}'
 }
 
+do_script() { # LINE
+    local name user version outcome
+    name=$(jq -r .script <<<"$1") user=$(jq -r .user <<<"$1")
+    version=$(as "$user" bash -c "$(jq -r .command <<<"$1")" </dev/null 2>/dev/null)
+    outcome=$(python3 -B /srv/agents/scripted/drive.py "$name" "$user") || return
+    jq -cn --argjson try "$1" --arg version "$version" --argjson outcome "$outcome" \
+        '$outcome + {index: $try.index, version: $version}'
+}
+
 groupadd --system --gid 900 bailiff
 cp /srv/agents/boxed.toml /etc/bailiff/grants/
 mkdir -p /srv/outside /srv/shared
@@ -55,5 +64,7 @@ for _ in {1..300}; do
     if bailiff ps >/dev/null 2>&1; then break; fi
     sleep 1
 done
-jq -c '.[]' "$plan" | while read -r line; do do_one "$line"; done
+jq -c '.[]' "$plan" | while read -r line; do
+    if [ "$(jq -r .script <<<"$line")" = null ]; then do_one "$line"; else do_script "$line"; fi
+done
 kill %1

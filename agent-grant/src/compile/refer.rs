@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use crate::automaton::{Dfa, partition};
 
 /// Quotients larger than this get no relation: it grows with the square.
-const MAX_QUOTIENT: usize = 3072;
+const MAX_QUOTIENT: usize = 4096;
 
 /// The rights by which an object becomes what it is that it would lose, if it got a path with rights
 /// `new` for one with rights `old`.

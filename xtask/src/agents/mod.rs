@@ -1,6 +1,8 @@
-//! Other people's programs, each doing its work in a session, and trying what the grant has not.
+//! Other people's programs, each doing its work in a session, and trying what the grant has not. Agents do a script
+//! that stands in for their model.
 
 mod programs;
+mod scripted;
 mod verdict;
 
 use crate::build::{self, Profile};
@@ -9,7 +11,8 @@ use crate::paths;
 use crate::vm::{Output, Root, Vm};
 use anyhow::{Context, Result, bail};
 use programs::{PROGRAMS, Program, Try};
-use serde::Serialize;
+use scripted::{AGENTS, Agent, Outcome};
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,6 +25,16 @@ struct Order {
     user: &'static str,
     command: &'static str,
     before: Option<&'static str>,
+    /// An agent's name, whose script is to be done instead; the command tells its version.
+    script: Option<&'static str>,
+}
+
+/// One line of what the machine says.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Tried(Answer),
+    Scripted(Outcome),
 }
 
 /// What an order is about; none where a program tells its version.
@@ -34,22 +47,59 @@ struct Subject {
 /// Runs every program whose name holds the word, and prints what came of it.
 pub(crate) fn run(kernel: &str, word: &str) -> Result<ExitCode> {
     let subjects = subjects(word);
-    if subjects.is_empty() {
+    let agents: Vec<&Agent> = AGENTS
+        .iter()
+        .filter(|one| one.name.contains(word))
+        .collect();
+    if subjects.is_empty() && agents.is_empty() {
         bail!("no program's name holds `{word}`");
     }
-    let answers = answers(kernel, &orders(&subjects))?;
+    let mut orders = orders(&subjects);
+    orders.extend(scripts(&agents, subjects.len()));
+    let said = said(kernel, &orders)?;
     let mut failed = 0;
     for (index, subject) in subjects.iter().enumerate() {
-        let answer = answers.iter().find(|answer| answer.index == index);
+        let answer = said.iter().find_map(|one| match one {
+            Said::Tried(answer) if answer.index == index => Some(answer),
+            _ => None,
+        });
         failed += usize::from(!report(subject, answer));
     }
-    let tried = subjects.iter().filter(|one| one.what.is_some()).count();
+    for (number, agent) in agents.iter().enumerate() {
+        let outcome = said.iter().find_map(|one| match one {
+            Said::Scripted(outcome) if outcome.index == subjects.len() + number => Some(outcome),
+            _ => None,
+        });
+        failed += usize::from(!report_script(agent, outcome));
+    }
+    let tried = subjects.iter().filter(|one| one.what.is_some()).count() + agents.len();
     println!("{tried} tried, {failed} not as expected");
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn scripts(agents: &[&'static Agent], first: usize) -> Vec<Order> {
+    let order = |(number, agent): (usize, &&'static Agent)| Order {
+        index: first + number,
+        user: "agent",
+        command: agent.version,
+        before: None,
+        script: Some(agent.name),
+    };
+    agents.iter().enumerate().map(order).collect()
+}
+
+fn report_script(agent: &Agent, outcome: Option<&Outcome>) -> bool {
+    let Some(outcome) = outcome else {
+        println!("| {} | its script | - | NOT TRIED |", agent.name);
+        return false;
+    };
+    let (lines, good) = outcome.report(agent);
+    println!("{lines}");
+    good
 }
 
 fn subjects(word: &str) -> Vec<Subject> {
@@ -80,12 +130,13 @@ fn orders(subjects: &[Subject]) -> Vec<Order> {
             .what
             .map_or(subject.program.version, |one| one.command),
         before: subject.what.and_then(|one| one.before),
+        script: None,
     };
     subjects.iter().enumerate().map(order).collect()
 }
 
 /// One machine does all of them, one after the other.
-fn answers(kernel: &str, orders: &[Order]) -> Result<Vec<Answer>> {
+fn said(kernel: &str, orders: &[Order]) -> Result<Vec<Said>> {
     let plan = paths::cache()?.join("agents-plan.json");
     fs::write(&plan, serde_json::to_vec(orders)?).context("write the plan")?;
     let outcome = Vm::new(kernel::get(kernel)?)
@@ -101,8 +152,8 @@ fn answers(kernel: &str, orders: &[Order]) -> Result<Vec<Answer>> {
         bail!(error);
     }
     let said = String::from_utf8_lossy(&outcome.stdout);
-    let answers = said.lines().map(serde_json::from_str);
-    answers
+    let lines = said.lines().map(serde_json::from_str);
+    lines
         .collect::<Result<_, _>>()
         .with_context(|| format!("read what the machine said: {said}"))
 }

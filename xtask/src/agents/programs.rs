@@ -166,13 +166,6 @@ pub(super) const PROGRAMS: &[Program] = &[
         ],
     },
     Program {
-        name: "claude-code",
-        from: "npm's @anthropic-ai/claude-code",
-        version: "claude --version",
-        users: USERS,
-        tries: &[works("starts", "claude --version", "Claude Code")],
-    },
-    Program {
         name: "chromium",
         from: "Debian's chromium",
         version: "chromium --version",
