@@ -43,7 +43,7 @@ fn a_failed_test_of_a_move_says_what_forbids_it() {
     assert_eq!(
         out.lines().next(),
         Some(
-            "more.toml:1:1: test failed: rename directory /w/.git to /w/x: expected allow, but deny: \
+            "more.toml:1:1: test failed: rename directory /w/.git to /w/x should be allowed, and is refused: \
              below it, /w/.git/hooks/a would gain write, create, delete as \
              /w/x/hooks/a: rule hooks (mine.toml:14:1) denies it under its old name"
         )
@@ -68,12 +68,12 @@ fn a_failed_test_of_a_move_says_what_forbids_it() {
         ),
         (
             "rename = \"/w/x\"\nto = \"/w/.git/hooks/x\"\nreplaces = true\nexpect = \"allow\"",
-            "but deny: create is missing at /w/.git/hooks/x: rule hooks (mine.toml:14:1) \
+            "and is refused: create is missing at /w/.git/hooks/x: rule hooks (mine.toml:14:1) \
              denies it; delete is missing",
         ),
         (
             "exchange = \"/w/x\"\nto = \"/w/y\"\nexpect = \"deny\"",
-            "exchange /w/x with /w/y: expected deny, but allow: allowed by rule work (mine.toml:4:1)",
+            "exchange /w/x with /w/y should be refused, and is allowed: allowed by rule work (mine.toml:4:1)",
         ),
     ] {
         let (out, _) = test(keys);

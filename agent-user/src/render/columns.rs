@@ -26,8 +26,8 @@ pub fn of_output() -> Option<usize> {
     (asked == 0 && size.ws_col > 0).then_some(size.ws_col.into())
 }
 
-/// `text` in pieces that are no wider than `columns`: between words where that leaves no piece short, else
-/// within them.
+/// `text` in pieces that are no wider than `columns`: between words or parts of paths where that leaves no piece
+/// short, else within them.
 #[must_use]
 pub fn wrap(text: &str, columns: usize) -> Vec<&str> {
     let mut pieces = Vec::new();
@@ -58,8 +58,11 @@ fn cut(text: &str, columns: usize) -> usize {
     if text[end..].starts_with(' ') {
         return end;
     }
-    let words = text[..end].rfind(' ').map(|blank| blank + 1);
-    words.filter(|words| *words > end / 2).unwrap_or(end)
+    let after = |separators: &[char]| {
+        let found = text[..end].rfind(separators).map(|at| at + 1);
+        found.filter(|at| *at > end / 2)
+    };
+    after(&[' ']).or_else(|| after(&['/', ','])).unwrap_or(end)
 }
 
 /// The widths of columns that together take no more than `columns`, with two blanks between them: the widest
@@ -100,11 +103,12 @@ mod tests {
         assert_eq!(wrap("one two three", 20), ["one two three"]);
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("/a/very/long/path", 8), ["/a/very/", "long/pat", "h"]);
+        assert_eq!(wrap("/a/very/long/path", 8), ["/a/very/", "long/", "path"]);
         assert_eq!(
             wrap("x /a/very/long/path", 8),
-            ["x /a/ver", "y/long/p", "ath"]
+            ["x /a/", "very/", "long/", "path"]
         );
+        assert_eq!(wrap("longest-word", 8), ["longest-", "word"]);
         assert_eq!(wrap("日本語", 4), ["日本", "語"]);
         assert_eq!(wrap("日本語", 1), ["日", "本", "語"]);
         assert_eq!(wrap("", 4), [""]);

@@ -28,8 +28,8 @@ fn a_failed_test_shows_its_place_and_who_decided() {
     assert_eq!(run.code, 1, "{}{}", run.out, run.err);
     assert_eq!(
         run.out,
-        "more.toml:1:1: test failed: file.read+write /etc/shadow: expected allow, but deny of \
-         file.read, file.write: rule no (mine.toml:7:1) decides\n\
+        "more.toml:1:1: test failed: file.read+write /etc/shadow should be allowed, and is refused \
+         (file.read, file.write): rule no (mine.toml:7:1) decides\n\
          mine.toml: not ok, 1 of 2 tests passed\n"
     );
     let run = grant_among(&files, &[&args[..], &["--json"]].concat());
@@ -137,8 +137,8 @@ fn tests_give_the_same_answer_everywhere_and_to_everybody() {
     assert_eq!(answers.len(), 1, "{answers:#?}");
     let answer = answers.pop_first().unwrap();
     for part in [
-        "file.write /home/agent/project/x: expected allow, but deny",
-        "file.read /srv/agent/x: expected deny, but allow",
+        "file.write /home/agent/project/x should be allowed, and is refused",
+        "file.read /srv/agent/x should be refused, and is allowed",
         "not ok, 2 of 4 tests passed",
     ] {
         assert!(answer.contains(part), "`{part}` is not in {answer}");
@@ -160,9 +160,9 @@ fn what_tests_are_run_with_can_be_set() {
         grant_among(&files, &["test", "mine.toml", "--set", set]).out
     };
     for (set, part) in [
-        ("workspace=/tmp", "file.read /tmp/x: expected deny"),
-        ("cwd=/tmp", "file.read /tmp/x: expected deny"),
-        ("user=me", "file.read /srv/me/x: expected deny"),
+        ("workspace=/tmp", "file.read /tmp/x should be refused"),
+        ("cwd=/tmp", "file.read /tmp/x should be refused"),
+        ("user=me", "file.read /srv/me/x should be refused"),
     ] {
         let out = test(set);
         assert!(out.contains(part), "{set}: `{part}` is not in {out}");

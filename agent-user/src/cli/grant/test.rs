@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use agent_grant::{Grant, TestAnswer, TestOutcome};
+use agent_grant::{Effect, Grant, TestAnswer, TestOutcome};
 use clap::Args;
 
 use super::{
@@ -52,7 +52,7 @@ pub(super) fn line(outcome: &TestOutcome) -> String {
                 || "no rule allows it".to_owned(),
                 |rule| format!("rule {} decides", rule_and_place(&rule.into())),
             );
-            format!(" of {}: {by}", wrong.join(", "))
+            format!(" ({}): {by}", wrong.join(", "))
         }
         TestAnswer::Environment(fate) => format!(": {}", escape(fate)),
         TestAnswer::Move(found) => match obstacles(found) {
@@ -61,13 +61,20 @@ pub(super) fn line(outcome: &TestOutcome) -> String {
         },
     };
     format!(
-        "{}: {}: {}: expected {}, but {}{because}",
+        "{}: {}: {} should be {}, and is {}{because}",
         escape(&outcome.location.to_string()),
         paint("test failed", BAD),
         escape(&outcome.question),
-        outcome.expected().name(),
-        outcome.decided().name(),
+        word(outcome.expected()),
+        word(outcome.decided()),
     )
+}
+
+fn word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allowed",
+        Effect::Deny => "refused",
+    }
 }
 
 /// Runs the tests of a grant that was loaded for them.
