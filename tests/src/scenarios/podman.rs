@@ -4,6 +4,7 @@ mod attached;
 mod beginnings;
 mod images;
 mod inside;
+mod raced;
 mod runtimes;
 
 use std::fs;
@@ -64,6 +65,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
         once(
             "a container that was made beside a daemon and starts beside none executes nothing",
             beginnings::started_without_daemon,
+        ),
+        once(
+            "what exec starts before a container's first process, or while both wait, is no hook that sets it up",
+            raced::exec_beside_start,
         ),
         once(
             "a link of an image leads into it, and not to what is mounted there",

@@ -22,7 +22,7 @@ const HOOK: &str = r#"{
 }"#;
 
 /// Has this script executed so, for every container.
-fn put_hook(stage: &str, script: &str) -> Check {
+pub(super) fn put_hook(stage: &str, script: &str) -> Check {
     fs::write(SCRIPT, script).doing("write a hook")?;
     must(&["chmod", "755", SCRIPT])?;
     fs::write(OTHER, HOOK.replace("STAGE", stage)).doing("write a hook")
@@ -30,10 +30,10 @@ fn put_hook(stage: &str, script: &str) -> Check {
 
 const SCRIPT: &str = "/usr/bin/hook";
 
-const OTHER: &str = "/etc/containers/oci/hooks.d/other.json";
+pub(super) const OTHER: &str = "/etc/containers/oci/hooks.d/other.json";
 
 /// What a hook may do as itself.
-const READS: &str = "#!/bin/sh\ncat /etc/shadow > /srv/hooked\n";
+pub(super) const READS: &str = "#!/bin/sh\ncat /etc/shadow > /srv/hooked\n";
 
 /// A program of the container's image, and one that the hook brought along (NVIDIA's `ldconfig`), each in its root
 /// directory and in a mount namespace of the hook's own.
