@@ -170,6 +170,12 @@ pub enum Target {
         /// Where something is to be mounted in it.
         #[serde(default)]
         destinations: Vec<String>,
+        /// What of the host is to be mounted in it, by where that is.
+        #[serde(default)]
+        binds: BTreeMap<String, String>,
+        /// Directories of the host of which overlays in it are made.
+        #[serde(default)]
+        layers: Vec<String>,
     },
     /// The calling process where it is, from the next program on that it executes.
     Caller,

@@ -31,6 +31,10 @@ pub struct Container {
     pub root: Option<String>,
     /// Where something is to be mounted in it.
     pub destinations: Vec<String>,
+    /// What of the host is to be mounted in it, by where that is.
+    pub binds: BTreeMap<String, String>,
+    /// Directories of the host of which overlays in it are made.
+    pub layers: Vec<String>,
     /// Why it may be called otherwise as well.
     pub nameless: Option<&'static str>,
     /// The same of its image.

@@ -35,6 +35,11 @@ impl Container {
         let mounts = config["mounts"].as_array().into_iter().flatten();
         let destinations = mounts.filter_map(|mount| mount["destination"].as_str());
         found.destinations = destinations.map(str::to_owned).collect();
+        let mounts = config["mounts"].as_array().into_iter().flatten();
+        let binds = mounts.filter_map(|mount| bind(mount, &state.bundle));
+        found.binds = binds.collect();
+        let mounts = config["mounts"].as_array().into_iter().flatten();
+        found.layers = mounts.flat_map(layers).collect();
         let written = config["annotations"].as_object();
         for (key, value) in written.into_iter().flatten() {
             if let Some(value) = value.as_str() {
@@ -186,6 +191,31 @@ fn names_in_docker(data: &Path, driver: &str, id: &str) -> Option<Vec<String>> {
     Some(own.map(|(name, _)| name.clone()).collect())
 }
 
+/// Where a mount of a bundle is, and which path of the host that shows, if it is one that does.
+fn bind(mount: &Value, bundle: &Path) -> Option<(String, String)> {
+    let mut words = options(mount).chain(mount["type"].as_str());
+    let is_bind = words.any(|word| ["bind", "rbind"].contains(&word));
+    let source = mount["source"].as_str().filter(|_| is_bind)?;
+    let source = bundle.join(source).to_str()?.to_owned();
+    Some((mount["destination"].as_str()?.to_owned(), source))
+}
+
+/// Directories of which a mount of a bundle is made, if it is an overlay.
+fn layers(mount: &Value) -> Vec<String> {
+    let is_overlay = mount["type"] == "overlay";
+    let all = options(mount).filter(|_| is_overlay);
+    let all = all.filter_map(|option| option.split_once("dir="));
+    let all = all.flat_map(|(_, directories)| directories.split(':'));
+    all.filter(|directory| directory.starts_with('/'))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn options(mount: &Value) -> impl Iterator<Item = &str> {
+    let all = mount["options"].as_array().into_iter().flatten();
+    all.filter_map(Value::as_str)
+}
+
 fn json(path: &Path) -> Option<Value> {
     let is_small = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() < MAX_JSON);
     let text = is_small.then(|| fs::read(path).ok()).flatten()?;
@@ -335,6 +365,23 @@ mod tests {
         }
         let nothing = told(DOCKERS, &format!("moby/{DOCKERS}"), &[]);
         assert!(by_name("else").doubt(&nothing).is_some() && other.doubt(&nothing).is_some());
+    }
+
+    #[test]
+    fn what_it_sees_of_the_host_is_in_its_bundle() {
+        let written = r#"{"mounts":[
+            {"destination":"/proc","type":"proc","source":"proc"},
+            {"destination":"/a","type":"bind","source":"/srv/a"},
+            {"destination":"/b","type":"none","source":"own","options":["rbind","ro"]},
+            {"destination":"/c","type":"overlay","source":"overlay",
+             "options":["lowerdir=/srv/c:/srv/d","upperdir=/run/u","private"]}]}"#;
+        let found = told("x", "a/b", &[("a/b/config.json", written)]);
+        let bound = found.binds.iter().map(|(at, from)| (at.as_str(), from));
+        let bound = bound.collect::<Vec<_>>();
+        assert!(bound[0] == ("/a", &"/srv/a".into()) && bound[1].0 == "/b");
+        assert!(bound.len() == 2 && bound[1].1.ends_with("a/b/own"));
+        assert_eq!(found.layers, ["/srv/c", "/srv/d", "/run/u"]);
+        assert_eq!(found.destinations, ["/proc", "/a", "/b", "/c"]);
     }
 
     #[test]

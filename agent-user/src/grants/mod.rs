@@ -7,6 +7,7 @@ mod grant_file;
 mod ground;
 mod load;
 mod making;
+mod origin;
 mod own_files;
 mod presence;
 mod reach;
@@ -25,6 +26,7 @@ pub use load::{
     read, read_for_tests, with_additions,
 };
 pub use making::Making;
+pub use origin::origin;
 pub use own_files::{DEFAULT_STATE, OwnFiles, OwnPlaces};
 pub use presence::{Bounds, absent};
 pub use reach::{Reach, Spot};

@@ -6,6 +6,7 @@ mod images;
 mod inside;
 mod raced;
 mod runtimes;
+mod sources;
 
 use std::fs;
 
@@ -73,6 +74,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
         once(
             "a link of an image leads into it, and not to what is mounted there",
             beginnings::linked,
+        ),
+        once(
+            "a link that a session made where a volume of its container begins is not followed at the next start",
+            sources::linked,
         ),
         once(
             "runc in a bundle, and podman, have `bailiff-runc` limit what is attached",

@@ -99,6 +99,8 @@ fn limit(container: &Container, pid: u32, client: &Client) -> anyhow::Result<()>
             id: container.id.clone(),
             root: container.root.clone(),
             destinations: container.destinations.clone(),
+            binds: container.binds.clone(),
+            layers: container.layers.clone(),
         },
         grant,
         inputs,

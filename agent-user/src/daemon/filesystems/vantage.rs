@@ -97,6 +97,16 @@ impl Daemon {
                  the directory that is meant"
             )));
         }
+        let taken_elsewhere = |made: &Made| {
+            let (destination, source) = made.taken_elsewhere(&seen.view)?;
+            Some(format!(
+                "what is mounted at {destination} is not what is at {source} of the host: somebody replaced a link \
+                 there meanwhile. Start it anew"
+            ))
+        };
+        if let Some(why) = live.container.as_ref().and_then(taken_elsewhere) {
+            return Err(RequestError::Failed(why));
+        }
         let turn = self.shares.compiling.acquire().await;
         let asked = Arc::clone(live);
         let (prepared, after) = self

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    mem,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -70,7 +71,22 @@ impl Daemon {
         peer: &Peer,
     ) -> Result<Arc<Live>, RequestError> {
         let caller = peer.process.as_ref().map_or(0, |process| process.pid());
-        let (place, mounts) = self.place(&request.target, caller)?;
+        let (mut place, mounts) = self.place(&request.target, caller)?;
+        if let (
+            Some(made),
+            Target::Container {
+                root,
+                binds,
+                layers,
+                ..
+            },
+        ) = (&mut place.container, &mut request.target)
+        {
+            let whole = root.take().into_iter().chain(mem::take(layers));
+            made.bound = self
+                .bound(mem::take(binds), whole.collect(), caller)
+                .await?;
+        }
         if let Some(process) = place.first {
             request.inputs = surroundings::fill_in(request.inputs, process);
         }
@@ -227,6 +243,7 @@ impl Daemon {
                 id,
                 root,
                 destinations,
+                ..
             } => {
                 let (path, first) = self.place_of_container(*process, id)?;
                 container = Some(Made::new(first, root.as_deref(), destinations));

@@ -1,10 +1,11 @@
 //! The cgroup of a container that its runtime is about to start.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use crate::{
     daemon::{error::RequestError, state::Daemon},
-    mounts::MountView,
+    grants::{Spot, origin},
+    mounts::{Mount, MountNamespace, MountView},
     process::{self, ProcessHandle},
 };
 
@@ -16,6 +17,16 @@ pub(in crate::daemon) struct Made {
     pub(in crate::daemon) root: Option<(u64, u64)>,
     /// Where something is to be mounted in it.
     destinations: Vec<String>,
+    /// What of the host is to be mounted in it.
+    pub(super) bound: Vec<Bound>,
+}
+
+/// Something of the host that a container is to see.
+pub(in crate::daemon) struct Bound {
+    source: String,
+    destination: String,
+    /// The filesystem that is at the source, and the path from its root.
+    object: (u32, Vec<u8>),
 }
 
 impl Made {
@@ -25,23 +36,37 @@ impl Made {
             first,
             root,
             destinations: destinations.to_vec(),
+            bound: Vec::new(),
         }
     }
 
     /// Where something was to be mounted, and nothing is: runtimes follow an image's links, so that it is mounted where
     /// one of these leads, and a grant's paths there would mean it.
     pub(in crate::daemon) fn led_away(&self, view: &MountView) -> Option<&str> {
-        let is_there = |destination: &str| {
-            let destination = match destination.trim_end_matches('/') {
-                "" => "/",
-                bare => bare,
-            };
-            view.seen()
-                .any(|mount| mount.point == destination.as_bytes())
-        };
         let mut destinations = self.destinations.iter().map(String::as_str);
-        destinations.find(|destination| !is_there(destination))
+        destinations.find(|destination| mounted_at(view, destination).is_none())
     }
+
+    /// Where something else of the host is mounted than is at its source now: the runtime followed a link there that
+    /// somebody has replaced since.
+    pub(in crate::daemon) fn taken_elsewhere(&self, view: &MountView) -> Option<(&str, &str)> {
+        let is_it = |bound: &&Bound| {
+            mounted_at(view, &bound.destination)
+                .is_some_and(|mount| (mount.dev, &mount.root) == (bound.object.0, &bound.object.1))
+        };
+        let other = self.bound.iter().find(|bound| !is_it(bound))?;
+        Some((&other.destination, &other.source))
+    }
+}
+
+/// What is mounted at a place that an engine named.
+fn mounted_at<'v>(view: &'v MountView, destination: &str) -> Option<&'v Mount> {
+    let destination = match destination.trim_end_matches('/') {
+        "" => "/",
+        bare => bare,
+    };
+    view.seen()
+        .find(|mount| mount.point == destination.as_bytes())
 }
 
 /// An empty directory is what a filesystem would be mounted on, in some other mount namespace.
@@ -52,6 +77,46 @@ fn identity(root: &Path) -> Option<(u64, u64)> {
 }
 
 impl Daemon {
+    /// What a container is to see of the host, by the paths from which its runtime takes it: where that is, which its
+    /// hook is as well. `others` are paths that lead to more of it.
+    ///
+    /// # Errors
+    /// A session could have chosen what one of them means: the runtime follows every link.
+    pub(super) async fn bound(
+        self: &Arc<Self>,
+        binds: BTreeMap<String, String>,
+        others: Vec<String>,
+        hook: u32,
+    ) -> Result<Vec<Bound>, RequestError> {
+        let look = move |daemon: &Self| {
+            let failed = |error| RequestError::failed("cannot see what is mounted", error);
+            let mounts = MountNamespace::of_process(hook).map_err(failed)?;
+            let view = mounts.view().map_err(failed)?;
+            let witness = daemon.witness()?;
+            let makers = |spot: &Spot| witness.against_link(spot);
+            let lead = |path: &str| {
+                origin(mounts.root(), &view, path.as_bytes(), &makers).map_err(|why| {
+                    RequestError::Conflict(format!(
+                        "it is to see {path} of the host, and {why}: name the directory that is meant"
+                    ))
+                })
+            };
+            for path in &others {
+                lead(path)?;
+            }
+            let found = binds.into_iter().map(|(destination, source)| {
+                let object = lead(&source)?;
+                Ok(Bound {
+                    source,
+                    destination,
+                    object,
+                })
+            });
+            found.collect()
+        };
+        self.blocking(look).await
+    }
+
     /// The path of the cgroup that is this container's alone, with all that will be in it, and its first process.
     ///
     /// # Errors
