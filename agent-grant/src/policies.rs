@@ -2,7 +2,7 @@
 
 use crate::{diagnostic::Source, model::IncludeError};
 
-const SHIPPED: [(&str, &str); 10] = [
+const SHIPPED: [(&str, &str); 12] = [
     ("base", include_str!("../../policies/base.toml")),
     ("claude", include_str!("../../policies/claude.toml")),
     ("coder", include_str!("../../policies/coder.toml")),
@@ -11,11 +11,13 @@ const SHIPPED: [(&str, &str); 10] = [
         "delayed-code",
         include_str!("../../policies/delayed-code.toml"),
     ),
+    ("gemini", include_str!("../../policies/gemini.toml")),
     (
         "mcp-filesystem",
         include_str!("../../policies/mcp-filesystem.toml"),
     ),
     ("offline", include_str!("../../policies/offline.toml")),
+    ("opencode", include_str!("../../policies/opencode.toml")),
     ("reviewer", include_str!("../../policies/reviewer.toml")),
     ("secrets", include_str!("../../policies/secrets.toml")),
     (

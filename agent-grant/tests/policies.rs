@@ -64,11 +64,12 @@ fn shipped_with(name: &str, set: &[(&str, &str)]) -> Grant {
 const PARTS: [&str; 2] = ["secrets", "delayed-code"];
 
 /// Where nothing allows what they deny; they have tests of their own.
-const WHERE_NOTHING_ALLOWS_IT: [&str; 4] = [
+const WHERE_NOTHING_ALLOWS_IT: [&str; 5] = [
     "start-up-files",
     "no-network",
     "claude-later",
     "codex-later",
+    "opencode-later",
 ];
 
 /// A rule that can be taken away without a failing test could be lost in an edit without anybody's
@@ -149,6 +150,17 @@ fn what_an_agent_takes_commands_from_stays_where_home_is_the_workspace() {
     for (name, paths) in [
         ("claude", [".claude.json", ".claude/shell-snapshots/0.sh"]),
         ("codex", [".codex/config.toml", ".agents/skills/a/SKILL.md"]),
+        (
+            "gemini",
+            [".gemini/settings.json", ".agents/skills/a/SKILL.md"],
+        ),
+        (
+            "opencode",
+            [
+                ".config/opencode/opencode.json",
+                ".cache/opencode/models.json",
+            ],
+        ),
     ] {
         let grant = shipped_with(name, &[("cwd", "/home/agent")]);
         let agent = compile(&grant, &CompileOptions::default()).unwrap();

@@ -9,10 +9,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import anthropic
+import gemini
 import openai
 
 FAREWELL = "The script is at its end."
-PROTOCOLS = (anthropic, openai)
+PROTOCOLS = (anthropic, openai, gemini)
 
 
 class Model:

@@ -103,4 +103,90 @@ CODEX = Program(
 )
 
 
-PROGRAMS = {program.name: program for program in [CLAUDE, CODEX]}
+def opencode_call(tool, a):
+    return {
+        "shell": lambda: ("bash", {"command": a["command"], "description": "Runs a command"}),
+        "read": lambda: ("read", {"filePath": a["path"]}),
+        "write": lambda: ("write", {"filePath": a["path"], "content": a["content"]}),
+        "edit": lambda: ("edit", {"filePath": a["path"], "oldString": a["old"], "newString": a["new"]}),
+    }[tool]()
+
+
+OPENCODE = Program(
+    name="opencode",
+    command=lambda port: ["opencode", "run", "--auto", PROMPT],
+    call=opencode_call,
+    environment=lambda port: {"OPENCODE_DISABLE_MODELS_FETCH": "1"},
+    files=lambda port, project: {
+        ".config/opencode/opencode.json": json.dumps(
+            {
+                "model": "scripted/scripted",
+                "small_model": "scripted/scripted",
+                "provider": {
+                    "scripted": {
+                        "npm": "@ai-sdk/openai-compatible",
+                        "options": {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "scripted"},
+                        "models": {"scripted": {"tool_call": True, "limit": {"context": 100000, "output": 4000}}},
+                    }
+                },
+            }
+        )
+    },
+    later=[
+        ".config/opencode/opencode.json",
+        ".config/opencode/AGENTS.md",
+        ".config/opencode/plugins/all.js",
+        ".config/opencode/commands/all.md",
+        ".config/opencode/agents/all.md",
+        ".config/opencode/skills/all/SKILL.md",
+        ".config/opencode/tools/all.js",
+        ".opencode/bin/opencode",
+        "project/.opencode/plugins/all.js",
+        "project/opencode.json",
+    ],
+)
+
+
+def gemini_call(tool, a):
+    # Its own tools reach neither out of the checkout nor into `.git`.
+    if tool == "read" and "/project/" not in a["path"]:
+        tool, a = "shell", {"command": f"cat {a['path']}"}
+    if tool == "write" and "/.git/" in a["path"]:
+        tool, a = "shell", {"command": f"printf %s '{a['content']}' > {a['path']}"}
+    return {
+        "shell": lambda: ("run_shell_command", {"command": a["command"]}),
+        "read": lambda: ("read_file", {"file_path": a["path"]}),
+        "write": lambda: ("write_file", {"file_path": a["path"], "content": a["content"]}),
+        "edit": lambda: (
+            "replace",
+            {"file_path": a["path"], "instruction": "Mend it.", "old_string": a["old"], "new_string": a["new"]},
+        ),
+    }[tool]()
+
+
+GEMINI = Program(
+    name="gemini",
+    command=lambda port: ["gemini", "--yolo", "--skip-trust", "-m", "gemini-2.5-flash", "-p", PROMPT],
+    call=gemini_call,
+    environment=lambda port: {"GEMINI_API_KEY": "scripted", "GOOGLE_GEMINI_BASE_URL": f"http://127.0.0.1:{port}"},
+    files=lambda port, project: {
+        ".gemini/settings.json": json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}}),
+        ".gemini/GEMINI.md": "Be brief.\n",
+    },
+    later=[
+        ".gemini/settings.json",
+        ".gemini/GEMINI.md",
+        ".gemini/trustedFolders.json",
+        ".gemini/commands/all.toml",
+        ".gemini/extensions/all/gemini-extension.json",
+        ".gemini/policies/all.toml",
+        ".gemini/skills/all/SKILL.md",
+        ".gemini/agents/all.md",
+        ".gemini/hooks/all.sh",
+        ".gemini/.env",
+        "project/.gemini/settings.json",
+    ],
+)
+
+
+PROGRAMS = {program.name: program for program in [CLAUDE, CODEX, OPENCODE, GEMINI]}

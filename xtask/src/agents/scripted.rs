@@ -24,6 +24,11 @@ pub(super) const AGENTS: &[Agent] = &[
         from: "npm's @openai/codex",
         version: "codex --version",
     },
+    Agent {
+        name: "gemini",
+        from: "npm's @google/gemini-cli",
+        version: "gemini --version",
+    },
 ];
 
 /// What the machine says of one agent.

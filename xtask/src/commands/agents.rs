@@ -4,11 +4,11 @@ use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
 
-/// Run other people's programs in sessions: Claude Code, codex, Chromium and others.
+/// Run other people's programs in sessions: Claude Code, codex, Gemini CLI, Chromium and others.
 ///
 /// Their packages come from Debian and npm's registry; nothing else is fetched, and no model is asked: a server on the
 /// loopback stands in for it. Each does its work within the grant, and tries what the grant has not; a table says what
-/// came of it. Takes twenty minutes, and longer where the packages are fetched.
+/// came of it. Takes half an hour, and longer where the packages are fetched.
 #[derive(Args)]
 pub(crate) struct Agents {
     /// A series such as 6.1, a version such as 6.12.117, or `newest`.

@@ -92,7 +92,9 @@ const AGENTS_PACKAGES: &[&str] = &["chromium", "chromium-sandbox"];
 const AGENTS_NPM: &[&str] = &[
     "@anthropic-ai/claude-code",
     "@anthropic-ai/sandbox-runtime",
+    "@google/gemini-cli",
     "@openai/codex",
+    "opencode-ai",
 ];
 
 /// What is on a disk.
@@ -177,14 +179,16 @@ fn build(image: &Path, contents: Contents) -> Result<()> {
     built.map(|_| ())
 }
 
-/// Where `npm install --global` puts them. Without their scripts, one of which only puts Claude Code's program where
-/// its command looks for it.
+/// Where `npm install --global` puts them. Without their scripts, two of which only put Claude Code's and opencode's
+/// programs where their commands look for them.
 fn fetch_from_npm() -> String {
     format!(
         "set -e; prefix=\"$1/usr/local\"; \
          npm install --global --no-audit --no-fund --silent --ignore-scripts --prefix \"$prefix\" {} >&2; \
          claude=$(find \"$prefix/lib/node_modules\" -path '*/claude-code-linux-x64/claude'); \
-         ln -sf \"${{claude#\"$1\"}}\" \"$prefix/bin/claude\"",
+         ln -sf \"${{claude#\"$1\"}}\" \"$prefix/bin/claude\"; \
+         opencode=$(find \"$prefix/lib/node_modules\" -path '*/opencode-linux-x64/bin/opencode'); \
+         ln -sf \"${{opencode#\"$1\"}}\" \"$prefix/bin/opencode\"",
         AGENTS_NPM.join(" ")
     )
 }
