@@ -19,6 +19,16 @@ pub struct Superblock {
 
 const _: () = assert!(size_of::<Superblock>() == 8);
 
+/// `st_dev` as the kernel numbers it in [`Superblock::dev`]: 12 bits of major, 20 of minor. Userspace has it in
+/// another order, for which only small numbers are the same (`new_encode_dev()`, `include/linux/kdev_t.h`; glibc's
+/// `gnu_dev_makedev()`).
+#[must_use]
+pub const fn kernel_device(dev: u64) -> u32 {
+    let major = (dev >> 8 & 0xfff) | (dev >> 32 & 0xffff_f000);
+    let minor = (dev & 0xff) | (dev >> 12 & 0xffff_ff00);
+    ((major & 0xfff) << 20 | (minor & 0xf_ffff)) as u32
+}
+
 /// Numbers that one device can have.
 pub const CANDIDATES: u32 = 8;
 

@@ -82,7 +82,12 @@ pub struct Environment {
     pub set: BTreeMap<String, String>,
     /// Names on whose values the grants of an intersection disagree.
     dropped: BTreeSet<String>,
+    /// The session has a directory of its own for temporary files: see [`Self::has_private_tmp`].
+    pub(crate) private_tmp: bool,
 }
+
+/// Where programs look for the directory for temporary files.
+pub const TMPDIR: &str = "TMPDIR";
 
 /// What one grant keeps.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,6 +123,7 @@ impl Default for Environment {
             }],
             set: BTreeMap::new(),
             dropped: BTreeSet::new(),
+            private_tmp: false,
         }
     }
 }
@@ -176,7 +182,15 @@ impl Environment {
             }],
             set,
             dropped: BTreeSet::new(),
+            private_tmp: false,
         }
+    }
+
+    /// Whether the session gets a filesystem of its own for temporary files, which is gone when it ends, with
+    /// [`TMPDIR`] set to where that is mounted. A grant that sets that variable itself has its own.
+    #[must_use]
+    pub fn has_private_tmp(&self) -> bool {
+        self.private_tmp && !self.set.contains_key(TMPDIR)
     }
 
     /// Patterns of the names that are kept, where one grant is in force; where several are, no such list says
@@ -213,6 +227,7 @@ impl Environment {
             parts: [self.parts.clone(), other.parts.clone()].concat(),
             set: BTreeMap::new(),
             dropped: self.dropped.union(&other.dropped).cloned().collect(),
+            private_tmp: self.private_tmp && other.private_tmp,
         };
         for name in self.set.keys().chain(other.set.keys()) {
             match (self.fate(name.as_bytes()), other.fate(name.as_bytes())) {

@@ -232,3 +232,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_directory_of_its_own_for_temporary_files_is_more_than_none() {
+    let (private, shared) = (grant("tmp = \"private\""), grant(""));
+    assert!(private.environment.has_private_tmp() && !shared.environment.has_private_tmp());
+    let compared = compare(&private, &shared);
+    assert_eq!(compared.relation, Relation::Wider);
+    let own = Witness::Environment(b"TMPDIR".to_vec());
+    assert_eq!(
+        (compared.only_first, compared.only_second),
+        (vec![own], vec![])
+    );
+    assert_eq!(compare(&shared, &private).relation, Relation::Narrower);
+    // Who names the directory has it.
+    let named = grant("tmp = \"private\"\nset = { TMPDIR = \"/srv/t\" }");
+    assert!(!named.environment.has_private_tmp());
+    // An including grant takes it back.
+    let find = |_: &str| -> Result<Source, IncludeError> {
+        let inner = "version = 1\nname = \"i\"\n[environment]\ntmp = \"private\"\n";
+        Ok(Source::new("i", inner))
+    };
+    let including = |environment: &str| {
+        let outer = format!("version = 1\nname = \"o\"\ninclude = [\"i\"]\n{environment}\n");
+        load(Source::new("o", outer), &inputs(), &find)
+            .unwrap()
+            .environment
+    };
+    assert!(including("").has_private_tmp());
+    assert!(!including("[environment]\ntmp = \"shared\"").has_private_tmp());
+}

@@ -7,7 +7,7 @@ use super::{
     differ::{Answer, Difference, Side},
     unix,
 };
-use crate::environment::{Environment, Fate};
+use crate::environment::{Environment, Fate, TMPDIR};
 
 /// For each name that one sets, and a shortest one for each pattern by which they differ.
 pub(super) fn differences(first: &Environment, second: &Environment) -> Vec<Difference> {
@@ -20,6 +20,22 @@ pub(super) fn differences(first: &Environment, second: &Environment) -> Vec<Diff
                 found.push(difference(side, name.as_bytes().to_vec(), fates));
             }
         }
+    }
+    let private = [first, second].map(Environment::has_private_tmp);
+    if private[0] != private[1] {
+        let said = private.map(|private| answer(if private { "private" } else { "shared" }));
+        let wider = if private[0] {
+            Side::First
+        } else {
+            Side::Second
+        };
+        let [first, second] = said;
+        found.push(Difference {
+            wider,
+            witness: Witness::Environment(TMPDIR.into()),
+            first,
+            second,
+        });
     }
     let tables = [first, second].map(|side| side.kept_names(&own));
     match unix::contrasts(&tables[0], &tables[1]) {

@@ -154,6 +154,7 @@ impl Merger {
             part.default = raw.default.unwrap_or(part.default);
             part.keep.extend(raw.keep.iter().cloned().map(Kept::new));
         }
+        whole.private_tmp = raw.private_tmp.unwrap_or(whole.private_tmp);
         for (name, text) in &raw.set {
             match self.variables.expand(&text.value) {
                 Ok(value) if value.contains('\0') => self.errors.push(

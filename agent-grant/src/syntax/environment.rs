@@ -14,17 +14,25 @@ pub struct RawEnvironment {
     pub keep: Vec<Text>,
     /// Names and values.
     pub set: Vec<(Text, Text)>,
+    /// Whether the session has a directory of its own for temporary files; `None` is not given.
+    pub private_tmp: Option<bool>,
 }
+
+/// The words of `tmp`, and whether they mean a directory of the session's own.
+const TMP: [(&str, bool); 2] = [("shared", false), ("private", true)];
 
 /// What `bailiff run` gives to every session, whatever the grant says.
 pub const GIVEN: &str = "BAILIFF_SESSION";
 
 pub(crate) fn read_environment(reader: &mut Reader, table: &DeTable<'_>) -> RawEnvironment {
-    reader.check_keys(table, "`[environment]`", &["default", "keep", "set"]);
+    reader.check_keys(table, "`[environment]`", &["default", "keep", "set", "tmp"]);
     let mut raw = RawEnvironment {
         default: table
             .get("default")
             .and_then(|value| reader.boolean(value, "default")),
+        private_tmp: table
+            .get("tmp")
+            .and_then(|value| reader.word(value, "tmp", &TMP)),
         ..RawEnvironment::default()
     };
     if let Some(value) = table.get("keep") {

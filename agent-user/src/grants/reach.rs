@@ -213,7 +213,8 @@ impl Reach {
     }
 }
 
-/// What is written on an overlay is in its upper directory, where `host` can tell that.
+/// What is one session's own no other reaches, and whoever asks about it is told so by its device. What is written on
+/// an overlay is in its upper directory, where `host` can tell that.
 fn shown(view: &MountView, host: Option<&Host>) -> BTreeSet<Shown> {
     let as_it_is = |mount: &Mount| Shown {
         fstype: mount.fstype.clone(),
@@ -222,7 +223,8 @@ fn shown(view: &MountView, host: Option<&Host>) -> BTreeSet<Shown> {
         root: mount.root.clone(),
         at: mount.point.clone(),
     };
-    let mounts = view.seen().filter_map(|mount| {
+    let others = |mount: &&Mount| !view.is_of_session(mount.dev);
+    let mounts = view.seen().filter(others).filter_map(|mount| {
         let is_overlay = Ground::of(&mount.fstype) == Ground::Overlay;
         match host
             .filter(|_| is_overlay)

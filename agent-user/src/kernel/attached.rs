@@ -350,6 +350,10 @@ impl Port for Kernel {
         self.waiting.delete(&process).map(drop)
     }
 
+    fn own_filesystem(&mut self, dev: u32, label: Label) -> Result<(), KernelError> {
+        self.own.set(&dev, &label.generation)
+    }
+
     fn session_filesystems(&self) -> Result<Vec<u32>, KernelError> {
         self.own.keys()
     }

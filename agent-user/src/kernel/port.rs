@@ -185,7 +185,10 @@ pub trait Port: Send {
     /// Does nothing where it does not wait. It goes on by a signal alone.
     fn forget_waiting(&mut self, process: u32) -> Result<(), KernelError>;
 
-    /// Kernel devices of the filesystems that sessions mounted for themselves.
+    /// Makes a filesystem the session's own, by its kernel device. It has no number, and nobody sees it yet.
+    fn own_filesystem(&mut self, dev: u32, label: Label) -> Result<(), KernelError>;
+
+    /// Kernel devices of the filesystems that are a session's own.
     fn session_filesystems(&self) -> Result<Vec<u32>, KernelError>;
 
     // Terminals.

@@ -13,7 +13,7 @@ use agent_abi::{
     FileRights, Image, Label, Right, Verdict,
     image::{IMAGE_MAGIC, LABEL_WORDS},
     ledger::NO_RULE,
-    superblock::NOBODY,
+    superblock::{NOBODY, kernel_device},
 };
 use nix::{
     sys::wait::{WaitStatus, waitpid},
@@ -67,12 +67,6 @@ fn make_file() -> io::Result<PathBuf> {
     let path = directory.join("a file");
     fs::write(&path, b"self-check")?;
     Ok(path)
-}
-
-/// `st_dev` as the kernel numbers it: 12 bits of major, 20 of minor (`new_decode_dev()`).
-fn kernel_device(dev: u64) -> u32 {
-    let (major, minor) = (nix::sys::stat::major(dev), nix::sys::stat::minor(dev));
-    u32::try_from(major << 20 | minor).unwrap_or(u32::MAX)
 }
 
 /// An image of one state besides the sink: read anything, nothing else.

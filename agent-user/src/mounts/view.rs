@@ -1,6 +1,6 @@
 //! Which mounts can be reached, and by which path a filesystem's objects are named.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Mount, Names, Uuid, path::below, path::join};
 
@@ -13,6 +13,8 @@ pub struct MountView {
     names: Names,
     /// By device.
     uuids: HashMap<u32, Uuid>,
+    /// Devices of what is a session's own.
+    of_sessions: HashSet<u32>,
 }
 
 impl MountView {
@@ -27,6 +29,7 @@ impl MountView {
             all: all.iter().filter(told_by_device).cloned().collect(),
             names,
             uuids: HashMap::new(),
+            of_sessions: HashSet::new(),
         }
     }
 
@@ -34,6 +37,21 @@ impl MountView {
     #[must_use]
     pub fn with_uuids(self, uuids: HashMap<u32, Uuid>) -> Self {
         Self { uuids, ..self }
+    }
+
+    /// The same, and which of these are sessions' own.
+    #[must_use]
+    pub fn with_sessions(self, devices: impl IntoIterator<Item = u32>) -> Self {
+        Self {
+            of_sessions: devices.into_iter().collect(),
+            ..self
+        }
+    }
+
+    /// Whether nobody but a session writes to the filesystem of this device.
+    #[must_use]
+    pub fn is_of_session(&self, dev: u32) -> bool {
+        self.of_sessions.contains(&dev)
     }
 
     /// The identifier of the filesystem of this device, where that is known.

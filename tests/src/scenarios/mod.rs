@@ -39,6 +39,7 @@ pub(crate) mod network;
 pub(crate) mod notified;
 pub(crate) mod patterns;
 pub(crate) mod podman;
+pub(crate) mod private_tmp;
 pub(crate) mod proc;
 pub(crate) mod processes;
 pub(crate) mod quiet;
@@ -161,6 +162,7 @@ pub(crate) fn singles() -> Vec<Single> {
     singles.extend(rings::scenarios());
     singles.extend(callers::scenarios());
     singles.extend(environment::scenarios());
+    singles.extend(private_tmp::scenarios());
     singles.extend(proc::scenarios());
     singles.extend(device_memory::scenarios());
     singles.extend(disks::scenarios());

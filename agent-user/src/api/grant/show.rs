@@ -106,6 +106,9 @@ pub struct EnvironmentShown {
     pub keep: Vec<String>,
     /// What is set, by name.
     pub set: BTreeMap<String, String>,
+    /// The session has a filesystem of its own for temporary files, in `TMPDIR`.
+    #[serde(default)]
+    pub private_tmp: bool,
     /// Names of this command's own environment that would be kept.
     pub kept_here: Vec<PathText>,
     /// Those that would not.

@@ -117,6 +117,7 @@ fn environment(environment: &Environment) -> EnvironmentShown {
         default: parts.clone().all(|part| part.default),
         keep: keep.map(|kept| kept.text.value.clone()).collect(),
         set: environment.set.clone(),
+        private_tmp: environment.has_private_tmp(),
         kept_here: names(&handed.kept),
         dropped_here: names(&handed.dropped),
     }
@@ -146,6 +147,9 @@ fn environment_sentences(shown: &EnvironmentShown) -> Vec<String> {
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
         sentences.push(format!("Set in it: {}.", escape(&set.join(" "))));
+    }
+    if shown.private_tmp {
+        sentences.push("TMPDIR is a filesystem of its own, in memory, gone when it ends.".into());
     }
     if !shown.dropped_here.is_empty() {
         sentences.push(format!(

@@ -201,6 +201,7 @@ impl Daemon {
         if self.number(&devices, table)? {
             view = mounts.view().map_err(failed)?;
         }
+        let view = view.with_sessions(of_sessions);
         Ok(Look {
             numbered: view.devices().filter(|dev| devices.contains(dev)).collect(),
             view,

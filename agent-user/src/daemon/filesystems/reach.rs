@@ -64,6 +64,8 @@ impl Reaches {
 #[derive(Debug)]
 enum Doubt {
     Made(String),
+    /// On a filesystem that is a session's own.
+    Own,
     /// On a filesystem that shows what lies elsewhere.
     Elsewhere {
         fstype: String,
@@ -84,6 +86,7 @@ enum Doubt {
 impl fmt::Display for Doubt {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Own => write!(out, "lies on a filesystem of a session's own"),
             Self::Made(session) => write!(out, "could have been made by the session {session}"),
             Self::Elsewhere { fstype, session } => write!(
                 out,
@@ -119,6 +122,8 @@ const DEEPEST: usize = 4;
 pub(in crate::daemon) struct Witness<'d> {
     daemon: &'d Daemon,
     host: Host,
+    /// Devices of what is a session's own.
+    of_sessions: BTreeSet<u32>,
 }
 
 impl Witness<'_> {
@@ -150,6 +155,9 @@ impl Witness<'_> {
         spot: &Spot,
         shown_by: &[u32],
     ) -> Option<Doubt> {
+        if self.of_sessions.contains(&spot.dev()) {
+            return Some(Doubt::Own);
+        }
         let first = reaches.first()?;
         let made = |spot: &Spot| {
             let doer = reaches.doer(rights, spot);
@@ -270,6 +278,7 @@ impl Daemon {
         Ok(Witness {
             daemon: self,
             host: self.host()?,
+            of_sessions: self.kernel().session_filesystems()?.into_iter().collect(),
         })
     }
 

@@ -82,6 +82,12 @@ impl Peer {
         }
     }
 
+    /// Its effective group.
+    pub(in crate::daemon) fn gid(&self) -> u32 {
+        // Pushed last.
+        self.gids.last().copied().unwrap_or(self.uid)
+    }
+
     fn operates(&self) -> bool {
         self.operates_by(group_id())
     }

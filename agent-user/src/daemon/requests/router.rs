@@ -115,9 +115,8 @@ async fn start(
     Json(request): Json<StartSession>,
 ) -> Answer<Session> {
     let live = daemon.start(request, caller.operator()?).await?;
-    let compiled = live.compiled().filter(|_| live.row.extent().is_launched());
     Ok(Json(Session {
-        hands_over: compiled.map(|compiled| (&compiled.inner().environment).into()),
+        hands_over: live.hands_over(),
         ..daemon.describe(&live)
     }))
 }

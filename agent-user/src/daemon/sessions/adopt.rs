@@ -72,6 +72,7 @@ impl Daemon {
         }
         self.record_endings();
         self.close_reaches_of_the_dead();
+        self.end_private_tmps_of_the_dead();
         self.rebuild_all().await;
         // What was mounted while nobody looked.
         for mounts in self.shared_mounts() {

@@ -424,6 +424,7 @@ impl Daemon {
         if live.may_set_clock() {
             fix_record_clock();
         }
+        self.make_private_tmp(&live, peer).await;
         if let Err(error) = self.put_in_kernel(&live).await {
             self.sessions().insert(Arc::clone(&live));
             if extent.is_tagged()

@@ -281,6 +281,7 @@ impl Daemon {
             tracing::warn!("the cgroup of {} was not removed: {error}", live.row.name);
         }
         let number = live.row.number;
+        self.end_private_tmp(number);
         self.bury(number, cause, counts);
         self.blocking(move |daemon| {
             daemon.record_endings();

@@ -9,6 +9,7 @@ pub(super) mod ending;
 pub(super) mod labels;
 mod last_process;
 pub(super) mod members;
+mod private_tmp;
 mod surroundings;
 mod terminals;
 
@@ -16,16 +17,17 @@ use std::{
     collections::{BTreeMap, VecDeque},
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use agent_abi::{Label, limits::MAX_SESSIONS};
+use agent_grant::environment::TMPDIR;
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    api::{EndCause, Extent},
+    api::{EndCause, Extent, HandsOver},
     cgroup::Cgroup,
     grants::{Compiled, Resolutions},
     mounts::{MountNamespace, Sight},
@@ -57,6 +59,9 @@ pub(super) struct Live {
     /// Ending has begun.
     pub(super) ending: AtomicBool,
     pub(super) started: Notify,
+    /// Its own directory for temporary files, or why it has none; unset where none is wanted, and after a restart
+    /// of the daemon.
+    pub(super) private_tmp: OnceLock<Result<String, String>>,
     /// Something happened to its cgroup.
     pub(super) stirred: Notify,
     /// Becomes true when it has ended, and is in the store as such.
@@ -90,6 +95,7 @@ impl Live {
             stopping: AtomicBool::new(false),
             released: AtomicBool::new(false),
             ending: AtomicBool::new(false),
+            private_tmp: OnceLock::new(),
             started: Notify::new(),
             stirred: Notify::new(),
             ended: watch::channel(false).0,
@@ -129,7 +135,23 @@ impl Live {
             .resolutions
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        since.as_ref().unwrap_or(&self.row.resolutions).remarks()
+        let mut remarks = since.as_ref().unwrap_or(&self.row.resolutions).remarks();
+        if let Some(Err(why)) = self.private_tmp.get() {
+            remarks.push(why.clone());
+        }
+        remarks
+    }
+
+    /// What its processes are handed over of their caller's environment; `None` where that was not asked for.
+    pub(in crate::daemon) fn hands_over(&self) -> Option<HandsOver> {
+        let compiled = self
+            .compiled()
+            .filter(|_| self.row.extent().is_launched())?;
+        let mut hands_over = HandsOver::from(&compiled.inner().environment);
+        if let Some(Ok(tmp)) = self.private_tmp.get() {
+            hands_over.set.insert(TMPDIR.into(), tmp.clone());
+        }
+        Some(hands_over)
     }
 
     /// Whether it has `sys_time`, as far as can be told.

@@ -61,6 +61,8 @@ struct State {
     /// By process.
     waiting: BTreeMap<u32, arrival::Waiting>,
     numbers: BTreeMap<u32, u32>,
+    /// Sessions by the device of what is theirs.
+    own: BTreeMap<u32, u32>,
     ledger: BTreeMap<u32, Count>,
     shares: BTreeMap<u32, Share>,
     taken: BTreeMap<u32, u64>,
@@ -106,6 +108,7 @@ impl MemoryKernel {
             viewed: BTreeSet::new(),
             waiting: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            own: BTreeMap::new(),
             ledger: BTreeMap::new(),
             shares: BTreeMap::new(),
             taken: BTreeMap::new(),

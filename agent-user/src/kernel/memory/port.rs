@@ -260,8 +260,15 @@ impl Port for MemoryKernel {
         Ok(())
     }
 
+    fn own_filesystem(&mut self, dev: u32, label: Label) -> Result<(), KernelError> {
+        let own = &mut self.asked("own_filesystem")?.own;
+        own.insert(dev, label.generation);
+        Ok(())
+    }
+
     fn session_filesystems(&self) -> Result<Vec<u32>, KernelError> {
-        self.asked("session_filesystems").map(|_| Vec::new())
+        let state = self.asked("session_filesystems")?;
+        Ok(state.own.keys().copied().collect())
     }
 
     fn own_terminal(&mut self, _slave: &OwnedFd, _label: Label) -> Result<(), KernelError> {
