@@ -85,18 +85,14 @@ impl Test {
         room::warn()?;
         let mut total = Tally::default();
         let mut lines = Vec::new();
-        if !self.vm_only {
-            let started = Instant::now();
-            let tally = test::host::check(&build::ebpf_object(Warnings::Show)?)?;
-            lines.push(line("host", &tally.to_string(), started));
+        let results = if self.host_only {
+            vec![on_host()]
+        } else {
+            self.side_by_side(&Programs::build()?)
+        };
+        for (text, tally) in results {
+            lines.push(text);
             total += tally;
-        }
-        if !self.host_only {
-            let programs = Programs::build()?;
-            for (text, tally) in self.on_kernels(&programs) {
-                lines.push(text);
-                total += tally;
-            }
         }
         println!();
         for name in &total.failures {
@@ -166,16 +162,22 @@ impl Test {
         boots
     }
 
-    /// A line and the counts for each kernel, in the order of the matrix.
-    fn on_kernels(&self, programs: &Programs) -> Vec<(String, Tally)> {
+    /// A line and the counts for what needs no VM, and for each kernel in the order of the matrix. What needs none
+    /// takes the place of a VM at first: it waits for a linker as often as for a processor.
+    fn side_by_side(&self, programs: &Programs) -> Vec<(String, Tally)> {
         let boots = self.boots();
         let jobs = self.jobs.unwrap_or_else(default_jobs).clamp(1, boots.len());
         let order = longest_first(&boots);
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
+        let host = Mutex::new(None);
         std::thread::scope(|scope| {
-            for _ in 0..jobs {
-                scope.spawn(|| {
+            for job in (0..jobs).rev() {
+                let (host, next, order, done) = (&host, &next, &order, &done);
+                scope.spawn(move || {
+                    if job == 0 && !self.vm_only {
+                        *host.lock().unwrap_or_else(PoisonError::into_inner) = Some(on_host());
+                    }
                     while let place = next.fetch_add(1, Ordering::Relaxed)
                         && let Some((number, boot)) = order.get(place)
                     {
@@ -189,7 +191,9 @@ impl Test {
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(number, _)| *number);
-        done.into_iter().map(|(_, result)| result).collect()
+        let host = host.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let kernels = done.into_iter().map(|(_, result)| result);
+        host.into_iter().chain(kernels).collect()
     }
 
     /// What scenarios are told.
@@ -228,6 +232,17 @@ impl Test {
         }
         (line(&name, &text, started), tally)
     }
+}
+
+/// What needs no VM. What cannot be tried counts as a failure, so that the kernels are told of all the same.
+fn on_host() -> (String, Tally) {
+    let started = Instant::now();
+    let tally = build::ebpf_object(Warnings::Show).and_then(|object| test::host::check(&object));
+    let tally = tally.unwrap_or_else(|error| {
+        println!("FAILED on the host: {error:#}");
+        Tally::failed("the checks of the host")
+    });
+    (line("host", &tally.to_string(), started), tally)
 }
 
 /// Scenarios keep one processor busy, so a second machine uses the second one.
