@@ -2,7 +2,7 @@
 
 use crate::{diagnostic::Source, model::IncludeError};
 
-const SHIPPED: [(&str, &str); 12] = [
+const SHIPPED: [(&str, &str); 11] = [
     ("base", include_str!("../../policies/base.toml")),
     ("claude", include_str!("../../policies/claude.toml")),
     ("coder", include_str!("../../policies/coder.toml")),
@@ -17,7 +17,6 @@ const SHIPPED: [(&str, &str); 12] = [
         include_str!("../../policies/mcp-filesystem.toml"),
     ),
     ("offline", include_str!("../../policies/offline.toml")),
-    ("opencode", include_str!("../../policies/opencode.toml")),
     ("reviewer", include_str!("../../policies/reviewer.toml")),
     ("secrets", include_str!("../../policies/secrets.toml")),
     (

@@ -64,12 +64,11 @@ fn shipped_with(name: &str, set: &[(&str, &str)]) -> Grant {
 const PARTS: [&str; 2] = ["secrets", "delayed-code"];
 
 /// Where nothing allows what they deny; they have tests of their own.
-const WHERE_NOTHING_ALLOWS_IT: [&str; 5] = [
+const WHERE_NOTHING_ALLOWS_IT: [&str; 4] = [
     "start-up-files",
     "no-network",
     "claude-later",
     "codex-later",
-    "opencode-later",
 ];
 
 /// A rule that can be taken away without a failing test could be lost in an edit without anybody's
@@ -153,13 +152,6 @@ fn what_an_agent_takes_commands_from_stays_where_home_is_the_workspace() {
         (
             "gemini",
             [".gemini/settings.json", ".agents/skills/a/SKILL.md"],
-        ),
-        (
-            "opencode",
-            [
-                ".config/opencode/opencode.json",
-                ".cache/opencode/models.json",
-            ],
         ),
     ] {
         let grant = shipped_with(name, &[("cwd", "/home/agent")]);
