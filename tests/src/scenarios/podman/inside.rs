@@ -54,6 +54,7 @@ exec unshare -Urmpf --mount-proc sh -c '
 ";
 
 const PODMAN: &str = r#"
+unset TMPDIR
 export CONTAINERS_CONF=$PWD/containers.conf XDG_RUNTIME_DIR=/run/user XDG_CONFIG_HOME=$PWD/settings XDG_DATA_HOME=$PWD/data XDG_CACHE_HOME=$PWD/cache
 podman() {
     command podman --root $PWD/$driver --storage-driver $driver --storage-opt $driver.ignore_chown_errors=true "$@"
