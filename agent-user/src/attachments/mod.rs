@@ -6,6 +6,7 @@ mod engines;
 pub mod hook_file;
 pub mod runtimes;
 mod unit;
+mod unit_binds;
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +23,7 @@ use crate::{api::Inputs, render::escape};
 pub use container::{Container, Containers, OciState};
 pub use drop_in::{DropIn, DropInError};
 pub use unit::{UnitFacts, facts};
+pub use unit_binds::{UnitBinds, binds, service_of};
 
 /// Where they are kept.
 pub const DIRECTORY: &str = "/etc/bailiff/attach.d";

@@ -1,6 +1,7 @@
 //! Where systemd is process 1, as on the machines that people have.
 
 mod attached;
+mod binds;
 mod services;
 mod users;
 
@@ -53,6 +54,10 @@ pub(crate) fn scenarios() -> Vec<Single> {
         new(
             "an attached unit is limited at every start, with and without a daemon, or does not start",
             attached::unit,
+        ),
+        once(
+            "a link that a session made where a mount of its unit begins is not followed at the next start",
+            binds::linked,
         ),
         once(
             "a unit's program that its session made a link to the executor is limited",

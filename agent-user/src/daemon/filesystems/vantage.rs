@@ -10,12 +10,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::arrivals::Arrival;
 use crate::{
     api::{Extent, Mode},
+    attachments::{UnitBinds, binds, service_of},
     daemon::{
         error::RequestError,
         sessions::{
             Live,
             begin::{Seen, Wanted, reach_of},
-            container::Made,
+            container::{Bound, Made, taken_elsewhere},
         },
         state::Daemon,
     },
@@ -89,6 +90,7 @@ impl Daemon {
             process,
             waiting,
         } = arrival;
+        let bound = self.bound_by_manager(waiting.pid).await?;
         let mut seen = self.see(mounts).await?;
         let led_away = |made: &Made| made.led_away(&seen.view).map(str::to_owned);
         if let Some(destination) = live.container.as_ref().and_then(led_away) {
@@ -97,14 +99,10 @@ impl Daemon {
                  the directory that is meant"
             )));
         }
-        let taken_elsewhere = |made: &Made| {
-            let (destination, source) = made.taken_elsewhere(&seen.view)?;
-            Some(format!(
-                "what is mounted at {destination} is not what is at {source} of the host: somebody replaced a link \
-                 there meanwhile. Start it anew"
-            ))
-        };
-        if let Some(why) = live.container.as_ref().and_then(taken_elsewhere) {
+        let of_container = |made: &Made| made.taken_elsewhere(&seen.view);
+        let of_service = || taken_elsewhere(&bound, &seen.view, is_image);
+        let taken = live.container.as_ref().and_then(of_container);
+        if let Some(why) = taken.or_else(of_service) {
             return Err(RequestError::Failed(why));
         }
         let turn = self.shares.compiling.acquire().await;
@@ -175,6 +173,26 @@ impl Daemon {
         }
         tracing::info!("{} begins where process {} is", row.name, waiting.pid);
         Ok(true)
+    }
+
+    /// What of the host a service's manager mounts for the service that a process is in.
+    ///
+    /// # Errors
+    /// That cannot be told, or a session could have chosen what it is.
+    async fn bound_by_manager(self: &Arc<Self>, pid: u32) -> Result<Vec<Bound>, RequestError> {
+        let cgroup = self.hierarchy.of_process(pid);
+        let cgroup =
+            cgroup.map_err(|error| RequestError::failed("cannot find its cgroup", error))?;
+        let Some(unit) = service_of(&cgroup).map(str::to_owned) else {
+            return Ok(Vec::new());
+        };
+        let found = self.blocking(move |_| binds(&unit)).await;
+        let found = found.map_err(RequestError::Failed)?;
+        if found == UnitBinds::default() {
+            return Ok(Vec::new());
+        }
+        self.bound(found.binds, found.root.into_iter().collect(), 1)
+            .await
     }
 
     /// Whether the root directory there is another than the host's: whoever made what is in it made its links.

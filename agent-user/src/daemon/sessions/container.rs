@@ -1,6 +1,6 @@
 //! The cgroup of a container that its runtime is about to start.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use crate::{
     daemon::{error::RequestError, state::Daemon},
@@ -47,16 +47,33 @@ impl Made {
         destinations.find(|destination| mounted_at(view, destination).is_none())
     }
 
-    /// Where something else of the host is mounted than is at its source now: the runtime followed a link there that
-    /// somebody has replaced since.
-    pub(in crate::daemon) fn taken_elsewhere(&self, view: &MountView) -> Option<(&str, &str)> {
-        let is_it = |bound: &&Bound| {
-            mounted_at(view, &bound.destination)
-                .is_some_and(|mount| (mount.dev, &mount.root) == (bound.object.0, &bound.object.1))
-        };
-        let other = self.bound.iter().find(|bound| !is_it(bound))?;
-        Some((&other.destination, &other.source))
+    /// See [`taken_elsewhere`].
+    pub(in crate::daemon) fn taken_elsewhere(&self, view: &MountView) -> Option<String> {
+        taken_elsewhere(&self.bound, view, true)
     }
+}
+
+/// Where something else of the host is mounted than is at its source now: whoever mounted it followed a link there that
+/// somebody has replaced since. In the host's own root directory a destination may be a link, which is the host's
+/// (`/lib`): there it is enough that it is mounted.
+pub(in crate::daemon) fn taken_elsewhere(
+    bound: &[Bound],
+    view: &MountView,
+    is_image: bool,
+) -> Option<String> {
+    let is_it = |bound: &&Bound| {
+        let shows = |mount: &Mount| (mount.dev, &mount.root) == (bound.object.0, &bound.object.1);
+        match is_image {
+            true => mounted_at(view, &bound.destination).is_some_and(shows),
+            false => view.seen().any(shows),
+        }
+    };
+    let other = bound.iter().find(|bound| !is_it(bound))?;
+    Some(format!(
+        "what is mounted at {} is not what is at {} of the host: somebody replaced a link there meanwhile, or a link \
+         at the first leads elsewhere. Name the directories that are meant, and start it anew",
+        other.destination, other.source
+    ))
 }
 
 /// What is mounted at a place that an engine named.
@@ -82,9 +99,9 @@ impl Daemon {
     ///
     /// # Errors
     /// A session could have chosen what one of them means: the runtime follows every link.
-    pub(super) async fn bound(
+    pub(in crate::daemon) async fn bound(
         self: &Arc<Self>,
-        binds: BTreeMap<String, String>,
+        binds: impl IntoIterator<Item = (String, String)> + Send + 'static,
         others: Vec<String>,
         hook: u32,
     ) -> Result<Vec<Bound>, RequestError> {
