@@ -130,7 +130,7 @@ fn storm(_: &mut Context) -> Check {
     let seconds = std::env::var("STRESS_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(if runs_everything() { 30 } else { 10 });
+        .unwrap_or(if runs_everything() { 60 } else { 10 });
     process::shell(&format!("mkdir -p {BASE} && mount -t tmpfs none {BASE}"))?;
     let checked = storm_mounted(seconds);
     process::shell(&format!("umount -l {BASE}"))?;

@@ -36,7 +36,7 @@ pub(crate) fn check(ebpf_object: &Path) -> Result<Tally> {
 }
 
 /// For so long, each target for itself, side by side.
-const FUZZ_SECONDS: u64 = 20;
+const FUZZ_SECONDS: u64 = 30;
 
 fn fuzz_targets() -> Result<Tally> {
     eprintln!("fuzzing for {FUZZ_SECONDS} s");

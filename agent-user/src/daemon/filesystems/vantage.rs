@@ -5,7 +5,9 @@
 //! there, and that is in force before the process goes on. It is decided once, and what is mounted there later has
 //! no name: a session that may mount would choose it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
 
 use super::arrivals::Arrival;
 use crate::{
@@ -23,6 +25,9 @@ use crate::{
     grants::Prepared,
     mounts::MountNamespace,
 };
+
+/// How long systemd may take to say what it mounts for a service.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Whether it is still open where this session begins: nothing has been executed in it.
@@ -90,7 +95,11 @@ impl Daemon {
             process,
             waiting,
         } = arrival;
-        let bound = self.bound_by_manager(waiting.pid).await?;
+        // A container sees what its engine mounts, also in the cgroup of a service.
+        let bound = match live.row.extent() {
+            Extent::Container => Vec::new(),
+            _ => self.bound_by_manager(waiting.pid).await?,
+        };
         let mut seen = self.see(mounts).await?;
         let led_away = |made: &Made| made.led_away(&seen.view).map(str::to_owned);
         if let Some(destination) = live.container.as_ref().and_then(led_away) {
@@ -186,7 +195,9 @@ impl Daemon {
         let Some(unit) = service_of(&cgroup).map(str::to_owned) else {
             return Ok(Vec::new());
         };
-        let found = self.blocking(move |_| binds(&unit)).await;
+        // Others wait behind it.
+        let found = timeout(PATIENCE, self.blocking(move |_| binds(&unit))).await;
+        let found = found.unwrap_or_else(|_| Err("systemd does not say what it mounts".into()));
         let found = found.map_err(RequestError::Failed)?;
         if found == UnitBinds::default() {
             return Ok(Vec::new());

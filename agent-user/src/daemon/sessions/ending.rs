@@ -281,9 +281,10 @@ impl Daemon {
             tracing::warn!("the cgroup of {} was not removed: {error}", live.row.name);
         }
         let number = live.row.number;
-        self.end_private_tmp(number);
         self.bury(number, cause, counts);
         self.blocking(move |daemon| {
+            // The kernel waits for whoever looks a path up there.
+            daemon.end_private_tmp(number);
             daemon.record_endings();
             daemon.close_reach(number);
         })
